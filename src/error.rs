@@ -1,0 +1,105 @@
+//! The one error type of the library.
+//!
+//! Every failure that input can cause is one of these values. A message names
+//! the *place* (file, row, column, key, layer), what was *found* there and what
+//! was *expected*, so that a reader can mend the input without reading code.
+
+use std::path::PathBuf;
+
+/// The result of everything in this library that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, where, and what would have been right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to read or write a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An input, a file or an argument that does not hold what it should.
+    #[error("{place}: found {found}, expected {expected}")]
+    Invalid {
+        /// File, row, column, key or layer, from the outside in.
+        place: String,
+        /// What stands there.
+        found: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// An operation that needs a polynomial network met a layer that is not one.
+    #[error("layer {layer}: {function} is not a polynomial; {advice}")]
+    NotPolynomial {
+        /// Index of the layer, from 0.
+        layer: usize,
+        /// The function in the way.
+        function: String,
+        /// What can be done instead.
+        advice: String,
+    },
+    /// Work whose predicted cost is above the limit that was set.
+    #[error("{what} would take {terms} terms, {bytes} bytes and about {seconds:.1} s, above the limit of {limit}; {advice}")]
+    TooLarge {
+        /// The work.
+        what: String,
+        /// Predicted number of terms (as text: it may exceed any machine integer).
+        terms: String,
+        /// Predicted peak memory in bytes (as text, for the same reason).
+        bytes: String,
+        /// Predicted time in seconds.
+        seconds: f64,
+        /// The limit that was exceeded.
+        limit: String,
+        /// What can be done instead.
+        advice: String,
+    },
+    /// The caller asked to stop; what was complete has been saved.
+    #[error("interrupted; {saved}")]
+    Interrupted {
+        /// What was saved, and how to go on.
+        saved: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Invalid`] from its three parts.
+    pub fn invalid(
+        place: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Error::Invalid { place: place.into(), found: found.into(), expected: expected.into() }
+    }
+
+    /// An [`Error::Io`] at `path`.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { path: path.into(), source }
+    }
+
+    /// The same error with `outer` put before its place, as in `model.json: layers[2]: ...`.
+    #[must_use]
+    pub fn within(self, outer: impl std::fmt::Display) -> Self {
+        match self {
+            Error::Invalid { place, found, expected } => {
+                let place = if place.is_empty() { outer.to_string() } else { format!("{outer}: {place}") };
+                Error::Invalid { place, found, expected }
+            }
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn within_puts_the_outer_place_first() {
+        let error = Error::invalid("layers[2]", "null", "a number").within("model.json");
+        assert_eq!(error.to_string(), "model.json: layers[2]: found null, expected a number");
+    }
+}

@@ -1,0 +1,15 @@
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+//! Neural networks as polynomials one can hold in one's hand.
+
+pub mod error;
+pub mod file;
+pub mod numeric;
+pub mod polynomial;
+pub mod table;
+pub mod network;
+pub mod train;
+pub mod expand;
+pub mod export;
+
+pub use error::{Error, Result};
