@@ -1,1 +1,209 @@
-//! (network)
+//! Networks: affine maps, learned activations, and what they compute.
+//!
+//! A [`Network`] is defined by its numbers. An f64 is the dyadic rational it
+//! stands for, so the function is exact, and there are three ways to evaluate it:
+//! [`Network::forward`] in f64 (batched, fast, rounded), [`Network::forward_exact`]
+//! in rationals, and [`Network::forward_enclosure`] as proven rational bounds where
+//! an activation is transcendental. The exact ways are one routine,
+//! [`exact::ExactNetwork`], evaluated in different [`exact::Algebra`]s; symbolic
+//! expansion is a further one.
+
+pub mod activation;
+mod converse;
+pub mod exact;
+mod fold;
+mod forward;
+mod json;
+mod layer;
+mod numbers;
+
+pub use activation::Activation;
+pub use layer::{Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
+pub use numbers::{Matrix, Numbers, Vector};
+
+use crate::error::{Error, Result};
+
+/// An input of a network: its name and, optionally, the interval it is meant for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// Name, as in the table.
+    pub name: String,
+    /// Lower end of the box on which the network is meant to be used.
+    pub lower: Option<f64>,
+    /// Upper end of that box.
+    pub upper: Option<f64>,
+}
+
+impl Input {
+    /// An input without a box.
+    pub fn named(name: impl Into<String>) -> Self {
+        Input { name: name.into(), lower: None, upper: None }
+    }
+}
+
+/// What is applied to the outputs of the last layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Nothing: regression.
+    Identity,
+    /// `exp(y_i) / sum_j exp(y_j)`: one of several classes.
+    Softmax,
+    /// `1 / (1 + exp(-y_i))` for each output: yes or no.
+    Logistic,
+}
+
+impl Head {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Head::Identity => "identity",
+            Head::Softmax => "softmax",
+            Head::Logistic => "logistic",
+        }
+    }
+
+    /// The head of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Head::Identity, Head::Softmax, Head::Logistic].into_iter().find(|h| h.name() == name)
+    }
+}
+
+/// A feed-forward network: inputs, layers, head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    inputs: Vec<Input>,
+    outputs: Vec<String>,
+    layers: Vec<Layer>,
+    head: Head,
+    about: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Network {
+    /// A network from its parts.
+    ///
+    /// # Errors
+    /// When there is no input or output, a name occurs twice, a box is empty, or the
+    /// layers do not fit each other, the inputs and the outputs.
+    pub fn new(
+        inputs: Vec<Input>,
+        outputs: Vec<String>,
+        layers: Vec<Layer>,
+        head: Head,
+    ) -> Result<Self> {
+        check_names("inputs", inputs.iter().map(|i| i.name.as_str()))?;
+        check_names("outputs", outputs.iter().map(String::as_str))?;
+        for (i, input) in inputs.iter().enumerate() {
+            let ends = [input.lower, input.upper];
+            if let Some(x) = ends.into_iter().flatten().find(|x| !x.is_finite()) {
+                return Err(Error::invalid(format!("inputs[{i}]"), x.to_string(), "a finite end"));
+            }
+            if let (Some(lower), Some(upper)) = (input.lower, input.upper)
+                && lower > upper
+            {
+                return Err(Error::invalid(
+                    format!("inputs[{i}]"),
+                    format!("lower {lower} above upper {upper}"),
+                    "lower at most upper",
+                ));
+            }
+        }
+        let mut width = inputs.len();
+        for (l, layer) in layers.iter().enumerate() {
+            width = layer.width_after(width).map_err(|e| e.within(format!("layers[{l}]")))?;
+        }
+        if width != outputs.len() {
+            return Err(Error::invalid(
+                "outputs",
+                format!("{} names", outputs.len()),
+                format!("{width}, the width of the last layer"),
+            ));
+        }
+        Ok(Network { inputs, outputs, layers, head, about: serde_json::Map::new() })
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The names of the inputs, in order.
+    pub fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|i| i.name.clone()).collect()
+    }
+
+    /// The names of the outputs, in order.
+    pub fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    /// The layers, from the inputs to the outputs.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// What is applied to the outputs of the last layer.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Free remarks that go into the file and that readers ignore.
+    pub fn about(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.about
+    }
+
+    /// The same network with other remarks.
+    #[must_use]
+    pub fn with_about(mut self, about: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// The number of parameters: weights, biases and coefficients (frozen statistics are not counted).
+    pub fn parameters(&self) -> usize {
+        let slaf = |s: &Slaf| s.coefficients().len();
+        self.layers
+            .iter()
+            .map(|layer| match layer {
+                Layer::Affine(a) => a.weight().len() + a.bias().len(),
+                Layer::Slaf(s) => slaf(s),
+                Layer::Activation(_) => 0,
+                Layer::Mixed(m) => m
+                    .groups()
+                    .iter()
+                    .map(|g| if let Part::Slaf(s) = &g.part { slaf(s) } else { 0 })
+                    .sum(),
+            })
+            .sum()
+    }
+
+    /// The width after each layer; the first entry is the number of inputs.
+    pub fn widths(&self) -> Vec<usize> {
+        let mut widths = vec![self.inputs.len()];
+        for layer in &self.layers {
+            let before = widths[widths.len() - 1];
+            widths.push(if let Layer::Affine(a) = layer { a.weight().rows() } else { before });
+        }
+        widths
+    }
+}
+
+/// # Errors
+/// When there is no name, a name is empty, or one occurs twice.
+pub(crate) fn check_names<'a>(
+    place: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if name.is_empty() {
+            return Err(Error::invalid(place, "an empty name", "a name"));
+        }
+        if !seen.insert(name) {
+            return Err(Error::invalid(place, format!("{name:?} twice"), "distinct names"));
+        }
+    }
+    if seen.is_empty() {
+        return Err(Error::invalid(place, "none", "at least one"));
+    }
+    Ok(())
+}
