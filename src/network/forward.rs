@@ -1,0 +1,250 @@
+//! Values of a network: in f64 for a batch, exactly at a rational point, or enclosed.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
+use num_rational::BigRational;
+use num_traits::Zero;
+
+use crate::error::{Error, Result};
+use crate::network::exact::{Dyadics, Enclosures, ExactNetwork, Rationals};
+use crate::network::layer::{Affine, Basis, Family, Layer, Part, Slaf};
+use crate::network::{Head, Network};
+use crate::numeric::Dyadic;
+use crate::numeric::interval::Enclosure;
+
+/// Fractional bits beyond which an enclosure is given up.
+const ENCLOSURE_BITS: u32 = 1 << 16;
+
+impl Network {
+    /// The outputs of the last layer, before the head, for a batch: (rows, inputs) to (rows, outputs).
+    ///
+    /// Rounded f64 arithmetic in the network's own bases. Cost: two flops a weight and row, and
+    /// about two (monomial) to five (normalised) a coefficient.
+    ///
+    /// # Errors
+    /// When the number of columns is not the number of inputs.
+    pub fn forward(&self, inputs: ArrayView2<f64>) -> Result<Array2<f64>> {
+        if inputs.ncols() != self.inputs.len() {
+            return Err(Error::invalid(
+                "inputs",
+                format!("{} columns", inputs.ncols()),
+                format!("{}, one for each input of the network", self.inputs.len()),
+            ));
+        }
+        let mut values = inputs.as_standard_layout().into_owned();
+        for layer in &self.layers {
+            match layer {
+                Layer::Affine(affine) => values = forward_affine(affine, &values),
+                Layer::Slaf(slaf) => {
+                    let slaf = FloatSlaf::new(slaf);
+                    for (i, column) in values.axis_iter_mut(Axis(1)).enumerate() {
+                        slaf.apply(i, column);
+                    }
+                }
+                Layer::Activation(function) => values.mapv_inplace(|z| function.value(z)),
+                Layer::Mixed(mixed) => {
+                    for group in mixed.groups() {
+                        match &group.part {
+                            Part::Activation(function) => {
+                                for &i in &group.neurons {
+                                    values.column_mut(i).mapv_inplace(|z| function.value(z));
+                                }
+                            }
+                            Part::Slaf(slaf) => {
+                                let slaf = FloatSlaf::new(slaf);
+                                for (row, &i) in group.neurons.iter().enumerate() {
+                                    slaf.apply(row, values.column_mut(i));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// As [`Network::forward`], with the head applied: class probabilities, or the outputs themselves.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn predict(&self, inputs: ArrayView2<f64>) -> Result<Array2<f64>> {
+        let mut values = self.forward(inputs)?;
+        self.head.apply(&mut values);
+        Ok(values)
+    }
+
+    /// The exact outputs before the head, for SLAFs and piecewise-polynomial activations.
+    ///
+    /// # Errors
+    /// When the number of inputs is wrong or an activation has no rational values.
+    pub fn forward_exact(&self, inputs: &[BigRational]) -> Result<Vec<BigRational>> {
+        let network = ExactNetwork::new(self);
+        // Dyadic arithmetic needs no greatest common divisors, but knows no kinks.
+        let dyadic: Option<Vec<_>> = inputs.iter().map(Dyadic::from_rational).collect();
+        if let Some(dyadic) = dyadic
+            && let Ok(over) = network.over(&Dyadics)
+            && let Ok(outputs) = over.evaluate(&Dyadics, dyadic)
+        {
+            return Ok(outputs.iter().map(Dyadic::to_rational).collect());
+        }
+        network.evaluate(&Rationals, inputs.to_vec())
+    }
+
+    /// Rational intervals of at most `width` that contain the exact outputs before the head.
+    ///
+    /// The precision is doubled until the width is met.
+    ///
+    /// # Errors
+    /// When the number of inputs is wrong, `width` is not positive, or the width is not met with
+    /// 65,536 fractional bits.
+    pub fn forward_enclosure(
+        &self,
+        inputs: &[BigRational],
+        width: &BigRational,
+    ) -> Result<Vec<Enclosure>> {
+        if *width <= BigRational::zero() {
+            return Err(Error::invalid("width", width.to_string(), "a positive width"));
+        }
+        let network = ExactNetwork::new(self);
+        let mut bits = 64;
+        loop {
+            let points = inputs.iter().cloned().map(Enclosure::point).collect();
+            let outputs = network.evaluate(&Enclosures { bits }, points)?;
+            if outputs.iter().all(|y| y.width() <= *width) {
+                return Ok(outputs);
+            }
+            if bits >= ENCLOSURE_BITS {
+                return Err(Error::invalid(
+                    "width",
+                    "a width that is not reached with 65,536 fractional bits",
+                    "a larger width",
+                ));
+            }
+            bits *= 2;
+        }
+    }
+}
+
+impl Head {
+    /// Applies the head in place to outputs of shape (rows, outputs).
+    pub fn apply(self, values: &mut Array2<f64>) {
+        match self {
+            Head::Identity => {}
+            Head::Logistic => values.mapv_inplace(logistic),
+            Head::Softmax => {
+                for mut row in values.rows_mut() {
+                    // Subtracting the largest leaves the quotients as they are and cannot overflow.
+                    let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    row.mapv_inplace(|y| (y - largest).exp());
+                    let sum = row.sum();
+                    row.mapv_inplace(|y| y / sum);
+                }
+            }
+        }
+    }
+}
+
+fn logistic(y: f64) -> f64 {
+    if y >= 0.0 {
+        1.0 / (1.0 + (-y).exp())
+    } else {
+        let e = y.exp();
+        e / (1.0 + e)
+    }
+}
+
+fn forward_affine(affine: &Affine, inputs: &Array2<f64>) -> Array2<f64> {
+    let (weight, bias) = (affine.weight().to_f64(), affine.bias().to_f64());
+    let (rows, n, m) = (inputs.nrows(), weight.ncols(), weight.nrows());
+    let mut outputs = Array2::<f64>::zeros((rows, m));
+    for mut row in outputs.rows_mut() {
+        row.assign(&*bias);
+    }
+    let (weight, inputs) = (weight.as_standard_layout(), inputs.as_standard_layout());
+    let slices = (outputs.as_slice_mut(), inputs.as_slice(), weight.as_slice());
+    // Arrays in standard layout are always slices.
+    if let (Some(y), Some(x), Some(w)) = slices {
+        matmul(
+            MatMut::from_row_major_slice_mut(y, rows, m),
+            Accum::Add,
+            MatRef::from_row_major_slice(x, rows, n),
+            MatRef::from_row_major_slice(w, m, n).transpose(),
+            1.0,
+            Par::Seq,
+        );
+    }
+    outputs
+}
+
+/// A SLAF with its numbers in f64, ready for many evaluations.
+struct FloatSlaf {
+    coefficients: Array2<f64>,
+    basis: FloatBasis,
+}
+
+enum FloatBasis {
+    Monomial,
+    Normalised { mean: Array2<f64>, scale: Array2<f64> },
+    Orthogonal { family: Family, centre: Array1<f64>, scale: Array1<f64> },
+}
+
+impl FloatSlaf {
+    fn new(slaf: &Slaf) -> Self {
+        let basis = match slaf.basis() {
+            Basis::Monomial => FloatBasis::Monomial,
+            Basis::NormalisedMonomial { mean, scale } => FloatBasis::Normalised {
+                mean: mean.to_f64().into_owned(),
+                scale: scale.to_f64().into_owned(),
+            },
+            Basis::Orthogonal { family, centre, scale } => FloatBasis::Orthogonal {
+                family: *family,
+                centre: centre.to_f64().into_owned(),
+                scale: scale.to_f64().into_owned(),
+            },
+        };
+        FloatSlaf { coefficients: slaf.coefficients().to_f64().into_owned(), basis }
+    }
+
+    /// Replaces the pre-activations of neuron `i` by its activations.
+    fn apply(&self, i: usize, mut values: ArrayViewMut1<f64>) {
+        let row = if self.coefficients.nrows() == 1 { 0 } else { i };
+        let c = self.coefficients.row(row);
+        match &self.basis {
+            FloatBasis::Monomial => {
+                values.mapv_inplace(|z| c.iter().rev().fold(0.0, |sum, c| sum * z + c));
+            }
+            FloatBasis::Normalised { mean, scale } => {
+                let (mean, scale) = (mean.row(i), scale.row(i));
+                values.mapv_inplace(|z| {
+                    let mut power = 1.0;
+                    let mut sum = c[0];
+                    for k in 1..c.len() {
+                        power *= z;
+                        sum += c[k] * ((power - mean[k - 1]) * scale[k - 1]);
+                    }
+                    sum
+                });
+            }
+            FloatBasis::Orthogonal { family, centre, scale } => {
+                let (centre, scale) = (centre[i], scale[i]);
+                values.mapv_inplace(|z| orthogonal(*family, c, (z - centre) * scale));
+            }
+        }
+    }
+}
+
+/// `sum_k c_k e_k(t)` by the forward recurrence, which is stable inside the interval.
+fn orthogonal(family: Family, c: ArrayView1<f64>, t: f64) -> f64 {
+    let (mut previous, mut current) = (1.0, f64::from(family.first()) * t);
+    let mut sum = c[0];
+    for k in 1..c.len() {
+        sum += c[k] * current;
+        let ((a, b), divisor) = family.recurrence(k as u32);
+        let next =
+            (f64::from(a) * t * current - f64::from(b) * previous) / f64::from(divisor);
+        previous = std::mem::replace(&mut current, next);
+    }
+    sum
+}
