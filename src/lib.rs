@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod file;
+pub mod json;
 pub mod numeric;
 pub mod polynomial;
 pub mod table;
@@ -13,3 +14,6 @@ pub mod expand;
 pub mod export;
 
 pub use error::{Error, Result};
+pub use network::Network;
+pub use polynomial::Polynomial;
+pub use table::Table;

@@ -31,8 +31,8 @@ mod compose;
 mod plan;
 mod prove;
 
-pub use compare::{Comparison, Model, compare};
-pub use compose::{Quiet, Watch, expand, expand_watched};
+pub use compare::{Comparison, Method, Model, compare};
+pub use compose::{Step, expand, expand_watched};
 pub use plan::{Limits, Plan, plan};
 pub use prove::{Proof, prove_equal};
 
