@@ -12,6 +12,8 @@ pub mod network;
 pub mod train;
 pub mod expand;
 pub mod export;
+#[cfg(feature = "cli")]
+pub mod report;
 
 pub use error::{Error, Result};
 pub use network::Network;
