@@ -3,13 +3,13 @@
 //! Neural networks as polynomials one can hold in one's hand.
 
 pub mod error;
+pub mod expand;
+pub mod export;
 pub mod file;
+pub mod network;
 pub mod numeric;
 pub mod polynomial;
 pub mod table;
-pub mod network;
 pub mod train;
-pub mod expand;
-pub mod export;
 
 pub use error::{Error, Result};
