@@ -1,1 +1,5 @@
 //! (numeric)
+
+pub mod elementary;
+pub mod interval;
+pub mod modular;
