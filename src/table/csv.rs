@@ -64,7 +64,8 @@ pub(super) fn read_columns(
 ) -> Result<Array2<f64>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let file = path.display().to_string();
-    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options))?;
+    let sheet =
+        Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| names.contains(name))?;
     sheet.numbers(&sheet.find(names)?)
 }
 
@@ -76,7 +77,9 @@ pub(super) fn read_target_columns(
 ) -> Result<Option<Array2<f64>>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let file = path.display().to_string();
-    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options))?;
+    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| {
+        names.contains(name) || options.targets.contains(name)
+    })?;
     if names.iter().all(|name| sheet.names.contains(name)) {
         return sheet.numbers(&sheet.find(names)?).map(Some);
     }
@@ -97,7 +100,7 @@ fn with_delimiter(path: &Path, options: &ReadOptions) -> ReadOptions {
 
 /// [`read_csv`] on bytes; `file` stands in messages.
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Table> {
-    let sheet = Sheet::open(bytes, file, options)?;
+    let sheet = Sheet::open(bytes, file, options, |name| !options.ignore.contains(name))?;
     let roles = Roles::choose(&sheet.names, options, sheet.numbered, file)?;
     let several = roles.targets.len() > 1;
     let numbers_are_labels = options.class_labels || !options.classes.is_empty();
@@ -233,7 +236,13 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn open(bytes: &'a [u8], file: &'a str, options: &ReadOptions) -> Result<Self> {
+    /// Opens a sheet; only column names that are `needed` must be sound.
+    fn open(
+        bytes: &'a [u8],
+        file: &'a str,
+        options: &ReadOptions,
+        needed: impl Fn(&String) -> bool,
+    ) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|e| {
             let line = line_of(bytes, e.valid_up_to());
             Error::invalid(
@@ -252,7 +261,7 @@ impl<'a> Sheet<'a> {
         }
         sheet.names = if options.has_header {
             let names: Vec<String> = first.iter().map(|name| name.trim().to_string()).collect();
-            sheet.check_header(&names, &options.ignore)?;
+            sheet.check_header(&names, needed)?;
             names
         } else {
             numbered_names(first.len())
@@ -260,7 +269,7 @@ impl<'a> Sheet<'a> {
         Ok(sheet)
     }
 
-    fn check_header(&self, names: &[String], ignored: &[String]) -> Result<()> {
+    fn check_header(&self, names: &[String], needed: impl Fn(&String) -> bool) -> Result<()> {
         let wrong = |column: usize, found: String, expected: &str| {
             let place = format!("{}: header, column {}", self.file, column + 1);
             Err(Error::invalid(place, found, expected))
@@ -276,7 +285,7 @@ impl<'a> Sheet<'a> {
         }
         let mut seen = HashSet::new();
         for (column, name) in names.iter().enumerate() {
-            if ignored.contains(name) {
+            if !needed(name) {
                 continue;
             }
             if name.is_empty() {

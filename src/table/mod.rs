@@ -353,7 +353,12 @@ struct Roles {
 impl Roles {
     fn choose(names: &[String], options: &ReadOptions, numbered: bool, file: &str) -> Result<Self> {
         let find = |name: &String| find_column(names, name, numbered, file);
-        let ignored = options.ignore.iter().map(find).collect::<Result<HashSet<_>>>()?;
+        let mut ignored = HashSet::new();
+        for name in &options.ignore {
+            let name = &names[find(name)?];
+            // Columns to be ignored may share a name.
+            ignored.extend((0..names.len()).filter(|&column| names[column] == *name));
+        }
         let mut targets = options.targets.iter().map(find).collect::<Result<Vec<_>>>()?;
         if targets.is_empty() {
             targets.extend((0..names.len()).rev().find(|column| !ignored.contains(column)));
