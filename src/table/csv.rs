@@ -129,7 +129,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<T
         });
         match target {
             Target::Labels(labels) => {
-                if !numbers_are_labels && row.number(first).is_ok() {
+                if !numbers_are_labels && !row.is_text(first) && !is_missing(row.cell(first)) {
                     let expected = "a class label as in the rows before \
                                     (--class-labels takes numbers as labels)";
                     return Err(row.wrong(first, shown(row.cell(first)), expected));
@@ -274,14 +274,14 @@ impl<'a> Sheet<'a> {
             let place = format!("{}: header, column {}", self.file, column + 1);
             Err(Error::invalid(place, found, expected))
         };
-        if let [only] = names {
-            if let Some(other) = [';', '\t', '|'].into_iter().find(|&c| only.contains(c)) {
-                let expected = format!(
-                    "columns separated by {:?} (--delimiter sets another character)",
-                    char::from(self.delimiter)
-                );
-                return wrong(0, format!("one column, with {other:?} in its name"), &expected);
-            }
+        if let [only] = names
+            && let Some(other) = [';', '\t', '|'].into_iter().find(|&c| only.contains(c))
+        {
+            let expected = format!(
+                "columns separated by {:?} (--delimiter sets another character)",
+                char::from(self.delimiter)
+            );
+            return wrong(0, format!("one column, with {other:?} in its name"), &expected);
         }
         let mut seen = HashSet::new();
         for (column, name) in names.iter().enumerate() {

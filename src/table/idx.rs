@@ -159,7 +159,7 @@ fn parse(stream: &mut impl Read, most: u64) -> Result<(Header, Vec<f64>)> {
         if dimension == 0 {
             return Err(Error::invalid(format!("dimension {index}"), "0", "at least 1"));
         }
-        count = count.checked_mul(dimension).unwrap_or(usize::MAX);
+        count = count.saturating_mul(dimension);
         header.dimensions.push(dimension);
     }
     if dimensions == 0 {

@@ -194,14 +194,6 @@ impl Table {
         Table {
             inputs: self.inputs.select(Axis(0), rows),
             targets: self.targets.select(Axis(0), rows),
-            ..self.clone_without_numbers()
-        }
-    }
-
-    fn clone_without_numbers(&self) -> Self {
-        Table {
-            inputs: Array2::default((0, 0)),
-            targets: Array2::default((0, 0)),
             input_names: self.input_names.clone(),
             target_names: self.target_names.clone(),
             classes: self.classes.clone(),

@@ -106,7 +106,7 @@ fn split_header(bytes: &[u8]) -> Result<(&str, &[u8])> {
     let (length, rest) = match *rest {
         [1, 0, a, b, ref rest @ ..] => (usize::from(u16::from_le_bytes([a, b])), rest),
         [2 | 3, 0, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
-        [1 | 2 | 3, 0, ..] | [] | [_] => return wrong("the end of the file", "a header"),
+        [1..=3, 0, ..] | [] | [_] => return wrong("the end of the file", "a header"),
         [major, minor, ..] => {
             return wrong(&format!("version {major}.{minor}"), "version 1.0, 2.0 or 3.0");
         }
