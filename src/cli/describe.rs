@@ -111,6 +111,32 @@ fn network(network: &Network) -> Outcome {
     Ok(answer)
 }
 
+/// The state of a training run; its parameters are of no use to a reader.
+fn checkpoint(document: &Json) -> Outcome {
+    let mut fields = document.top().object()?;
+    let mut answer = Answer::default();
+    answer.set("kind", "checkpoint");
+    answer.line("checkpoint of a training run");
+    for key in ["attempt", "epoch", "batch"] {
+        let n = fields.take(key)?.index(usize::MAX)?;
+        answer.set(key, n);
+        answer.line(format_args!("  {key:<8}{n}"));
+    }
+    let parameters = fields.take("parameters")?.array()?.len();
+    answer.set("parameters", parameters);
+    answer.line(format_args!("  {}", counted(parameters, "parameter")));
+    let options = fields.take("options")?.value().to_value();
+    if let Value::Object(options) = &options {
+        answer.line("  options");
+        for (name, value) in options {
+            answer.line(format_args!("    {name:<14}{}", value.as_str().unwrap_or_default()));
+        }
+    }
+    answer.set("options", options);
+    answer.line("  the same `slnn train` command with --resume goes on from it");
+    Ok(answer)
+}
+
 fn describe_layer(layer: &Layer, before: usize, after: usize) -> String {
     match layer {
         Layer::Affine(_) => format!("affine  {before} -> {after}"),

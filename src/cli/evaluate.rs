@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model};
 use slnn::file::write_atomically;
@@ -11,7 +11,7 @@ use slnn::network::Head;
 
 use super::answer::{Answer, Outcome, counted};
 use super::input::{TableArguments, check_output, read_model};
-use super::score::{Score, largest, outside};
+use super::score::{Score, outside};
 
 /// Writes the outputs for every row of a table, and scores them where the table has the targets
 ///
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
     };
 
-    let score = targets.map(|targets| Score::of(values.view(), targets.view(), head));
+    let score = targets.map(|targets| Score::of(&values, targets.view(), head)).transpose()?;
     let outside = match &model {
         Model::Network(network) => outside(inputs.view(), network.inputs()),
         Model::Expansion(_) => None,
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     answer.set("rows", predictions.nrows());
     answer.set("outputs", outputs);
     answer.set("outside_box", outside);
-    answer.set("score", score.map(Score::to_value));
+    answer.set("score", score.as_ref().map(Score::to_value));
     answer.set("file", arguments.output.display().to_string());
     answer.line(format_args!(
         "{} written to {}",
@@ -119,6 +119,11 @@ fn with_bounds(
     inputs: ArrayView2<f64>,
 ) -> Result<(Array2<f64>, Array2<f64>)> {
     expansion.forward_with_bounds(inputs)
+}
+
+/// The index of the largest entry, the first of equals.
+fn largest(row: ArrayView1<f64>) -> usize {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
 
 fn write(

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -13,7 +14,8 @@ use slnn::file::remove_stale;
 use slnn::network::{Activation, Network};
 use slnn::table::{Split, Table};
 use slnn::train::{
-    BasisKind, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
+    BasisKind, Checkpoint, Control, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
+    Trained, resume, train,
 };
 
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short};
@@ -343,6 +345,233 @@ fn name_flag(error: Error) -> Error {
         Some(field) => format!("--{}", field.replace(['_', '.'], "-")),
     };
     Error::Invalid { place: flag, found, expected }
+}
+
+pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
+    if arguments.precision != "f64" {
+        return Err(Error::invalid(
+            "--precision",
+            format!("{:?}", arguments.precision),
+            "f64, the only precision that is offered yet",
+        ));
+    }
+    let output = &arguments.output;
+    let mut inputs = vec![arguments.table.as_path()];
+    inputs.extend(arguments.columns.labels.as_deref());
+    check_output(output, &inputs)?;
+    let table = arguments.columns.read(&arguments.table)?;
+    let options = arguments.options(&table)?;
+    let split = arguments.split(table.rows(), options.seed)?;
+    let rows = match &split {
+        Some(split) => split.train.clone(),
+        None => (0..table.rows()).collect(),
+    };
+
+    let started = Instant::now();
+    let (trained, resumed) = fit(arguments, &table, &rows, &options, globals)?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    let mut network = trained.network.clone();
+    let rationalised = arguments.rationalise.then(|| rationalise(&mut network, &table.select(&rows)));
+    let mut about = network.about().clone();
+    if let (Some(_), [target]) = (table.classes(), &arguments.columns.target[..]) {
+        // `evaluate` finds the labels by it.
+        about.insert("target".into(), target.as_str().into());
+    }
+    network.with_about(about).write(output)?;
+    remove_checkpoint(&checkpoint_path(output))?;
+
+    let network = Network::read(output)?;
+    let mut answer = Answer::default();
+    answer.set("parameters", network.parameters());
+    answer.set("epochs", trained.epochs);
+    answer.set("best_epoch", trained.best_epoch);
+    answer.set("seconds", seconds);
+    answer.set("seconds_per_epoch", trained.seconds_per_epoch);
+    let mut scores = Vec::new();
+    for (name, rows) in [("train", Some(&rows)), ("test", split.as_ref().map(|s| &s.test))] {
+        let score = rows.map(|rows| score(&network, &table.select(rows))).transpose()?;
+        answer.set(name, score.as_ref().map(Score::to_value));
+        scores.extend(score.map(|score| (name, score)));
+    }
+    let outside = split.as_ref().and_then(|split| {
+        outside(table.select(&split.test).inputs().view(), network.inputs())
+    });
+    let size = match plan(&network, None) {
+        Ok(plan) => Some((plan.degree, plan.terms)),
+        Err(Error::NotPolynomial { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    answer.set("degree", size.map_or(Value::Null, |(degree, _)| count(degree)));
+    answer.set("monomials", size.map_or(Value::Null, |(_, terms)| count(terms)));
+    answer.set("test_outside_box", outside);
+    answer.set("seed", options.seed);
+    answer.set("restarts", trained.restarts);
+    answer.set("resumed_from_epoch", resumed);
+    answer.set("warnings", trained.warnings.clone());
+    answer.set("rationalised", rationalised.as_ref().map(std::result::Result::is_ok));
+    answer.set("file", output.display().to_string());
+
+    let mut lines: Vec<_> = scores.iter().take(1).map(|(_, score)| score.heading()).collect();
+    lines.extend(scores.iter().map(|(name, score)| score.row(name)));
+    answer.table(&lines);
+    answer.line(format_args!(
+        "{} from {}: {}, {} in {}{}",
+        table.target_names().join(", "),
+        counted(table.input_names().len(), "input"),
+        counted(network.parameters(), "parameter"),
+        counted(trained.epochs, "epoch"),
+        duration(seconds),
+        if trained.restarts == 0 {
+            String::new()
+        } else {
+            format!(", {}", counted(trained.restarts, "restart"))
+        }
+    ));
+    match size {
+        Some((degree, terms)) => answer.line(format_args!(
+            "a polynomial of total degree {}: {} monomials",
+            grouped(degree),
+            grouped(terms)
+        )),
+        None => answer.line("not a polynomial: a conventional activation is in it"),
+    }
+    if let (Some(outside), Some(split)) = (outside, &split) {
+        answer.line(format_args!(
+            "{outside} of {} lie outside the training box",
+            counted(split.test.len(), "test row")
+        ));
+    }
+    match rationalised {
+        None => {}
+        Some(Ok(())) => answer.line("small rationals fit every training row exactly: proved"),
+        Some(Err(error)) => {
+            answer.is_no();
+            answer.line(format_args!("not rationalised: {error}"));
+        }
+    }
+    for warning in &trained.warnings {
+        answer.line(format_args!("warning: {warning}"));
+    }
+    answer.line(format_args!("written to {}", output.display()));
+    Ok(answer)
+}
+
+/// Trains, or goes on from a checkpoint; also the epoch it went on from.
+fn fit(
+    arguments: &Arguments,
+    table: &Table,
+    rows: &[usize],
+    options: &Options,
+    globals: &Globals,
+) -> Result<(Trained, Option<usize>)> {
+    let path = checkpoint_path(&arguments.output);
+    remove_stale(&arguments.output)?;
+    remove_stale(&path)?;
+    let checkpoint = match arguments.resume {
+        true => Checkpoint::read(&path)?,
+        false => None,
+    };
+    let shown = path.display();
+    match &checkpoint {
+        Some(checkpoint) => {
+            globals.remark(format_args!("going on from epoch {} of {shown}", checkpoint.epoch()));
+        }
+        None if arguments.resume => {
+            globals.remark(format_args!("no checkpoint {shown}: starting anew"));
+        }
+        None if path.exists() => globals.remark(format_args!(
+            "starting anew: the checkpoint {shown} of an earlier run will be replaced \
+             (--resume would go on from it)"
+        )),
+        None => {}
+    }
+    let mut watch = Watch {
+        gentle: Gentle::begin(),
+        progress: Progress::new(globals, "train", options.epochs),
+        path: path.clone(),
+        every: arguments.checkpoint_every,
+        written: Instant::now(),
+    };
+    let resumed = checkpoint.as_ref().map(Checkpoint::epoch);
+    let trained = match checkpoint {
+        Some(checkpoint) => resume(table, rows, options, checkpoint, &mut watch)
+            .map_err(|e| e.within(path.display())),
+        None => train(table, rows, options, &mut watch),
+    };
+    let trained = trained.map_err(name_flag)?;
+    if trained.stopped {
+        return Err(Error::Interrupted {
+            saved: format!(
+                "the state after {} is in {shown}: the same command with --resume goes on",
+                counted(trained.epochs, "epoch")
+            ),
+        });
+    }
+    Ok((trained, resumed))
+}
+
+/// Shows where training stands, keeps its checkpoint, and stops it at Ctrl-C.
+struct Watch {
+    gentle: Gentle,
+    progress: Progress,
+    path: PathBuf,
+    every: Option<usize>,
+    written: Instant,
+}
+
+/// Time between checkpoints where no number of epochs is given.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(10);
+
+impl Control for Watch {
+    fn progress(&mut self, progress: &slnn::train::Progress) {
+        self.progress.at(progress.epoch, || {
+            let validation = progress.validation.map(|v| format!(", validation {}", short(v)));
+            let attempt = match progress.attempt {
+                0 => String::new(),
+                restarts => format!(", restart {restarts}"),
+            };
+            let validation = validation.unwrap_or_default();
+            format!("loss {}{validation}{attempt}", short(progress.loss))
+        });
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.gentle.requested()
+    }
+
+    fn checkpoint_every(&self) -> Option<usize> {
+        Some(match self.every {
+            // Never by the count, but still when training is stopped.
+            Some(0) => usize::MAX,
+            Some(epochs) => epochs,
+            None => 1,
+        })
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.every.is_some() || self.stop_requested() || self.written.elapsed() >= CHECKPOINT_TIME {
+            checkpoint.write(&self.path)?;
+            self.written = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+fn score(network: &Network, table: &Table) -> Result<Score> {
+    let outputs = network.forward(table.inputs().view())?;
+    Score::of(&outputs, table.targets().view(), network.head())
+}
+
+fn rationalise(_network: &mut Network, _table: &Table) -> Result<()> {
+    Err(Error::invalid("--rationalise", "", ""))
+}
+
+fn remove_checkpoint(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// The checkpoint that belongs to an output.
