@@ -101,11 +101,10 @@ fn answers_carry_their_keys() {
             assert!(answer[part][key].is_number(), "{part}.{key} in {}", run.out);
         }
     }
-    assert_eq!((&answer["parameters"], &answer["degree"], &answer["monomials"]), (
-        &Value::from(2 * 3 + 2 * 3 + 3),
-        &Value::from(2),
-        &Value::from(6),
-    ));
+    assert_eq!(
+        (&answer["parameters"], &answer["degree"], &answer["monomials"]),
+        (&Value::from(2 * 3 + 2 * 3 + 3), &Value::from(2), &Value::from(6),)
+    );
     assert_eq!((&answer["train"]["rows"], &answer["test"]["rows"]), (&18.into(), &6.into()));
 
     let run = slnn(at, "expand net.json --plan --json").ends(0);
@@ -126,7 +125,14 @@ fn answers_carry_their_keys() {
     assert_eq!(expansion["terms"], plan["terms"]);
 
     let answer = slnn(at, "compare net.json poly.json --json").ends(0);
-    let keys = ["equal", "method", "error_probability", "equal_after_rounding", "largest_difference", "at"];
+    let keys = [
+        "equal",
+        "method",
+        "error_probability",
+        "equal_after_rounding",
+        "largest_difference",
+        "at",
+    ];
     for key in keys {
         assert!(answer.keys().contains(&key.to_owned()), "{key} in {}", answer.out);
     }
