@@ -15,7 +15,7 @@ pub mod report;
 pub mod table;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, TooLarge};
 pub use network::Network;
 pub use polynomial::Polynomial;
 pub use table::Table;

@@ -28,6 +28,7 @@
 
 mod compare;
 mod compose;
+mod evaluate;
 mod plan;
 mod prove;
 

@@ -18,7 +18,7 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TooLarge};
 use crate::network::layer::{Affine, Basis, Layer, Slaf};
 use crate::network::numbers::{Matrix, Vector};
 use crate::network::{Head, Input, Network};
@@ -66,14 +66,15 @@ impl Network {
             }
         }
         if forms > FORM_LIMIT {
-            return Err(Error::TooLarge {
+            return Err(TooLarge {
                 what: "the one-hidden-layer network".into(),
-                terms: forms.to_string(),
+                count: format!("{forms} linear forms"),
                 bytes: forms.saturating_mul(64 * n as u64).to_string(),
                 seconds: forms as f64 * 1e-6,
                 limit: format!("{FORM_LIMIT} linear forms"),
                 advice: "truncate the polynomial to a lower degree first".into(),
-            });
+            }
+            .into());
         }
 
         let mut rows: Vec<Vec<f64>> = Vec::new();
