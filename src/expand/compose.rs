@@ -1,0 +1,207 @@
+//! Symbolic composition: the network evaluated in the algebra of polynomials.
+//!
+//! Every intermediate polynomial is an integer polynomial over one common
+//! denominator, so that no coefficient is ever reduced to lowest terms on the way;
+//! the denominator of a network of f64 parameters is a power of two, and bringing
+//! two polynomials to it is a shift.
+
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
+
+use crate::error::Result;
+use crate::expand::plan::plan_exact;
+use crate::expand::{Coefficients, Expansion, Limits, Plan};
+use crate::network::Network;
+use crate::network::exact::{Algebra, ExactNetwork};
+use crate::polynomial::Polynomial;
+
+/// How far an expansion has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Index of the layer, from 0.
+    pub layer: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Index of the neuron that comes next, from 0.
+    pub neuron: usize,
+}
+
+/// The exact polynomials of `network`, one an output, before its head.
+///
+/// Cost: as the [`Plan`] says; every coefficient is a rational in lowest terms.
+///
+/// # Errors
+/// When a layer is not polynomial, or the plan exceeds `limits`.
+pub fn expand(network: &Network, limits: &Limits) -> Result<Expansion> {
+    expand_watched(network, None, limits, &mut |_| Ok(())).map(|(expansion, _)| expansion)
+}
+
+/// As [`expand`], of the part of total degree at most `max_degree` when that is given; `watch` sees
+/// every step before it is taken and ends the work by an error.
+///
+/// Truncation above a total degree is a homomorphism of rings, so cutting after every product loses
+/// nothing of the part that is kept.
+///
+/// # Errors
+/// As [`expand`], and those of `watch`.
+pub fn expand_watched(
+    network: &Network,
+    max_degree: Option<u32>,
+    limits: &Limits,
+    watch: &mut dyn FnMut(Step) -> Result<()>,
+) -> Result<(Expansion, Plan)> {
+    let exact = ExactNetwork::new(network);
+    let plan = plan_exact(&exact, max_degree)?;
+    plan.check(limits)?;
+
+    let algebra = Polynomials { variables: exact.inputs(), max_degree };
+    let inputs = (0..exact.inputs())
+        .map(|i| Fraction {
+            numerator: algebra.truncate(Polynomial::variable(exact.inputs(), i)),
+            denominator: Denominator::one(),
+        })
+        .collect();
+    let layers = network.layers().len();
+    let outputs = exact.over(&algebra)?.evaluate_watched(&algebra, inputs, &mut |layer, neuron| {
+        watch(Step { layer, layers, neuron })
+    })?;
+    let polynomials = outputs.iter().map(Fraction::to_rational).collect();
+    let expansion = Expansion::new(
+        network.input_names(),
+        network.outputs().to_vec(),
+        Coefficients::Rational(polynomials),
+        network.head(),
+    )?;
+    Ok((expansion.with_truncated(max_degree.filter(|q| whole(network, *q))), plan))
+}
+
+/// Whether cutting at total degree `max_degree` may have left something out.
+fn whole(network: &Network, max_degree: u32) -> bool {
+    crate::expand::plan(network, None).is_ok_and(|plan| plan.degree > u128::from(max_degree))
+}
+
+/// A denominator `odd 2^twos`.
+#[derive(Clone, Debug, PartialEq)]
+struct Denominator {
+    odd: BigInt,
+    twos: u64,
+}
+
+impl Denominator {
+    fn one() -> Self {
+        Denominator { odd: BigInt::one(), twos: 0 }
+    }
+
+    fn of(value: &BigRational) -> Self {
+        let twos = value.denom().trailing_zeros().unwrap_or(0);
+        Denominator { odd: value.denom() >> twos, twos }
+    }
+
+    fn product(&self, other: &Self) -> Self {
+        Denominator { odd: &self.odd * &other.odd, twos: self.twos + other.twos }
+    }
+
+    fn lcm(&self, other: &Self) -> Self {
+        Denominator { odd: self.odd.lcm(&other.odd), twos: self.twos.max(other.twos) }
+    }
+
+    /// `value` times `self / divisor`, where `divisor` divides `self`.
+    fn bring(&self, value: &BigInt, divisor: &Self) -> BigInt {
+        let shifted = value << (self.twos - divisor.twos);
+        if self.odd == divisor.odd { shifted } else { shifted * (&self.odd / &divisor.odd) }
+    }
+}
+
+/// An integer polynomial over a common denominator.
+#[derive(Clone, Debug)]
+struct Fraction {
+    numerator: Polynomial<BigInt>,
+    denominator: Denominator,
+}
+
+impl Fraction {
+    fn to_rational(&self) -> Polynomial<BigRational> {
+        let Denominator { odd, twos } = &self.denominator;
+        self.numerator.map(|c| {
+            let common = c.trailing_zeros().unwrap_or(0).min(*twos);
+            let (numerator, denominator) = (c >> common, odd << (twos - common));
+            if odd.is_one() {
+                // Odd over a power of two, or an integer: already in lowest terms.
+                BigRational::new_raw(numerator, denominator)
+            } else {
+                BigRational::new(numerator, denominator)
+            }
+        })
+    }
+}
+
+struct Polynomials {
+    variables: usize,
+    max_degree: Option<u32>,
+}
+
+impl Polynomials {
+    fn truncate(&self, p: Polynomial<BigInt>) -> Polynomial<BigInt> {
+        match self.max_degree {
+            Some(degree) => p.truncate(degree),
+            None => p,
+        }
+    }
+
+    fn product(&self, a: &Polynomial<BigInt>, b: &Polynomial<BigInt>) -> Polynomial<BigInt> {
+        match self.max_degree {
+            Some(degree) => a.mul_truncated(b, degree),
+            None => a * b,
+        }
+    }
+
+    fn constant(&self, value: BigInt) -> Polynomial<BigInt> {
+        Polynomial::constant(self.variables, value)
+    }
+}
+
+impl Algebra for Polynomials {
+    type Scalar = BigRational;
+    type Element = Fraction;
+
+    fn scalar(&self, value: &BigRational) -> Option<BigRational> {
+        Some(value.clone())
+    }
+
+    fn affine(&self, weights: &[BigRational], inputs: &[Fraction], bias: &BigRational) -> Fraction {
+        let products: Vec<_> = weights
+            .iter()
+            .zip(inputs)
+            .filter(|(w, _)| !w.is_zero())
+            .map(|(w, x)| (w.numer(), Denominator::of(w).product(&x.denominator), &x.numerator))
+            .collect();
+        let constant = Denominator::of(bias);
+        let denominator = products.iter().fold(constant.clone(), |lcm, (_, d, _)| lcm.lcm(d));
+        let start = self.constant(denominator.bring(bias.numer(), &constant));
+        let numerator = products.iter().fold(start, |sum, (w, d, x)| {
+            let factor = denominator.bring(w, d);
+            &sum + &x.scale(&factor)
+        });
+        Fraction { numerator, denominator }
+    }
+
+    fn polynomial(&self, coefficients: &[BigRational], z: &Fraction) -> Fraction {
+        let degree = coefficients.iter().rposition(|c| !c.is_zero()).unwrap_or(0);
+        let coefficients = &coefficients[..=degree];
+        let common = coefficients
+            .iter()
+            .fold(Denominator::one(), |lcm, c| lcm.lcm(&Denominator::of(c)));
+        let integer = |c: &BigRational| common.bring(c.numer(), &Denominator::of(c));
+        // With z = Z / q: sum c_k z^k = (sum c_k Z^k q^{d-k}) / q^d, by Horner's rule.
+        let mut numerator = self.constant(integer(&coefficients[degree]));
+        let mut power = Denominator::one();
+        for c in coefficients[..degree].iter().rev() {
+            power = power.product(&z.denominator);
+            let constant = (integer(c) << power.twos) * &power.odd;
+            numerator = &self.product(&numerator, &z.numerator) + &self.constant(constant);
+        }
+        Fraction { numerator, denominator: common.product(&power) }
+    }
+}

@@ -1,0 +1,371 @@
+//! What an expansion will cost, told before it is paid.
+//!
+//! One walk through the network in an algebra of sizes: degree, variables, number of
+//! terms and bits of every intermediate polynomial are predicted from the layer
+//! below, and the products that composition will carry out are counted on the way.
+//! A short measurement of this machine turns the count into seconds.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
+
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::network::exact::{Algebra, ExactNetwork};
+use crate::polynomial::Polynomial;
+
+/// What an expansion may cost; above it, it is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Terms, over all outputs.
+    pub terms: u64,
+    /// Bytes of memory at the peak.
+    pub bytes: u64,
+    /// Seconds, if time is to be limited at all.
+    pub seconds: Option<f64>,
+}
+
+impl Default for Limits {
+    /// Five million terms, half of the memory that is free (4 GiB where that is not known), any time.
+    fn default() -> Self {
+        Limits { terms: 5_000_000, bytes: free_memory().map_or(4 << 30, |b| b / 2), seconds: None }
+    }
+}
+
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// The predicted size and cost of an expansion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Number of variables.
+    pub variables: usize,
+    /// Number of outputs.
+    pub outputs: usize,
+    /// Bound on the total degree: the product of the degrees of the layers. Saturates at 2^128 - 1.
+    pub degree: u128,
+    /// Number of terms over all outputs: exact for generic parameters, a bound for all. Saturates
+    /// at 2^128 - 1.
+    pub terms: u128,
+    /// Bits that the largest coefficient can have, over the common denominator.
+    pub bits: f64,
+    /// Memory at the peak.
+    pub bytes: f64,
+    /// Time on this machine.
+    pub seconds: f64,
+}
+
+impl Plan {
+    /// # Errors
+    /// [`Error::TooLarge`] when the plan exceeds one of `limits`.
+    pub fn check(&self, limits: &Limits) -> Result<()> {
+        let over = if self.terms > u128::from(limits.terms) {
+            format!("{} terms", limits.terms)
+        } else if self.bytes > limits.bytes as f64 {
+            format!("{} bytes", limits.bytes)
+        } else if let Some(seconds) = limits.seconds
+            && self.seconds > seconds
+        {
+            format!("{seconds} s")
+        } else {
+            return Ok(());
+        };
+        let terms = match self.terms {
+            u128::MAX => "more than 3e38".into(),
+            terms => terms.to_string(),
+        };
+        Err(Error::TooLarge {
+            what: format!("the expansion to total degree {}", self.degree),
+            terms,
+            bytes: if self.bytes < 1e18 { format!("{:.0}", self.bytes) } else { format!("{:.1e}", self.bytes) },
+            seconds: self.seconds,
+            limit: over,
+            advice: "ask for the part of low degree, raise the limit, or train with a lower \
+                     degree, fewer layers or fewer inputs"
+                .into(),
+        })
+    }
+}
+
+/// Predicts the expansion of `network`, or of its part of total degree at most `max_degree`.
+///
+/// Cost: one walk through the network, whatever the size of the expansion, and a millisecond of
+/// measurement.
+///
+/// # Errors
+/// [`Error::NotPolynomial`] when an activation is not a polynomial.
+pub fn plan(network: &Network, max_degree: Option<u32>) -> Result<Plan> {
+    plan_exact(&ExactNetwork::new(network), max_degree)
+}
+
+pub(super) fn plan_exact(
+    network: &ExactNetwork<BigRational>,
+    max_degree: Option<u32>,
+) -> Result<Plan> {
+    let algebra = Sizes { max_degree, cost: Cell::new(0.0), rate: measure_rate() };
+    let inputs = (0..network.inputs()).map(Size::variable).collect();
+    let mut live = 0.0_f64;
+    let mut peak = 0.0_f64;
+    let over = network.over(&algebra)?;
+    let outputs = over.evaluate(&algebra, inputs)?;
+    for size in &outputs {
+        live += size.bytes(network.inputs());
+        peak = peak.max(size.peak);
+    }
+    let degree = outputs.iter().map(|s| s.degree).max().unwrap_or(0);
+    Ok(Plan {
+        variables: network.inputs(),
+        outputs: outputs.len(),
+        degree: max_degree.map_or(degree, |q| degree.min(u128::from(q))),
+        terms: outputs.iter().fold(0, |sum, s| sum.saturating_add(s.terms)),
+        bits: outputs.iter().map(Size::bits).fold(0.0, f64::max),
+        // Numerators become rationals: a second copy, with a denominator each.
+        bytes: peak + 3.0 * live,
+        seconds: algebra.cost.get(),
+    })
+}
+
+/// The predicted size of one intermediate polynomial over its denominator.
+#[derive(Clone, Debug)]
+struct Size {
+    degree: u128,
+    variables: BTreeSet<usize>,
+    terms: u128,
+    /// log2 of a bound on the 1-norm of the coefficients.
+    norm: f64,
+    /// log2 of the power of two in the denominator, and of its odd part.
+    twos: f64,
+    odd: f64,
+    /// Bytes needed at once on the way here.
+    peak: f64,
+}
+
+impl Size {
+    fn variable(i: usize) -> Self {
+        Size {
+            degree: 1,
+            variables: BTreeSet::from([i]),
+            terms: 1,
+            norm: 0.0,
+            twos: 0.0,
+            odd: 0.0,
+            peak: 0.0,
+        }
+    }
+
+    fn bits(&self) -> f64 {
+        (self.norm + self.twos + self.odd).max(1.0)
+    }
+
+    fn words(&self) -> f64 {
+        (self.bits() / 64.0).ceil().max(1.0)
+    }
+
+    /// Exponents, the header of a big integer, its digits.
+    fn bytes(&self, variables: usize) -> f64 {
+        self.terms as f64 * (4.0 * variables as f64 + 40.0 + 8.0 * self.words())
+    }
+}
+
+/// The number of monomials of total degree at most `degree` in `variables` variables,
+/// `C(variables + degree, degree)`, saturating.
+pub(super) fn dense_terms(variables: usize, degree: u128) -> u128 {
+    let (variables, degree) = (variables as u128, degree);
+    let mut count: u128 = 1;
+    for k in 1..=variables.min(degree) {
+        // C(m + k, k) = C(m + k - 1, k - 1) (m + k) / k is an integer at every step.
+        let Some(product) = variables
+            .max(degree)
+            .checked_add(k)
+            .and_then(|factor| count.checked_mul(factor))
+        else {
+            return u128::MAX;
+        };
+        count = product / k;
+    }
+    count
+}
+
+/// log2 of |value|, rounded up a little: the f64 logarithm is off by an ulp or two at most.
+pub(super) fn log2_upper(value: &BigRational) -> f64 {
+    if value.is_zero() {
+        return f64::NEG_INFINITY;
+    }
+    match crate::numeric::rational::rational_to_f64(value) {
+        Some(x) if x.abs() >= f64::MIN_POSITIVE => x.abs().log2() + 1e-9,
+        _ => value.numer().bits() as f64 - (value.denom().bits() as f64 - 1.0),
+    }
+}
+
+/// log2 of 2^a + 2^b, rounded up a little.
+pub(super) fn log2_sum(a: f64, b: f64) -> f64 {
+    let (small, large) = if a < b { (a, b) } else { (b, a) };
+    if small == f64::NEG_INFINITY {
+        return large;
+    }
+    let sum = large + (small - large).exp2().ln_1p() / std::f64::consts::LN_2;
+    sum + 1e-9 + 1e-15 * sum.abs()
+}
+
+/// A parameter, seen from afar.
+#[derive(Clone, Debug)]
+struct Magnitude {
+    log2: f64,
+    twos: f64,
+    odd: BigInt,
+}
+
+struct Sizes {
+    max_degree: Option<u32>,
+    cost: Cell<f64>,
+    rate: Rate,
+}
+
+impl Sizes {
+    fn dense(&self, variables: usize, degree: u128) -> u128 {
+        let degree = self.max_degree.map_or(degree, |q| degree.min(u128::from(q)));
+        dense_terms(variables, degree)
+    }
+}
+
+impl Algebra for Sizes {
+    type Scalar = Magnitude;
+    type Element = Size;
+
+    fn scalar(&self, value: &BigRational) -> Option<Magnitude> {
+        let twos = value.denom().trailing_zeros().unwrap_or(0);
+        Some(Magnitude {
+            log2: log2_upper(value),
+            twos: twos as f64,
+            odd: value.denom() >> twos,
+        })
+    }
+
+    fn affine(&self, weights: &[Magnitude], inputs: &[Size], bias: &Magnitude) -> Size {
+        let mut size = Size {
+            degree: 0,
+            variables: BTreeSet::new(),
+            terms: 1,
+            norm: bias.log2,
+            twos: bias.twos,
+            odd: 0.0,
+            peak: 0.0,
+        };
+        let mut lcm = bias.odd.clone();
+        for (w, x) in weights.iter().zip(inputs) {
+            size.peak += x.bytes(0);
+            if w.log2 == f64::NEG_INFINITY {
+                continue;
+            }
+            size.degree = size.degree.max(x.degree);
+            size.variables.extend(&x.variables);
+            size.terms = size.terms.saturating_add(x.terms);
+            size.norm = log2_sum(size.norm, w.log2 + x.norm);
+            size.twos = size.twos.max(w.twos + x.twos);
+            size.odd = size.odd.max(x.odd);
+            lcm = lcm.lcm(&w.odd);
+            self.cost.set(self.cost.get() + self.rate.seconds(x.terms as f64, x.words(), 1.0));
+        }
+        size.odd += lcm.bits() as f64 - 1.0;
+        size.terms = size.terms.min(self.dense(size.variables.len(), size.degree));
+        size.peak += inputs.iter().map(|x| x.peak).fold(0.0, f64::max);
+        size
+    }
+
+    fn polynomial(&self, coefficients: &[Magnitude], z: &Size) -> Size {
+        let degree = coefficients.iter().rposition(|c| c.log2 > f64::NEG_INFINITY).unwrap_or(0);
+        let mut size = Size { degree: 0, terms: 1, norm: f64::NEG_INFINITY, ..z.clone() };
+        let lcm = coefficients.iter().fold(BigInt::one(), |lcm, c| lcm.lcm(&c.odd));
+        size.odd = lcm.bits() as f64 - 1.0;
+        size.twos = coefficients.iter().map(|c| c.twos).fold(0.0, f64::max);
+        for (k, c) in coefficients[..=degree].iter().enumerate().rev() {
+            if k < degree {
+                let products = size.terms as f64 * z.terms as f64;
+                let cost = self.rate.seconds(products, size.words(), z.words());
+                self.cost.set(self.cost.get() + cost);
+                size.norm += z.norm;
+                size.twos += z.twos;
+                size.odd += z.odd;
+                size.degree = size.degree.saturating_add(z.degree);
+                size.terms = size
+                    .terms
+                    .saturating_mul(z.terms)
+                    .saturating_add(1)
+                    .min(self.dense(z.variables.len(), size.degree));
+            }
+            size.norm = log2_sum(size.norm, c.log2);
+        }
+        if degree == 0 {
+            size.variables.clear();
+        }
+        // The product is gathered beside its factors.
+        size.peak = z.peak + 3.0 * size.bytes(z.variables.len());
+        size
+    }
+}
+
+/// Seconds for a product of two terms: a part for the monomial, a part for each pair of words.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    term: f64,
+    word_pair: f64,
+}
+
+impl Rate {
+    fn seconds(self, products: f64, words: f64, other_words: f64) -> f64 {
+        products * (self.term + self.word_pair * words * other_words)
+    }
+}
+
+/// Times two small products of integer polynomials, of short and of long coefficients.
+fn measure_rate() -> Rate {
+    let side = 40;
+    let time = |words: u32| {
+        let coefficient = (BigInt::one() << (64 * words)) - 1;
+        let terms = (0..side).map(|k| (vec![k % 7, k / 7, k % 3], coefficient.clone()));
+        let Ok(p) = Polynomial::from_terms(3, terms) else { return 1e-7 };
+        let products = (p.len() * p.len()) as f64;
+        (0..3)
+            .map(|_| {
+                let start = Instant::now();
+                std::hint::black_box(&p * &p);
+                start.elapsed().as_secs_f64() / products
+            })
+            .fold(f64::INFINITY, f64::min)
+    };
+    let (short, long) = (time(1), time(16));
+    let word_pair = ((long - short) / 255.0).max(1e-12);
+    Rate { term: (short - word_pair).max(1e-9), word_pair }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dense_terms_are_binomials_and_saturate() {
+        assert_eq!(dense_terms(4, 9), 715);
+        assert_eq!(dense_terms(10, 16), 5_311_735);
+        assert_eq!(dense_terms(0, 5), 1);
+        assert_eq!(dense_terms(784, 4), 16_019_283_390);
+        assert_eq!(dense_terms(1000, 1000), u128::MAX);
+        assert_eq!(dense_terms(3, u128::MAX), u128::MAX);
+    }
+
+    #[test]
+    fn logarithms_are_upper_bounds() {
+        let x = BigRational::new(BigInt::from(3), BigInt::from(8));
+        assert!((3.0_f64 / 8.0).log2() <= log2_upper(&x));
+        let tiny = BigRational::new(BigInt::one(), BigInt::one() << 5000_u32);
+        assert_eq!(log2_upper(&tiny), -4999.0);
+        assert!((2.0_f64 + 8.0).log2() <= log2_sum(1.0, 3.0));
+    }
+}

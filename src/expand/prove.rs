@@ -1,0 +1,193 @@
+//! A proof that polynomials are a network, independent of how they were found.
+//!
+//! Two polynomials of total degree at most `D` that agree on the principal lattice
+//! `{a in N^n : a_1 + ... + a_n <= D}` are equal (`proofs/representation.md`). So the
+//! network is evaluated layer by layer, exactly, at every lattice point, and compared
+//! with the value of its expansion there. No polynomial arithmetic of the expansion
+//! is trusted.
+
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_rational::BigRational;
+use num_traits::One;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::expand::plan::{dense_terms, plan_exact};
+use crate::expand::Expansion;
+use crate::network::Network;
+use crate::network::exact::{Dyadics, ExactNetwork, Rationals};
+use crate::numeric::Dyadic;
+use crate::polynomial::Polynomial;
+
+/// Lattice points that a proof may take.
+const POINT_LIMIT: u128 = 1_000_000;
+
+/// The extent of a proof of equality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The number of lattice points at which both sides were evaluated exactly.
+    pub points: usize,
+    /// The total degree that bounds both sides.
+    pub degree: u32,
+}
+
+/// Proves that `expansion` is equal to `network` (before the head), as polynomials over the
+/// rationals, or finds a point at which they differ.
+///
+/// Cost: `C(n + D, D)` exact evaluations of the network, on all threads, and about as many
+/// operations on the polynomial as it has terms, `D` times over.
+///
+/// # Errors
+/// When the two differ (the message gives the output, the point and both values), have different
+/// inputs or outputs, a layer is not polynomial, or the lattice has more than a million points.
+pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
+    check_face(network, expansion)?;
+    let exact = ExactNetwork::new(network);
+    let plan = plan_exact(&exact, None)?;
+    let degree = plan.degree.max(u128::from(expansion.degree()));
+    let n = network.inputs().len();
+    let points = dense_terms(n, degree);
+    // Beyond 2^32 the lattice is beyond the limit in any number of variables.
+    let (true, Ok(degree)) = (points <= POINT_LIMIT, u32::try_from(degree)) else {
+        return Err(Error::TooLarge {
+            what: "the proof by lattice points".into(),
+            terms: points.to_string(),
+            bytes: points.saturating_mul(8 * n as u128).to_string(),
+            seconds: points as f64 * 1e-4,
+            limit: format!("{POINT_LIMIT} points"),
+            advice: "compare the two by expansion instead".into(),
+        });
+    };
+
+    // p = numerator / common, so that the lattice sees integers only.
+    let centre = expansion.centre();
+    let polynomials: Vec<_> = expansion.to_rational();
+    let polynomials = match centre {
+        None => polynomials,
+        Some(centre) => shifted(&polynomials, centre)?,
+    };
+    let common: Vec<BigInt> = polynomials
+        .iter()
+        .map(|p| p.terms().fold(BigInt::one(), |lcm, (_, c)| lcm.lcm(c.denom())))
+        .collect();
+    let numerators: Vec<Polynomial<BigInt>> = polynomials
+        .iter()
+        .zip(&common)
+        .map(|(p, common)| p.map(|c| c.numer() * (common / c.denom())))
+        .collect();
+
+    let values = LatticeNetwork::new(exact)?;
+    // The last variable is walked in parallel: one slab of the lattice for each of its values.
+    let slabs: Vec<u32> = (0..=degree).collect();
+    let counts = slabs
+        .par_iter()
+        .map(|&last| {
+            let mut point = vec![0; n];
+            point[n - 1] = last;
+            let fixed: Vec<_> =
+                numerators.iter().map(|p| p.fix(n - 1, &BigInt::from(last))).collect();
+            let mut count = 0;
+            walk(&fixed, n - 1, degree - last, &mut point, &mut |point, p| {
+                count += 1;
+                let y = values.at(point)?;
+                for (o, ((p, common), y)) in p.iter().zip(&common).zip(&y).enumerate() {
+                    if *p != y * BigRational::from(common.clone()) {
+                        return Err(Error::invalid(
+                            format!("output {:?} at {point:?}", network.outputs()[o]),
+                            format!("the polynomial's value {}", p / BigRational::from(common.clone())),
+                            format!("the network's value {y}"),
+                        ));
+                    }
+                }
+                Ok(())
+            })?;
+            Ok(count)
+        })
+        .collect::<Result<Vec<usize>>>()?;
+    Ok(Proof { points: counts.iter().sum(), degree })
+}
+
+/// # Errors
+/// When the two do not have the same inputs and outputs.
+fn check_face(network: &Network, expansion: &Expansion) -> Result<()> {
+    let names = network.input_names();
+    for (place, found, expected) in [
+        ("variables", expansion.variables(), names.as_slice()),
+        ("outputs", expansion.outputs(), network.outputs()),
+    ] {
+        if found != expected {
+            return Err(Error::invalid(place, format!("{found:?}"), format!("{expected:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// The polynomials in `x`, from those in `x - centre`.
+pub(super) fn shifted(
+    polynomials: &[Polynomial<BigRational>],
+    centre: &[BigRational],
+) -> Result<Vec<Polynomial<BigRational>>> {
+    let n = centre.len();
+    let inner: Vec<_> = centre
+        .iter()
+        .enumerate()
+        .map(|(i, c)| &Polynomial::variable(n, i) - &Polynomial::constant(n, c.clone()))
+        .collect();
+    polynomials.iter().map(|p| p.compose(&inner)).collect()
+}
+
+/// Visits every lattice point with `rest` left to spend on the first `free` variables; `p` are the
+/// polynomials with the others fixed.
+fn walk(
+    p: &[Polynomial<BigInt>],
+    free: usize,
+    rest: u32,
+    point: &mut Vec<u32>,
+    visit: &mut dyn FnMut(&[u32], &[BigRational]) -> Result<()>,
+) -> Result<()> {
+    if free == 0 {
+        let zero = vec![0; point.len()];
+        let values: Vec<_> = p
+            .iter()
+            .map(|p| BigRational::from(p.coefficient(&zero).cloned().unwrap_or_default()))
+            .collect();
+        return visit(point, &values);
+    }
+    for value in 0..=rest {
+        point[free - 1] = value;
+        let fixed: Vec<_> = p.iter().map(|p| p.fix(free - 1, &BigInt::from(value))).collect();
+        walk(&fixed, free - 1, rest - value, point, visit)?;
+    }
+    point[free - 1] = 0;
+    Ok(())
+}
+
+/// The network over the cheapest exact numbers that hold its parameters.
+enum LatticeNetwork {
+    Dyadic(ExactNetwork<Dyadic>),
+    Rational(ExactNetwork<BigRational>),
+}
+
+impl LatticeNetwork {
+    fn new(exact: ExactNetwork<BigRational>) -> Result<Self> {
+        Ok(match exact.over(&Dyadics) {
+            Ok(dyadic) => LatticeNetwork::Dyadic(dyadic),
+            Err(_) => LatticeNetwork::Rational(exact),
+        })
+    }
+
+    fn at(&self, point: &[u32]) -> Result<Vec<BigRational>> {
+        let integers = point.iter().map(|&x| BigInt::from(x));
+        match self {
+            LatticeNetwork::Dyadic(network) => Ok(network
+                .evaluate(&Dyadics, integers.map(|x| Dyadic::new(x, 0)).collect())?
+                .iter()
+                .map(Dyadic::to_rational)
+                .collect()),
+            LatticeNetwork::Rational(network) => {
+                network.evaluate(&Rationals, integers.map(BigRational::from).collect())
+            }
+        }
+    }
+}

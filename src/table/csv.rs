@@ -1,0 +1,450 @@
+//! Tables as comma-separated text.
+//!
+//! Strict where a silent guess would spoil a model: every cell of an input or
+//! target column is a finite number, except that one target column may hold class
+//! labels throughout. Numbers are read to the nearest f64 and written with the
+//! shortest digits that read back to the same bits.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use ::csv::{ReaderBuilder, StringRecord};
+use ndarray::{Array2, ArrayView2};
+
+use super::{
+    ReadOptions, Roles, Table, find_column, listed, numbered_names, refuse_constant, shown,
+};
+use crate::error::{Error, Result};
+use crate::file::write_atomically;
+
+/// Reads a table from CSV text in UTF-8, with quoting as in RFC 4180.
+///
+/// A target of text becomes one-hot classes, sorted by name (numeric labels by value).
+///
+/// # Errors
+/// A missing value (empty, `NA`, `N/A`, `?`, `nan`, `null`, `none`), text in a numeric column, an
+/// infinite number, a ragged row, no rows, a header that holds numbers, an empty or repeated name,
+/// an unknown column, several text targets and a constant target; the message names the file,
+/// the line and the column.
+pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Table> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    parse(&bytes, &path.display().to_string(), &with_delimiter(path, options))
+}
+
+/// Writes `values` (rows x names) as CSV with a header, atomically.
+///
+/// Reading the file gives the same bits again, and the same names if they have no white space
+/// around them.
+///
+/// # Errors
+/// When the number of names is not the number of columns, or the file cannot be written.
+pub fn write_csv(path: &Path, names: &[String], values: ArrayView2<f64>) -> Result<()> {
+    if names.len() != values.ncols() {
+        return Err(Error::invalid(
+            path.display().to_string(),
+            format!("{} names", names.len()),
+            format!("{}, one for every column", values.ncols()),
+        ));
+    }
+    write_atomically(path, |out| {
+        let mut writer = ::csv::Writer::from_writer(out);
+        writer.write_record(names)?;
+        for row in values.rows() {
+            writer.write_record(row.iter().map(|value| format!("{value:?}")))?;
+        }
+        writer.flush()
+    })
+}
+
+/// The columns `names` in that order, rows x names.
+pub(super) fn read_columns(
+    path: &Path,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Array2<f64>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let file = path.display().to_string();
+    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options))?;
+    sheet.numbers(&sheet.find(names)?)
+}
+
+/// The targets `names` where there are any, numeric or as classes.
+pub(super) fn read_target_columns(
+    path: &Path,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Option<Array2<f64>>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let file = path.display().to_string();
+    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options))?;
+    if names.iter().all(|name| sheet.names.contains(name)) {
+        return sheet.numbers(&sheet.find(names)?).map(Some);
+    }
+    let [label] = &options.targets[..] else { return Ok(None) };
+    let Ok(column) = find_column(&sheet.names, label, sheet.numbered, &file) else {
+        return Ok(None);
+    };
+    let mut labels = Labels::among(names);
+    sheet.visit(|row| row.label(column, &mut labels))?;
+    super::one_hot(&labels.rows, names.len()).map(Some)
+}
+
+fn with_delimiter(path: &Path, options: &ReadOptions) -> ReadOptions {
+    let tabs = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
+    let delimiter = options.delimiter.or(tabs.then_some(b'\t'));
+    ReadOptions { delimiter, ..options.clone() }
+}
+
+/// [`read_csv`] on bytes; `file` stands in messages.
+pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Table> {
+    let sheet = Sheet::open(bytes, file, options)?;
+    let roles = Roles::choose(&sheet.names, options, sheet.numbered, file)?;
+    let several = roles.targets.len() > 1;
+    let numbers_are_labels = options.class_labels || !options.classes.is_empty();
+    if several && numbers_are_labels {
+        return Err(Error::invalid(
+            file,
+            format!("{} target columns", roles.targets.len()),
+            "a single one, to be read as class labels",
+        ));
+    }
+    let mut inputs = Vec::new();
+    let mut target = None;
+    let rows = sheet.visit(|row| {
+        for &column in &roles.inputs {
+            inputs.push(row.number(column)?);
+        }
+        let first = roles.targets[0];
+        // The first row decides whether the target is a number or a label; a later row that
+        // disagrees is a defect of the table, not a reason to change the reading.
+        let target = target.get_or_insert_with(|| {
+            if numbers_are_labels || (!several && row.is_text(first)) {
+                Target::Labels(Labels::among(&options.classes))
+            } else {
+                Target::Numbers(Vec::new())
+            }
+        });
+        match target {
+            Target::Labels(labels) => {
+                if !numbers_are_labels && row.number(first).is_ok() {
+                    let expected = "a class label as in the rows before \
+                                    (--class-labels takes numbers as labels)";
+                    return Err(row.wrong(first, shown(row.cell(first)), expected));
+                }
+                row.label(first, labels)
+            }
+            Target::Numbers(values) => {
+                for &column in &roles.targets {
+                    if row.is_text(column) {
+                        let expected = if several {
+                            "a number (class labels are read from a single target only)"
+                        } else {
+                            "a number as in the rows before (--class-labels takes numbers as labels)"
+                        };
+                        return Err(row.wrong(column, shown(row.cell(column)), expected));
+                    }
+                    values.push(row.number(column)?);
+                }
+                Ok(())
+            }
+        }
+    })?;
+    let names = |columns: &[usize]| columns.iter().map(|&c| sheet.names[c].clone()).collect();
+    let inputs = array(rows, inputs);
+    let input_names = names(&roles.inputs);
+    let target_names: Vec<_> = names(&roles.targets);
+    match target {
+        Some(Target::Labels(labels)) => {
+            let (labels, classes) = labels.sorted(&options.classes);
+            if labels.iter().all(|label| *label == labels[0]) {
+                return Err(Error::invalid(
+                    format!("{file}: target column {}", shown(&target_names[0])),
+                    format!("the class {} in all {rows} rows", shown(&classes[labels[0]])),
+                    "at least two classes",
+                ));
+            }
+            Table::with_classes(inputs, &labels, input_names, classes, file)
+        }
+        Some(Target::Numbers(values)) => {
+            let targets = array(rows, values);
+            for (column, name) in targets.columns().into_iter().zip(&target_names) {
+                refuse_constant(column, file, name)?;
+            }
+            Table::new(inputs, targets, input_names, target_names, file)
+        }
+        // `visit` refuses a sheet without rows.
+        None => Err(no_rows(file)),
+    }
+}
+
+/// What has been read of the target columns.
+enum Target {
+    /// Row by row, one number a target.
+    Numbers(Vec<f64>),
+    Labels(Labels),
+}
+
+/// The class labels met so far, each with an index, and the index in every row.
+struct Labels {
+    known: BTreeMap<String, usize>,
+    /// Whether a label that is not known is an error.
+    closed: bool,
+    rows: Vec<usize>,
+}
+
+impl Labels {
+    /// Only `classes`, or any label if there are none.
+    fn among(classes: &[String]) -> Self {
+        let known = classes.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
+        Labels { known, closed: !classes.is_empty(), rows: Vec::new() }
+    }
+
+    /// The index of every row's class, and the classes: those given, or else those found,
+    /// sorted by value when all are numbers and as text otherwise.
+    fn sorted(self, given: &[String]) -> (Vec<usize>, Vec<String>) {
+        if self.closed {
+            return (self.rows, given.to_vec());
+        }
+        let mut order: Vec<(String, usize)> = self.known.into_iter().collect();
+        let value = |name: &str| name.parse::<f64>().ok();
+        if order.iter().all(|(name, _)| value(name).is_some()) {
+            // A stable sort: spellings of one number keep the order of their text.
+            order.sort_by(|(a, _), (b, _)| {
+                value(a).partial_cmp(&value(b)).unwrap_or(std::cmp::Ordering::Equal)
+            });
+        }
+        let mut place = vec![0; order.len()];
+        for (new, (_, old)) in order.iter().enumerate() {
+            place[*old] = new;
+        }
+        let rows = self.rows.into_iter().map(|old| place[old]).collect();
+        (rows, order.into_iter().map(|(name, _)| name).collect())
+    }
+}
+
+/// CSV text with its columns named, not yet read further.
+struct Sheet<'a> {
+    text: &'a str,
+    file: &'a str,
+    delimiter: u8,
+    names: Vec<String>,
+    /// Whether the names are `x1`, `x2`, ... for want of a header.
+    numbered: bool,
+}
+
+impl<'a> Sheet<'a> {
+    fn open(bytes: &'a [u8], file: &'a str, options: &ReadOptions) -> Result<Self> {
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let line = line_of(bytes, e.valid_up_to());
+            Error::invalid(
+                format!("{file}: line {line}"),
+                format!("the byte 0x{:02x}", bytes[e.valid_up_to()]),
+                "text in UTF-8",
+            )
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let delimiter = options.delimiter.unwrap_or(b',');
+        let mut sheet =
+            Sheet { text, file, delimiter, names: Vec::new(), numbered: !options.has_header };
+        let mut first = StringRecord::new();
+        if !sheet.read(&mut sheet.reader(), &mut first)? {
+            return Err(no_rows(file));
+        }
+        sheet.names = if options.has_header {
+            let names: Vec<String> = first.iter().map(|name| name.trim().to_string()).collect();
+            sheet.check_header(&names, &options.ignore)?;
+            names
+        } else {
+            numbered_names(first.len())
+        };
+        Ok(sheet)
+    }
+
+    fn check_header(&self, names: &[String], ignored: &[String]) -> Result<()> {
+        let wrong = |column: usize, found: String, expected: &str| {
+            let place = format!("{}: header, column {}", self.file, column + 1);
+            Err(Error::invalid(place, found, expected))
+        };
+        if let [only] = names {
+            if let Some(other) = [';', '\t', '|'].into_iter().find(|&c| only.contains(c)) {
+                let expected = format!(
+                    "columns separated by {:?} (--delimiter sets another character)",
+                    char::from(self.delimiter)
+                );
+                return wrong(0, format!("one column, with {other:?} in its name"), &expected);
+            }
+        }
+        let mut seen = HashSet::new();
+        for (column, name) in names.iter().enumerate() {
+            if ignored.contains(name) {
+                continue;
+            }
+            if name.is_empty() {
+                let expected = "a column name (--ignore \"\" leaves a nameless column out)";
+                return wrong(column, "no name".into(), expected);
+            }
+            if name.parse::<f64>().is_ok() {
+                let expected = "a column name (--no-header reads a table whose first line is data)";
+                return wrong(column, format!("the number {}", shown(name)), expected);
+            }
+            if !seen.insert(name) {
+                return wrong(column, format!("the name {} again", shown(name)), "distinct names");
+            }
+        }
+        Ok(())
+    }
+
+    fn reader(&self) -> ::csv::Reader<&'a [u8]> {
+        ReaderBuilder::new()
+            .has_headers(false)
+            // Ragged rows are met in `visit`, which can name the column that is missing.
+            .flexible(true)
+            .delimiter(self.delimiter)
+            .from_reader(self.text.as_bytes())
+    }
+
+    fn read(&self, reader: &mut ::csv::Reader<&[u8]>, record: &mut StringRecord) -> Result<bool> {
+        reader.read_record(record).map_err(|e| Error::invalid(self.file, e.to_string(), "CSV text"))
+    }
+
+    fn find(&self, names: &[String]) -> Result<Vec<usize>> {
+        names.iter().map(|name| find_column(&self.names, name, self.numbered, self.file)).collect()
+    }
+
+    /// The given columns of every row, rows x columns.
+    fn numbers(&self, columns: &[usize]) -> Result<Array2<f64>> {
+        let mut values = Vec::new();
+        let rows = self.visit(|row| {
+            for &column in columns {
+                values.push(row.number(column)?);
+            }
+            Ok(())
+        })?;
+        Ok(array(rows, values))
+    }
+
+    /// Calls `each` on every row below the header, and returns their number, at least 1.
+    fn visit(&self, mut each: impl FnMut(Row) -> Result<()>) -> Result<usize> {
+        let mut reader = self.reader();
+        let mut record = StringRecord::new();
+        if !self.numbered {
+            self.read(&mut reader, &mut record)?;
+        }
+        let mut rows = 0;
+        while self.read(&mut reader, &mut record)? {
+            let row = Row { sheet: self, record: &record };
+            if record.len() != self.names.len() {
+                let missing = self.names.get(record.len());
+                let at = match missing {
+                    Some(name) => format!(", column {} is missing", shown(name)),
+                    None => format!(
+                        ", after the last column {}",
+                        shown(&self.names[self.names.len() - 1])
+                    ),
+                };
+                return Err(Error::invalid(
+                    format!("{}: line {}{at}", self.file, row.line()),
+                    format!("{} fields", record.len()),
+                    format!("{}, one for every column", self.names.len()),
+                ));
+            }
+            each(row)?;
+            rows += 1;
+        }
+        if rows == 0 { Err(no_rows(self.file)) } else { Ok(rows) }
+    }
+}
+
+/// One row of a sheet, with as many cells as there are columns.
+struct Row<'a> {
+    sheet: &'a Sheet<'a>,
+    record: &'a StringRecord,
+}
+
+impl Row<'_> {
+    fn cell(&self, column: usize) -> &str {
+        self.record[column].trim()
+    }
+
+    fn is_text(&self, column: usize) -> bool {
+        !is_missing(self.cell(column)) && self.cell(column).parse::<f64>().is_err()
+    }
+
+    fn number(&self, column: usize) -> Result<f64> {
+        let cell = self.cell(column);
+        match cell.parse::<f64>() {
+            _ if is_missing(cell) => Err(self.wrong(
+                column,
+                if cell.is_empty() { "nothing".into() } else { shown(cell) },
+                "a number: fill in missing values or remove their rows first",
+            )),
+            Ok(value) if value.is_finite() => Ok(value),
+            Ok(_) => Err(self.wrong(column, shown(cell), "a finite number (at most 1.8e308)")),
+            Err(_) => {
+                let name = &self.sheet.names[column];
+                let expected = format!("a number (--ignore {name:?} leaves the column out)");
+                Err(self.wrong(column, shown(cell), &expected))
+            }
+        }
+    }
+
+    fn label(&self, column: usize, labels: &mut Labels) -> Result<()> {
+        let cell = self.cell(column);
+        if is_missing(cell) {
+            return Err(self.wrong(column, shown(cell), "a class label"));
+        }
+        let index = match labels.known.get(cell) {
+            Some(&index) => index,
+            None if labels.closed => {
+                let known: Vec<_> = labels.known.keys().cloned().collect();
+                let expected = format!("a known class: {}", listed(&known));
+                return Err(self.wrong(column, shown(cell), &expected));
+            }
+            None => {
+                let index = labels.known.len();
+                labels.known.insert(cell.to_string(), index);
+                index
+            }
+        };
+        labels.rows.push(index);
+        Ok(())
+    }
+
+    fn wrong(&self, column: usize, found: String, expected: &str) -> Error {
+        let name = shown(&self.sheet.names[column]);
+        let place = format!("{}: line {}, column {name}", self.sheet.file, self.line());
+        Error::invalid(place, found, expected)
+    }
+
+    /// The line of the file on which the row starts, from 1.
+    fn line(&self) -> usize {
+        let text = self.sheet.text.as_bytes();
+        let start = self.record.position().map_or(0, |position| position.byte() as usize);
+        // The reader's position lies before any blank lines that it skipped.
+        let blank = text[start..].iter().take_while(|&&b| b == b'\n' || b == b'\r').count();
+        line_of(text, start + blank)
+    }
+}
+
+/// The line, from 1, that holds the byte at `offset`; any of \n, \r\n and \r ends a line.
+fn line_of(text: &[u8], offset: usize) -> usize {
+    let ends =
+        |i: &usize| text[*i] == b'\n' || (text[*i] == b'\r' && text.get(i + 1) != Some(&b'\n'));
+    1 + (0..offset).filter(ends).count()
+}
+
+fn is_missing(cell: &str) -> bool {
+    ["", "?", "na", "n/a", "nan", "+nan", "-nan", "null", "none"]
+        .iter()
+        .any(|mark| cell.eq_ignore_ascii_case(mark))
+}
+
+fn no_rows(file: &str) -> Error {
+    Error::invalid(file, "no rows", "a header and at least one row of numbers")
+}
+
+fn array(rows: usize, values: Vec<f64>) -> Array2<f64> {
+    let columns = values.len() / rows;
+    Array2::from_shape_vec((rows, columns), values)
+        .expect("every row adds the same number of values")
+}

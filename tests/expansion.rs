@@ -1,0 +1,326 @@
+//! The promise: the cost is told first, the expansion is exact, and equality is decided, not guessed.
+
+mod common;
+
+use common::{Parameters, Shape, Stream, affine, shapes};
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{One, Signed};
+use proptest::prelude::*;
+use slnn::expand::{
+    Coefficients, Expansion, Limits, Method, Model, compare, expand, expand_watched, plan,
+};
+use slnn::network::{Activation, Affine, Basis, Head, Input, Layer, Network, Slaf};
+use slnn::{Error, Polynomial};
+
+const SEED: [u8; 32] = [7; 32];
+
+fn no_limits() -> Limits {
+    Limits { terms: u64::MAX, bytes: u64::MAX, seconds: None }
+}
+
+/// Too small for any expansion of degree above 1.
+fn tight() -> Limits {
+    Limits { terms: 1, ..no_limits() }
+}
+
+fn equal(a: &Model, b: &Model, limits: &Limits) -> slnn::expand::Comparison {
+    compare(a, b, None, limits, SEED).unwrap()
+}
+
+/// The network with its first hidden layer's neurons in reverse order: the same function.
+fn reversed(shape: &Shape) -> Network {
+    let network = shape.network();
+    let mut layers = network.layers().to_vec();
+    let flip = |a: &ndarray::Array2<BigRational>, axis: usize| {
+        let mut a = a.clone();
+        a.invert_axis(ndarray::Axis(axis));
+        a
+    };
+    let (Layer::Affine(first), Layer::Slaf(slaf), Layer::Affine(second)) =
+        (&layers[0], &layers[1], &layers[2])
+    else {
+        unreachable!()
+    };
+    let mut bias = first.bias().to_exact();
+    bias.invert_axis(ndarray::Axis(0));
+    let first = Affine::new(flip(&first.weight().to_exact(), 0), bias).unwrap();
+    let coefficients = flip(&slaf.coefficients().to_exact(), 0);
+    let slaf = Slaf::new(Basis::Monomial, coefficients).unwrap();
+    let second =
+        Affine::new(flip(&second.weight().to_exact(), 1), second.bias().to_exact()).unwrap();
+    layers.splice(0..3, [Layer::Affine(first), Layer::Slaf(slaf), Layer::Affine(second)]);
+    let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
+    Network::new(inputs, outputs, layers, network.head()).unwrap()
+}
+
+fn monomial(mut shape: Shape) -> Shape {
+    shape.hidden.iter_mut().for_each(|layer| layer.2 = 0);
+    shape
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn the_plan_bounds_the_expansion(
+        shape in shapes(vec![Parameters::Small, Parameters::Full, Parameters::Rational], 8),
+    ) {
+        let network = shape.network();
+        let plan = plan(&network, None).unwrap();
+        let expansion = expand(&network, &no_limits()).unwrap();
+        prop_assert!(expansion.terms() as u128 <= plan.terms);
+        prop_assert!(u128::from(expansion.degree()) <= plan.degree);
+        if shape.parameters != Parameters::Rational {
+            // One power of two serves all: the integer coefficients fit the predicted bits.
+            for p in expansion.rational().unwrap() {
+                let common = p.terms().map(|(_, c)| c.denom().bits()).max().unwrap_or(1);
+                for (_, c) in p.terms() {
+                    let integer = c.abs() * BigRational::from(BigInt::one() << (common - 1));
+                    prop_assert!(integer.is_integer());
+                    prop_assert!(integer.to_integer().bits() as f64 <= plan.bits + 1.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_low_degree_part_is_that_of_the_whole(
+        shape in shapes(vec![Parameters::Small, Parameters::Rational], 8),
+        degree in 0_u32..6,
+    ) {
+        let network = shape.network();
+        let whole = expand(&network, &no_limits()).unwrap();
+        let (part, plan) =
+            expand_watched(&network, Some(degree), &no_limits(), &mut |_| Ok(())).unwrap();
+        for (part, whole) in part.rational().unwrap().iter().zip(whole.rational().unwrap()) {
+            prop_assert_eq!(part, &whole.truncate(degree));
+        }
+        prop_assert!(part.terms() as u128 <= plan.terms);
+        prop_assert_eq!(part.truncated().is_some(), shape.degree() as u32 > degree
+            && slnn::expand::plan(&network, None).unwrap().degree > u128::from(degree));
+    }
+
+    #[test]
+    fn comparison_finds_equality_and_every_change(
+        shape in shapes(vec![Parameters::Full], 6),
+        which: u64,
+    ) {
+        let mut shape = monomial(shape);
+        shape.hidden.iter_mut().for_each(|layer| layer.3 = false);
+        let network = shape.network();
+        let (a, b) = (Model::Network(network.clone()), Model::Network(reversed(&shape)));
+        let expansion = expand(&network, &no_limits()).unwrap();
+        let p = Model::Expansion(expansion.clone());
+        for other in [&b, &p] {
+            let answer = equal(&a, other, &no_limits());
+            prop_assert_eq!(answer.equal, Some(true));
+            // Without room for the expansion the answer is a probability, never the word equal.
+            if shape.degree() > 1 && matches!(other, Model::Network(_)) && shape.hidden[0].0 > 1 {
+                let answer = equal(&a, other, &tight());
+                prop_assert_eq!(answer.method, Method::RandomModular);
+                prop_assert_eq!(answer.equal, None);
+                prop_assert!(answer.error_probability.unwrap() <= 2_f64.powi(-100));
+            }
+        }
+        // Change one coefficient by one part in 2^300: both ways of comparing notice.
+        let o = which as usize % shape.outputs;
+        let mut changed = expansion.rational().unwrap().to_vec();
+        let tiny = BigRational::new(BigInt::one(), BigInt::one() << 300_u32);
+        let term = which as usize % changed[o].len();
+        let exponents = changed[o].terms().nth(term).unwrap().0.to_vec();
+        let change = Polynomial::from_terms(shape.inputs, [(exponents, tiny)]).unwrap();
+        changed[o] = &changed[o] + &change;
+        let changed = Model::Expansion(
+            Expansion::new(
+                expansion.variables().to_vec(),
+                expansion.outputs().to_vec(),
+                Coefficients::Rational(changed),
+                expansion.head(),
+            )
+            .unwrap(),
+        );
+        for limits in [no_limits(), tight()] {
+            let answer = equal(&a, &changed, &limits);
+            prop_assert_eq!(answer.equal, Some(false));
+            // The point given is a witness.
+            let at = answer.at.unwrap();
+            let Model::Expansion(changed) = &changed else { unreachable!() };
+            let values: Vec<_> =
+                changed.rational().unwrap().iter().map(|p| p.evaluate(&at).unwrap()).collect();
+            prop_assert_ne!(values, network.forward_exact(&at).unwrap());
+        }
+    }
+
+    #[test]
+    fn rounding_is_recognised(shape in shapes(vec![Parameters::Full], 6)) {
+        let network = shape.network();
+        let expansion = expand(&network, &no_limits()).unwrap();
+        let (rounded, underflowed) = expansion.to_f64().unwrap();
+        prop_assert_eq!(underflowed, 0);
+        let a = Model::Network(network);
+        let answer = equal(&a, &Model::Expansion(rounded.clone()), &no_limits());
+        prop_assert_eq!(answer.equal_after_rounding, Some(true));
+        // One coefficient one ulp off is no rounding.
+        let Coefficients::Float(mut polynomials) = rounded.coefficients().clone() else {
+            unreachable!()
+        };
+        let mut terms: Vec<_> =
+            polynomials[0].terms().map(|(e, c)| (e.to_vec(), *c)).collect();
+        terms[0].1 = terms[0].1.next_up();
+        polynomials[0] = Polynomial::from_terms(shape.inputs, terms).unwrap();
+        let off = Expansion::new(
+            rounded.variables().to_vec(),
+            rounded.outputs().to_vec(),
+            Coefficients::Float(polynomials),
+            rounded.head(),
+        )
+        .unwrap();
+        let answer = equal(&a, &Model::Expansion(off), &no_limits());
+        prop_assert_eq!(answer.equal, Some(false));
+        prop_assert_eq!(answer.equal_after_rounding, Some(false));
+    }
+}
+
+fn deep(inputs: usize, layers: usize, degree: usize) -> Network {
+    Shape {
+        inputs,
+        hidden: vec![(4, degree, 0, false); layers],
+        outputs: 1,
+        parameters: Parameters::Full,
+        seed: 5,
+    }
+    .network()
+}
+
+#[test]
+fn what_would_explode_is_refused_with_its_cost_and_a_way_out() {
+    for network in [deep(30, 4, 4), deep(5, 40, 9), deep(1, 60, 9)] {
+        let Err(Error::TooLarge { terms, bytes, advice, .. }) = expand(&network, &Limits::default())
+        else {
+            panic!("an expansion of this size must be refused");
+        };
+        assert!(!terms.is_empty() && !bytes.is_empty());
+        assert!(advice.contains("low degree"), "{advice}");
+        // The plan itself is cheap and finite in any case.
+        let plan = plan(&network, None).unwrap();
+        assert!(plan.check(&Limits::default()).is_err());
+        // Its low-degree part is not refused where that is small.
+        if network.layers().len() < 10 {
+            let low = expand_watched(&network, Some(1), &Limits::default(), &mut |_| Ok(()));
+            assert!(low.unwrap().0.terms() <= 31);
+        }
+    }
+    let limits = Limits { seconds: Some(0.0), ..no_limits() };
+    assert!(matches!(expand(&deep(3, 2, 3), &limits), Err(Error::TooLarge { .. })));
+    let limits = Limits { bytes: 100, ..no_limits() };
+    assert!(expand(&deep(3, 2, 3), &limits).unwrap_err().to_string().contains("100 bytes"));
+}
+
+#[test]
+fn an_expansion_stops_when_told_to() {
+    let network = deep(4, 2, 2);
+    let mut steps = Vec::new();
+    let stopped = expand_watched(&network, None, &Limits::default(), &mut |step| {
+        steps.push((step.layer, step.neuron));
+        if steps.len() == 6 {
+            Err(Error::Interrupted { saved: "nothing to save".into() })
+        } else {
+            Ok(())
+        }
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })));
+    assert_eq!(steps, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]);
+}
+
+#[test]
+fn extreme_weights_expand_exactly() {
+    let weights = ndarray::array![[1e-300, 1e300], [f64::MIN_POSITIVE, -f64::MAX]];
+    let layers = vec![
+        Layer::Affine(Affine::new(weights, ndarray::array![5e-324, 1.0]).unwrap()),
+        Layer::Slaf(
+            Slaf::new(Basis::Monomial, ndarray::array![[0.0, 1.0, 1e-308], [1.0, 0.0, 1e308]])
+                .unwrap(),
+        ),
+        Layer::Affine(Affine::new(ndarray::array![[1.0, -1.0]], ndarray::array![0.0]).unwrap()),
+    ];
+    let inputs = vec![Input::named("a"), Input::named("b")];
+    let network = Network::new(inputs, vec!["y".into()], layers, Head::Identity).unwrap();
+    let expansion = expand(&network, &Limits::default()).unwrap();
+    slnn::expand::prove_equal(&network, &expansion).unwrap();
+    // Some of these coefficients are beyond f64: the answer is an error, not an infinity.
+    assert!(expansion.to_f64().unwrap_err().to_string().contains("beyond the range"));
+}
+
+#[test]
+fn cancellation_to_zero_leaves_no_term() {
+    let layers = vec![
+        Layer::Affine(
+            Affine::new(ndarray::array![[1.0, 1.0], [1.0, 1.0]], ndarray::array![0.5, 0.5]).unwrap(),
+        ),
+        Layer::Slaf(Slaf::new(Basis::Monomial, ndarray::array![[1.0, 2.0, 3.0]]).unwrap()),
+        Layer::Affine(Affine::new(ndarray::array![[1.0, -1.0]], ndarray::array![0.0]).unwrap()),
+    ];
+    let inputs = vec![Input::named("a"), Input::named("b")];
+    let network = Network::new(inputs, vec!["y".into()], layers, Head::Identity).unwrap();
+    let expansion = expand(&network, &Limits::default()).unwrap();
+    assert!(expansion.rational().unwrap()[0].is_zero());
+    slnn::expand::prove_equal(&network, &expansion).unwrap();
+}
+
+fn conventional(function: Activation, seed: u64) -> Network {
+    let mut stream = Stream::new(seed, Parameters::Full);
+    let layers =
+        vec![affine(&mut stream, 3, 2), Layer::Activation(function), affine(&mut stream, 1, 3)];
+    let input = |name: &str| Input { name: name.into(), lower: Some(-1.0), upper: Some(1.0) };
+    Network::new(vec![input("a"), input("b")], vec!["y".into()], layers, Head::Identity).unwrap()
+}
+
+#[test]
+fn conventional_networks_are_told_apart_by_a_proven_point() {
+    for function in [Activation::Relu, Activation::Tanh, Activation::Gelu] {
+        let (a, b) = (conventional(function, 1), conventional(function, 2));
+        let same = equal(&Model::Network(a.clone()), &Model::Network(a.clone()), &no_limits());
+        assert_eq!((same.equal, same.method), (Some(true), Method::SameLayers));
+        let other = equal(&Model::Network(a.clone()), &Model::Network(b), &no_limits());
+        assert_eq!((other.equal, other.method), (Some(false), Method::Point));
+        assert!(other.largest_difference.unwrap() > 0.0);
+        let at = other.at.unwrap();
+        assert!(at.iter().all(|x| x.abs() <= BigRational::one()));
+        // A network without a box of its own needs one.
+        let mut bare = a.inputs().to_vec();
+        bare.iter_mut().for_each(|input| (input.lower, input.upper) = (None, None));
+        let bare = Model::Network(
+            Network::new(bare, a.outputs().to_vec(), conventional(function, 3).layers().to_vec(), Head::Identity)
+                .unwrap(),
+        );
+        let text = compare(&bare, &bare_twin(&bare), None, &no_limits(), SEED).unwrap_err().to_string();
+        assert!(text.contains("box"), "{text}");
+        assert!(compare(&bare, &bare_twin(&bare), Some(&[(0.0, 1.0); 2]), &no_limits(), SEED).is_ok());
+    }
+}
+
+/// The same function with different layers: an identity layer at the end.
+fn bare_twin(model: &Model) -> Model {
+    let Model::Network(network) = model else { unreachable!() };
+    let mut layers = network.layers().to_vec();
+    layers.push(Layer::Activation(Activation::Identity));
+    Model::Network(
+        Network::new(network.inputs().to_vec(), network.outputs().to_vec(), layers, network.head())
+            .unwrap(),
+    )
+}
+
+#[test]
+fn mismatched_faces_are_errors() {
+    let (a, b) = (Model::Network(deep(2, 1, 2)), Model::Network(deep(3, 1, 2)));
+    let text = compare(&a, &b, None, &no_limits(), SEED).unwrap_err().to_string();
+    assert!(text.contains("3 inputs") && text.contains('2'), "{text}");
+    let zero = Expansion::new(
+        vec!["x".into()],
+        vec!["y".into()],
+        Coefficients::Rational(vec![Polynomial::zero(2)]),
+        Head::Identity,
+    );
+    assert!(zero.is_err());
+}
