@@ -42,7 +42,9 @@ pub enum Error {
         advice: String,
     },
     /// Work whose predicted cost is above the limit that was set.
-    #[error("{what} would take {terms} terms, {bytes} bytes and about {seconds:.1} s, above the limit of {limit}; {advice}")]
+    #[error(
+        "{what} would take {terms} terms, {bytes} bytes and about {seconds:.1} s, above the limit of {limit}; {advice}"
+    )]
     TooLarge {
         /// The work.
         what: String,
@@ -85,7 +87,8 @@ impl Error {
     pub fn within(self, outer: impl std::fmt::Display) -> Self {
         match self {
             Error::Invalid { place, found, expected } => {
-                let place = if place.is_empty() { outer.to_string() } else { format!("{outer}: {place}") };
+                let place =
+                    if place.is_empty() { outer.to_string() } else { format!("{outer}: {place}") };
                 Error::Invalid { place, found, expected }
             }
             other => other,

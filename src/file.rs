@@ -13,7 +13,11 @@ const SUFFIX: &str = ".slnn-tmp";
 
 fn directory_and_name(path: &Path) -> Result<(PathBuf, String)> {
     let name = path.file_name().ok_or_else(|| {
-        Error::invalid(path.display().to_string(), "no file name", "a path that ends in a file name")
+        Error::invalid(
+            path.display().to_string(),
+            "no file name",
+            "a path that ends in a file name",
+        )
     })?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),

@@ -1,1 +1,10 @@
-//! (numeric)
+//! Exact and rigorous numbers, below everything else in the house.
+//!
+//! [`Dyadic`] is an integer times a power of two: the ring in which every
+//! finite `f64` lives exactly. [`rational`] converts between `f64`, text and
+//! fractions with one correct rounding or none.
+
+pub mod dyadic;
+pub mod rational;
+
+pub use dyadic::Dyadic;

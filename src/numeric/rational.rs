@@ -1,0 +1,219 @@
+//! Fractions: conversion to and from `f64` and text, and simple neighbours.
+//!
+//! Conversions either are exact or round once, to nearest with ties to even.
+//! Text has one spelling a number (see [`parse_exact`]), so equal numbers are
+//! equal strings in every file.
+//!
+//! ```
+//! use slnn::numeric::rational::{format_exact, parse_exact, simplest_between};
+//!
+//! let third = parse_exact("1/3")?;
+//! assert_eq!(format_exact(&third), "1/3");
+//! assert!(parse_exact("2/6").is_err());
+//! let near = simplest_between(&parse_exact("33/100")?, &parse_exact("17/50")?);
+//! assert_eq!(near, third);
+//! # Ok::<(), slnn::Error>(())
+//! ```
+
+use num_bigint::{BigInt, BigUint};
+use num_integer::Integer;
+use num_rational::BigRational;
+use num_traits::{One, Signed, Zero};
+
+use super::dyadic::{Dyadic, MAX_TEXT_EXPONENT, nearest_f64};
+use crate::error::{Error, Result};
+
+/// The most decimal digits that [`parse_exact`] reads in a numerator or denominator.
+pub const MAX_TEXT_DIGITS: usize = 1 << 18;
+
+/// Decimal digits (numerator and denominator together) above which [`format_exact`]
+/// writes a dyadic number in hexadecimal.
+const HEX_ABOVE_DIGITS: u64 = 4_000;
+
+/// The exact value of `x`, or `None` if `x` is infinite or not a number.
+pub fn rational_from_f64(x: f64) -> Option<BigRational> {
+    Dyadic::from_f64(x).map(|value| value.to_rational())
+}
+
+/// The `f64` nearest to `value`, ties to even, subnormals included; `None` where it overflows.
+///
+/// One long division of about 66 bits of quotient.
+pub fn rational_to_f64(value: &BigRational) -> Option<f64> {
+    let (numerator, denominator) = (value.numer().magnitude(), value.denom().magnitude());
+    // A quotient of 66 or 67 bits: more than 54, so the remainder only breaks ties.
+    let shift = 66 + denominator.bits() as i64 - numerator.bits() as i64;
+    let distance = shift.unsigned_abs();
+    let (quotient, remainder) = if shift >= 0 {
+        (numerator << distance).div_rem(denominator)
+    } else {
+        numerator.div_rem(&(denominator << distance))
+    };
+    let magnitude = nearest_f64(&quotient, -shift, !remainder.is_zero())?;
+    Some(if value.is_negative() { -magnitude } else { magnitude })
+}
+
+/// Reads an exact number in one of its two canonical spellings.
+///
+/// They are `-?p[/q]` in lowest terms (`-3/7`, `5`, `0`) and, for a nonzero dyadic,
+/// `-?0xHEXp[+-]E` with an odd mantissa (`0x3p-4`), |E| at most 2^20. At most
+/// [`MAX_TEXT_DIGITS`] decimal digits are read on either side of the stroke.
+///
+/// # Errors
+/// On anything else, naming the canonical form: `2/4`, `+1`, `01`, `1/0`, `-0`, `1.5`.
+pub fn parse_exact(text: &str) -> Result<BigRational> {
+    let body = text.strip_prefix('-').unwrap_or(text);
+    if body.starts_with("0x") {
+        return text.parse::<Dyadic>().map(|value| value.to_rational());
+    }
+    let refuse = |expected: &str| Error::invalid("exact number", quote(text), expected);
+    let negative = body.len() < text.len();
+    let (numerator, denominator) = match body.split_once('/') {
+        Some((p, q)) => (natural(p, text)?, Some(natural(q, text)?)),
+        None => (natural(body, text)?, None),
+    };
+    if negative && numerator.is_zero() {
+        return Err(refuse("zero written as 0"));
+    }
+    let numerator = if negative { -BigInt::from(numerator) } else { BigInt::from(numerator) };
+    let Some(denominator) = denominator.map(BigInt::from) else {
+        return Ok(BigRational::from_integer(numerator));
+    };
+    if denominator.is_zero() {
+        return Err(refuse("a denominator that is not zero"));
+    }
+    if denominator.is_one() || numerator.is_zero() {
+        return Err(refuse("an integer written without a denominator"));
+    }
+    if !coprime(numerator.magnitude(), denominator.magnitude()) {
+        return Err(refuse("a fraction p/q in lowest terms"));
+    }
+    Ok(BigRational::new_raw(numerator, denominator))
+}
+
+/// Writes an exact number in its canonical spelling: rational, or hexadecimal for a
+/// dyadic of more than about 4,000 decimal digits.
+pub fn format_exact(value: &BigRational) -> String {
+    let bits = value.numer().bits() + value.denom().bits();
+    // log10(2) = 0.30103.
+    if bits.saturating_mul(30_103) / 100_000 > HEX_ABOVE_DIGITS
+        && let Some(dyadic) = Dyadic::from_rational(value)
+        && dyadic.exponent().unsigned_abs() <= MAX_TEXT_EXPONENT.unsigned_abs()
+    {
+        return dyadic.to_string();
+    }
+    value.to_string()
+}
+
+/// The fraction of smallest denominator in the closed interval between two fractions.
+///
+/// Among several of that denominator, the one nearest to zero. The ends may come in
+/// either order. Continued fractions: one division a partial quotient, as many as the
+/// ends have in common (Graham, Knuth, Patashnik, *Concrete Mathematics*, section 4.5).
+pub fn simplest_between(one_end: &BigRational, other_end: &BigRational) -> BigRational {
+    let (lower, upper) =
+        if one_end <= other_end { (one_end, other_end) } else { (other_end, one_end) };
+    if lower.is_positive() {
+        simplest_positive(lower.clone(), upper.clone())
+    } else if upper.is_negative() {
+        -simplest_positive(-upper, -lower)
+    } else {
+        BigRational::zero()
+    }
+}
+
+/// [`simplest_between`] for `0 < lower <= upper`.
+fn simplest_positive(mut lower: BigRational, mut upper: BigRational) -> BigRational {
+    let mut quotients = Vec::new();
+    let mut value = loop {
+        let ceiling = lower.ceil();
+        if ceiling <= upper {
+            break ceiling;
+        }
+        // No integer between the ends: both have this integer part, and the
+        // simplest fraction is found among the reciprocals of what remains.
+        let floor = lower.floor();
+        (lower, upper) = ((&upper - &floor).recip(), (&lower - &floor).recip());
+        quotients.push(floor);
+    };
+    while let Some(quotient) = quotients.pop() {
+        value = quotient + value.recip();
+    }
+    value
+}
+
+/// The convergents of the continued fraction of `value`, from its integer part to itself.
+///
+/// Each is the best approximation among fractions of no larger denominator.
+pub fn convergents(value: &BigRational) -> impl Iterator<Item = BigRational> {
+    let mut rest = (value.numer().clone(), value.denom().clone());
+    let mut previous = (BigInt::zero(), BigInt::one());
+    let mut current = (BigInt::one(), BigInt::zero());
+    std::iter::from_fn(move || {
+        if rest.1.is_zero() {
+            return None;
+        }
+        let (quotient, remainder) = rest.0.div_mod_floor(&rest.1);
+        rest = (std::mem::replace(&mut rest.1, remainder.clone()), remainder);
+        let next = (&quotient * &current.0 + &previous.0, &quotient * &current.1 + &previous.1);
+        previous = std::mem::replace(&mut current, next);
+        // Neighbouring convergents have determinant 1, so the terms are lowest.
+        Some(BigRational::new_raw(current.0.clone(), current.1.clone()))
+    })
+}
+
+/// `text` in quotation marks, cut to a length that fits in a message.
+pub(crate) fn quote(text: &str) -> String {
+    const LONGEST: usize = 40;
+    match text.char_indices().nth(LONGEST) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}... ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+/// A natural number in decimal without sign and leading zeros; `whole` is quoted in the error.
+fn natural(digits: &str, whole: &str) -> Result<BigUint> {
+    let refuse = |expected: &str| Error::invalid("exact number", quote(whole), expected);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(refuse("an exact number: -?p[/q] in lowest terms or -?0xHEXp[+-]E"));
+    }
+    if digits.len() > 1 && digits.starts_with('0') {
+        return Err(refuse("decimal digits without leading zeros"));
+    }
+    if digits.len() > MAX_TEXT_DIGITS {
+        return Err(refuse(
+            "at most 2^18 decimal digits (a dyadic number may be spelled -?0xHEXp[+-]E)",
+        ));
+    }
+    Ok(decimal(digits.as_bytes()))
+}
+
+/// The value of ASCII decimal digits, by halves: the cost of a few products of that length.
+pub(crate) fn decimal(digits: &[u8]) -> BigUint {
+    const CHUNK: usize = 18;
+    // Base 10^18 digits, least significant first, then neighbours joined until one is left.
+    let mut parts: Vec<BigUint> = digits
+        .rchunks(CHUNK)
+        .map(|chunk| chunk.iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0')))
+        .map(BigUint::from)
+        .collect();
+    let mut base = BigUint::from(10u64.pow(CHUNK as u32));
+    while parts.len() > 1 {
+        parts = parts
+            .chunks(2)
+            .map(|pair| match pair {
+                [low, high] => high * &base + low,
+                [low] => low.clone(),
+                _ => BigUint::zero(),
+            })
+            .collect();
+        if parts.len() > 1 {
+            base = &base * &base;
+        }
+    }
+    parts.pop().unwrap_or_default()
+}
+
+/// Whether two naturals have no common factor.
+fn coprime(a: &BigUint, b: &BigUint) -> bool {
+    a.gcd(b).is_one()
+}
