@@ -4,7 +4,7 @@
 //! evaluation use [`value`](Activation::value) and [`derivative`](Activation::derivative), which
 //! are accurate to a few units in the last place for every finite pre-activation and never
 //! overflow on the way. Proofs use [`exact`](Activation::exact), where the function is piecewise
-//! polynomial, and `enclose`, where it is not.
+//! polynomial, and [`enclose`](Activation::enclose), where it is not.
 //!
 //! ```
 //! use slnn::network::activation::Activation;
@@ -16,6 +16,9 @@
 //! ```
 
 use crate::error::{Error, Result};
+use crate::numeric::elementary;
+use crate::numeric::interval::{Enclosure, dyadic};
+use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use std::f64::consts::FRAC_1_SQRT_2;
@@ -279,6 +282,149 @@ impl Activation {
             _ => return None,
         })
     }
+
+    /// An interval that holds s(z) for every z in `input`, at most
+    /// [`lipschitz`](Self::lipschitz) x (width of `input`) + 2^-bits wide.
+    ///
+    /// Exact end points for a piecewise-polynomial function, dyadic ones of `bits` + 4 fractional
+    /// bits at most for the others. Two or three evaluations of [`elementary`]. A sine at
+    /// |z| >= 2^4096 is only enclosed by [-1, 1]. A slope or alpha that is not finite, which
+    /// [`from_name`](Self::from_name) refuses, counts as 0.
+    pub fn enclose(&self, input: &Enclosure, bits: u32) -> Enclosure {
+        match *self {
+            Activation::Tanh => increasing(input, bits, elementary::tanh),
+            Activation::Sigmoid => increasing(input, bits, elementary::sigmoid),
+            Activation::Softplus => increasing(input, bits, elementary::softplus),
+            Activation::Silu => enclose_with_minimum(input, bits, elementary::silu, &SILU),
+            Activation::Gelu => enclose_with_minimum(input, bits, elementary::gelu, &GELU),
+            Activation::Sin => enclose_sin(input, bits),
+            Activation::Elu { alpha } => {
+                let alpha = BigRational::from_float(alpha).unwrap_or_else(BigRational::zero);
+                let elu = |z: &BigRational| elementary::elu(z, &alpha, bits.saturating_add(1));
+                // Monotone on either side of 0.
+                ends_and(input, &[0.0], elu)
+            }
+            _ => ends_and(input, self.kinks(), |z| {
+                Enclosure::point(self.exact(z).unwrap_or_else(BigRational::zero))
+            }),
+        }
+    }
+}
+
+/// The hull of the values at the ends of `input` and at the `points` inside: the range of a
+/// function that is monotone between the points.
+fn ends_and(
+    input: &Enclosure,
+    points: &[f64],
+    function: impl Fn(&BigRational) -> Enclosure,
+) -> Enclosure {
+    if input.is_point() {
+        return function(input.lower());
+    }
+    let inside = points.iter().filter_map(|point| BigRational::from_float(*point));
+    [input.lower().clone(), input.upper().clone()]
+        .into_iter()
+        .chain(inside.filter(|point| input.contains(point)))
+        .map(|z| function(&z))
+        .reduce(|a, b| a.hull(&b))
+        // There are two ends at least.
+        .unwrap_or_else(|| function(input.lower()))
+}
+
+/// The range of an increasing function, by its values at the ends.
+fn increasing(
+    input: &Enclosure,
+    bits: u32,
+    function: impl Fn(&BigRational, u32) -> Enclosure,
+) -> Enclosure {
+    ends_and(input, &[], |z| function(z, bits.saturating_add(1)))
+}
+
+/// What is known of a function that falls up to one point and rises from there.
+struct Minimum {
+    /// floor(2^60 z) for the point z of the minimum, which is not a multiple of 2^-60.
+    place: i64,
+    /// A number below the least value, in units of 2^-60.
+    value: i64,
+    /// A bound on the second derivative, in tenths.
+    curvature_tenths: i64,
+}
+
+/// s' = (1 + z + e^z) e^z / (1 + e^z)^2: the first factor increases, its zero is z* =
+/// -1.2784645427610737951..., and s(z*) = 1 + z*. |s''| <= 1/2: sigma' <= 1/4 and
+/// |2 - z tanh(z/2)| <= 2 for |z| <= 4; beyond, s'' is below |z| e^-|z|.
+const SILU: Minimum = Minimum {
+    place: -1_473_969_264_226_601_855,
+    value: -321_047_759_619_754_879,
+    curvature_tenths: 5,
+};
+
+/// s'(-t) = phi(t) (Mills' ratio at t - t): the ratio falls, t rises, they meet at t* =
+/// 0.7517915247..., and s(-t*) = -0.1699712074... s'' = phi(z) (2 - z^2), |s''| <= 2 phi(0) < 0.8.
+const GELU: Minimum = Minimum {
+    place: -866_756_615_800_379_887,
+    value: -195_963_460_267_573_093,
+    curvature_tenths: 8,
+};
+
+/// The range of a function with one minimum z*.
+///
+/// Away from z* the function is monotone. Otherwise the upper end is at an end of `input`; so is
+/// the lower one, unless z* lies inside: then |z* - m| <= r for the midpoint m and the radius r,
+/// s'(z*) = 0, and s(z*) >= s(m) - max|s''| r^2 / 2.
+fn enclose_with_minimum(
+    input: &Enclosure,
+    bits: u32,
+    function: impl Fn(&BigRational, u32) -> Enclosure,
+    minimum: &Minimum,
+) -> Enclosure {
+    let ends = increasing(input, bits, &function);
+    let grid = |units: i64| dyadic(BigInt::from(units), 60);
+    if input.is_point()
+        || *input.upper() <= grid(minimum.place)
+        || *input.lower() >= grid(minimum.place + 1)
+    {
+        return ends;
+    }
+    let middle = function(&input.midpoint(), bits.saturating_add(2));
+    let width = input.width();
+    // max|s''| r^2 / 2 with r = width / 2.
+    let drop = &width * &width * BigRational::new(minimum.curvature_tenths.into(), 80.into());
+    let inside = (middle.lower() - drop).max(grid(minimum.value));
+    let inside = Enclosure::point(inside).round_outward(bits.saturating_add(3));
+    Enclosure::ordered(inside.lower().min(ends.lower()).clone(), ends.upper().clone())
+}
+
+/// The range of the sine.
+///
+/// With the midpoint m and the radius r, cos has one sign on the whole of `input` when
+/// |cos m| > r, because it is 1-Lipschitz: there the sine is monotone. Otherwise
+/// |sin z - sin m| <= |cos m| r + r^2 / 2, and at most r.
+fn enclose_sin(input: &Enclosure, bits: u32) -> Enclosure {
+    let one = Enclosure::ordered(-BigRational::one(), BigRational::one());
+    let width = input.width();
+    if width > BigRational::from_integer(7.into()) {
+        return one;
+    }
+    let ends = increasing(input, bits, elementary::sin);
+    if input.is_point() {
+        return clip(ends, &one);
+    }
+    let middle = input.midpoint();
+    let radius = &width / BigInt::from(2);
+    let cosine = elementary::cos(&middle, bits.saturating_add(2));
+    if *cosine.lower() > radius || *cosine.upper() < -&radius {
+        return clip(ends, &one);
+    }
+    let slope = cosine.lower().abs().max(cosine.upper().abs());
+    let reach = (slope * &radius + &radius * &radius / BigInt::from(2)).min(radius);
+    let around = Enclosure::ordered(-&reach, reach).round_outward(bits.saturating_add(3));
+    clip(elementary::sin(&middle, bits.saturating_add(2)).add(&around), &one)
+}
+
+/// The part of `range` inside `limits`, two intervals that share a number.
+fn clip(range: Enclosure, limits: &Enclosure) -> Enclosure {
+    range.intersection(limits).unwrap_or(range)
 }
 
 /// 1 / (1 + e^-z), from an exponential that cannot overflow.

@@ -5,6 +5,9 @@
 //! fractions with one correct rounding or none.
 
 pub mod dyadic;
+pub mod elementary;
+pub mod interval;
+pub mod modular;
 pub mod rational;
 
 pub use dyadic::Dyadic;
