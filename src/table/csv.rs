@@ -64,7 +64,8 @@ pub(super) fn read_columns(
 ) -> Result<Array2<f64>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let file = path.display().to_string();
-    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options))?;
+    let sheet =
+        Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| names.contains(name))?;
     sheet.numbers(&sheet.find(names)?)
 }
 
@@ -76,7 +77,9 @@ pub(super) fn read_target_columns(
 ) -> Result<Option<Array2<f64>>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let file = path.display().to_string();
-    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options))?;
+    let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| {
+        names.contains(name) || options.targets.contains(name)
+    })?;
     if names.iter().all(|name| sheet.names.contains(name)) {
         return sheet.numbers(&sheet.find(names)?).map(Some);
     }
@@ -97,7 +100,7 @@ fn with_delimiter(path: &Path, options: &ReadOptions) -> ReadOptions {
 
 /// [`read_csv`] on bytes; `file` stands in messages.
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Table> {
-    let sheet = Sheet::open(bytes, file, options)?;
+    let sheet = Sheet::open(bytes, file, options, |name| !options.ignore.contains(name))?;
     let roles = Roles::choose(&sheet.names, options, sheet.numbered, file)?;
     let several = roles.targets.len() > 1;
     let numbers_are_labels = options.class_labels || !options.classes.is_empty();
@@ -126,7 +129,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<T
         });
         match target {
             Target::Labels(labels) => {
-                if !numbers_are_labels && row.number(first).is_ok() {
+                if !numbers_are_labels && !row.is_text(first) && !is_missing(row.cell(first)) {
                     let expected = "a class label as in the rows before \
                                     (--class-labels takes numbers as labels)";
                     return Err(row.wrong(first, shown(row.cell(first)), expected));
@@ -233,7 +236,13 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn open(bytes: &'a [u8], file: &'a str, options: &ReadOptions) -> Result<Self> {
+    /// Opens a sheet; only column names that are `needed` must be sound.
+    fn open(
+        bytes: &'a [u8],
+        file: &'a str,
+        options: &ReadOptions,
+        needed: impl Fn(&String) -> bool,
+    ) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|e| {
             let line = line_of(bytes, e.valid_up_to());
             Error::invalid(
@@ -252,7 +261,7 @@ impl<'a> Sheet<'a> {
         }
         sheet.names = if options.has_header {
             let names: Vec<String> = first.iter().map(|name| name.trim().to_string()).collect();
-            sheet.check_header(&names, &options.ignore)?;
+            sheet.check_header(&names, needed)?;
             names
         } else {
             numbered_names(first.len())
@@ -260,23 +269,23 @@ impl<'a> Sheet<'a> {
         Ok(sheet)
     }
 
-    fn check_header(&self, names: &[String], ignored: &[String]) -> Result<()> {
+    fn check_header(&self, names: &[String], needed: impl Fn(&String) -> bool) -> Result<()> {
         let wrong = |column: usize, found: String, expected: &str| {
             let place = format!("{}: header, column {}", self.file, column + 1);
             Err(Error::invalid(place, found, expected))
         };
-        if let [only] = names {
-            if let Some(other) = [';', '\t', '|'].into_iter().find(|&c| only.contains(c)) {
-                let expected = format!(
-                    "columns separated by {:?} (--delimiter sets another character)",
-                    char::from(self.delimiter)
-                );
-                return wrong(0, format!("one column, with {other:?} in its name"), &expected);
-            }
+        if let [only] = names
+            && let Some(other) = [';', '\t', '|'].into_iter().find(|&c| only.contains(c))
+        {
+            let expected = format!(
+                "columns separated by {:?} (--delimiter sets another character)",
+                char::from(self.delimiter)
+            );
+            return wrong(0, format!("one column, with {other:?} in its name"), &expected);
         }
         let mut seen = HashSet::new();
         for (column, name) in names.iter().enumerate() {
-            if ignored.contains(name) {
+            if !needed(name) {
                 continue;
             }
             if name.is_empty() {
@@ -447,4 +456,81 @@ fn array(rows: usize, values: Vec<f64>) -> Array2<f64> {
     let columns = values.len() / rows;
     Array2::from_shape_vec((rows, columns), values)
         .expect("every row adds the same number of values")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, options: &ReadOptions) -> Result<Table> {
+        parse(text.as_bytes(), "t.csv", options)
+    }
+
+    #[test]
+    fn any_columns_are_targets_and_the_last_one_by_default() {
+        let text = "a,b,c\n1,2,3\n4,5,7\n";
+        let table = read(text, &ReadOptions::targets(["c", "a"])).unwrap();
+        assert_eq!(table.target_names(), ["c", "a"]);
+        assert_eq!(table.targets(), ndarray::array![[3.0, 1.0], [7.0, 4.0]]);
+        assert_eq!(table.inputs(), ndarray::array![[2.0], [5.0]]);
+        let table =
+            read(text, &ReadOptions { ignore: vec!["c".into()], ..Default::default() }).unwrap();
+        assert_eq!(
+            (table.input_names(), table.target_names()),
+            (&["a".into()][..], &["b".into()][..])
+        );
+    }
+
+    #[test]
+    fn without_a_header_columns_are_numbered_from_one() {
+        let options = ReadOptions { has_header: false, ..ReadOptions::targets(["1"]) };
+        let table = read("1,2,3\n4,5,7\n", &options).unwrap();
+        assert_eq!(table.target_names(), ["x1"]);
+        assert_eq!(table.input_names(), ["x2", "x3"]);
+        assert_eq!(table.rows(), 2);
+    }
+
+    #[test]
+    fn labels_become_sorted_one_hot_classes() {
+        let table = read("a,kind\n1,pear\n2, apple \n3,\"pear\"\n", &Default::default()).unwrap();
+        assert_eq!(table.classes().unwrap(), ["apple", "pear"]);
+        assert_eq!(table.target_names(), ["apple", "pear"]);
+        assert_eq!(table.targets(), ndarray::array![[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]);
+    }
+
+    #[test]
+    fn numeric_labels_are_sorted_by_value_and_given_classes_keep_their_order() {
+        let text = "a,digit\n1,10\n2,9\n3,9\n";
+        let options = ReadOptions { class_labels: true, ..Default::default() };
+        assert_eq!(read(text, &options).unwrap().classes().unwrap(), ["9", "10"]);
+        let classes = vec!["10".to_string(), "8".into(), "9".into()];
+        let options = ReadOptions { classes: classes.clone(), ..Default::default() };
+        let table = read(text, &options).unwrap();
+        assert_eq!(table.classes().unwrap(), classes);
+        assert_eq!(table.targets().row(1).to_vec(), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_quotes_and_blank_lines_are_read_over() {
+        let table =
+            read("\u{feff}\"a, \"\"b\"\"\",y\r\n\r\n1e-3,2\r\n\n3,4", &Default::default()).unwrap();
+        assert_eq!(table.input_names(), ["a, \"b\""]);
+        assert_eq!(table.inputs(), ndarray::array![[1e-3], [3.0]]);
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_counts_them() {
+        let text = b"a\nb\r\nc\rd\n\ne";
+        let lines: Vec<_> = (0..text.len()).map(|offset| line_of(text, offset)).collect();
+        assert_eq!(lines, [1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_defect_after_blank_lines_and_quoted_line_ends_is_placed_on_its_own_line() {
+        for ends in ["\n", "\r\n"] {
+            let text = format!("\"a{ends}b\",y{ends}1,2{ends}{ends}{ends}3,4{ends}5,oops{ends}");
+            let message = read(&text, &Default::default()).unwrap_err().to_string();
+            assert!(message.starts_with("t.csv: line 7, column \"y\""), "{message}");
+        }
+    }
 }

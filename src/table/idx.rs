@@ -159,7 +159,7 @@ fn parse(stream: &mut impl Read, most: u64) -> Result<(Header, Vec<f64>)> {
         if dimension == 0 {
             return Err(Error::invalid(format!("dimension {index}"), "0", "at least 1"));
         }
-        count = count.checked_mul(dimension).unwrap_or(usize::MAX);
+        count = count.saturating_mul(dimension);
         header.dimensions.push(dimension);
     }
     if dimensions == 0 {
@@ -221,4 +221,49 @@ fn fill(stream: &mut impl Read, bytes: &mut [u8], place: &str, expected: &str) -
         };
         Error::invalid(place, found, expected)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_bytes(bytes: &[u8]) -> Result<(Header, Vec<f64>)> {
+        parse(&mut &*bytes, bytes.len() as u64)
+    }
+
+    #[test]
+    fn every_element_type_is_read_big_end_first() {
+        let one = [0, 0, 0, 1];
+        for (element, data, value) in [
+            (0x08, &[200][..], 200.0),
+            (0x09, &[200], -56.0),
+            (0x0b, &[0xff, 0xfe], -2.0),
+            (0x0c, &[0x80, 0, 0, 0], -2147483648.0),
+            (0x0d, &1.5f32.to_be_bytes(), 1.5),
+            (0x0e, &0.1f64.to_be_bytes(), 0.1),
+        ] {
+            let bytes = [&[0, 0, element, 1], &one[..], data].concat();
+            assert_eq!(parse_bytes(&bytes).unwrap().1, [value], "type {element:#x}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_not_believed() {
+        let huge = [0xff; 4];
+        for (bytes, place) in [
+            ([&[0, 0, 8, 3][..], &huge, &huge, &huge].concat(), "header: found dimensions"),
+            ([&[0, 0, 8, 2][..], &huge, &huge].concat(), "header: found dimensions"),
+            ([&[0, 0, 14, 1][..], &[0, 0, 0, 2], &[0; 8]].concat(), "elements: found the end"),
+            ([&[0, 0, 8, 255][..], &huge].concat(), "header: found the end of the file"),
+            ([&[0, 0, 8, 1][..], &[0; 4]].concat(), "dimension 0"),
+            (vec![0, 0, 8, 0], "header: found no dimensions"),
+            (vec![0, 0, 10, 1, 0, 0, 0, 1, 5], "header: found the type 0x0a"),
+            (vec![1, 0, 8, 1, 0, 0, 0, 1, 5], "header: found the bytes"),
+            (vec![0, 0, 8, 1, 0, 0, 0, 1, 5, 6], "end: found more bytes"),
+            ([&[0, 0, 14, 1][..], &[0, 0, 0, 1], &f64::NAN.to_be_bytes()].concat(), "row 0"),
+        ] {
+            let error = parse_bytes(&bytes).err().unwrap().to_string();
+            assert!(error.starts_with(place), "{bytes:?}: {error}");
+        }
+    }
 }

@@ -194,14 +194,6 @@ impl Table {
         Table {
             inputs: self.inputs.select(Axis(0), rows),
             targets: self.targets.select(Axis(0), rows),
-            ..self.clone_without_numbers()
-        }
-    }
-
-    fn clone_without_numbers(&self) -> Self {
-        Table {
-            inputs: Array2::default((0, 0)),
-            targets: Array2::default((0, 0)),
             input_names: self.input_names.clone(),
             target_names: self.target_names.clone(),
             classes: self.classes.clone(),
@@ -353,7 +345,12 @@ struct Roles {
 impl Roles {
     fn choose(names: &[String], options: &ReadOptions, numbered: bool, file: &str) -> Result<Self> {
         let find = |name: &String| find_column(names, name, numbered, file);
-        let ignored = options.ignore.iter().map(find).collect::<Result<HashSet<_>>>()?;
+        let mut ignored = HashSet::new();
+        for name in &options.ignore {
+            let name = &names[find(name)?];
+            // Columns to be ignored may share a name.
+            ignored.extend((0..names.len()).filter(|&column| names[column] == *name));
+        }
         let mut targets = options.targets.iter().map(find).collect::<Result<Vec<_>>>()?;
         if targets.is_empty() {
             targets.extend((0..names.len()).rev().find(|column| !ignored.contains(column)));

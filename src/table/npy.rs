@@ -106,7 +106,7 @@ fn split_header(bytes: &[u8]) -> Result<(&str, &[u8])> {
     let (length, rest) = match *rest {
         [1, 0, a, b, ref rest @ ..] => (usize::from(u16::from_le_bytes([a, b])), rest),
         [2 | 3, 0, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
-        [1 | 2 | 3, 0, ..] | [] | [_] => return wrong("the end of the file", "a header"),
+        [1..=3, 0, ..] | [] | [_] => return wrong("the end of the file", "a header"),
         [major, minor, ..] => {
             return wrong(&format!("version {major}.{minor}"), "version 1.0, 2.0 or 3.0");
         }
@@ -296,5 +296,73 @@ impl Element {
             _ => bits as f64,
         };
         if value.is_finite() { Ok(value) } else { Err((value.to_string(), "a finite number")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([1, 0]);
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    fn dictionary(descr: &str, order: &str, shape: &str) -> String {
+        format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n")
+    }
+
+    #[test]
+    fn both_orders_and_byte_orders_give_rows() {
+        let bytes = file(&dictionary("|u1", "False", "(2, 3)"), &[1, 2, 3, 4, 5, 6]);
+        let rows = ndarray::array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]];
+        assert_eq!(parse(&bytes).unwrap(), rows);
+        let bytes = file(&dictionary("|u1", "True", "(2, 3)"), &[1, 4, 2, 5, 3, 6]);
+        assert_eq!(parse(&bytes).unwrap(), rows);
+        assert!(parse(&bytes).unwrap().is_standard_layout());
+        let bytes = file(&dictionary(">i2", "False", "(2,)"), &[0xff, 0xfe, 0x01, 0x00]);
+        assert_eq!(parse(&bytes).unwrap(), ndarray::array![[-2.0], [256.0]]);
+        let bytes = file(&dictionary(">f8", "False", "(1L, 1L)"), &1.5f64.to_be_bytes());
+        assert_eq!(parse(&bytes).unwrap(), ndarray::array![[1.5]]);
+    }
+
+    #[test]
+    fn defects_name_their_place() {
+        let one = 1f64.to_le_bytes();
+        let nan = f64::NAN.to_le_bytes();
+        let exact = (1i64 << 53).to_le_bytes();
+        assert!(parse(&file(&dictionary("<i8", "False", "(1,)"), &exact)).is_ok());
+        let inexact = ((1i64 << 53) + 1).to_le_bytes();
+        let most = u64::MAX.to_le_bytes();
+        for (descr, order, shape, data, place) in [
+            ("<f8", "False", "(1099511627776, 1099511627776)", &one[..], "data"),
+            ("<f8", "False", "(1099511627776, 1)", &one, "data"),
+            ("<f8", "False", "(99999999999999999999999,)", &one, "header: shape"),
+            ("<f8", "False", "(1, 1, 1)", &one, "header: shape"),
+            ("<f8", "False", "()", &one, "header: shape"),
+            ("<f8", "False", "(0, 5)", &[], "header: shape"),
+            ("<f8", "False", "(2,)", &one, "data"),
+            ("<f8", "Maybe", "(1,)", &one, "header: fortran_order"),
+            ("<c16", "False", "(1,)", &one, "header: descr"),
+            ("", "False", "(1,)", &one, "header: descr"),
+            ("<f8", "False", "(1, 1)", &nan, "row 0, column x1"),
+            ("<i8", "True", "(1, 1)", &inexact, "row 0, column x1"),
+            ("<u8", "False", "(1, 1)", &most, "row 0, column x1"),
+            ("|b1", "False", "(1, 1)", &[2], "row 0, column x1"),
+        ] {
+            let error =
+                parse(&file(&dictionary(descr, order, shape), data)).unwrap_err().to_string();
+            assert!(error.starts_with(place), "{descr} {shape}: {error}");
+        }
+        for header in ["", "{", "{}", "{'descr': [('a', '<f8')]}", "{'shape': (1,), 'shape': (1,)}"]
+        {
+            let error = parse(&file(header, &one)).unwrap_err().to_string();
+            assert!(error.starts_with("header: "), "{header}: {error}");
+        }
+        assert!(parse(&file(&"(".repeat(60_000), &one)).is_err());
     }
 }

@@ -161,3 +161,84 @@ fn zeros(rows: usize, columns: usize, name: &str) -> Result<Array2<f64>> {
 fn too_large(name: &str) -> Error {
     Error::invalid(name, "more numbers than memory holds", "a smaller table")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_embedded_table_is_whole() {
+        let cars = auto_mpg();
+        assert_eq!((cars.rows(), cars.inputs().ncols(), cars.classes()), (392, 6, None));
+        assert_eq!(cars.inputs().row(0).to_vec(), [8.0, 307.0, 130.0, 3504.0, 12.0, 70.0]);
+        assert_eq!(cars.targets()[[391, 0]], 31.0);
+        assert_eq!(cars.target_names(), ["mpg"]);
+    }
+
+    #[test]
+    fn spirals_wind_about_the_origin_and_mirror_each_other() {
+        let table = two_spirals(500, 3).unwrap();
+        assert_eq!(table, two_spirals(500, 3).unwrap());
+        assert_ne!(table, two_spirals(500, 4).unwrap());
+        let (x, y) = (table.inputs(), table.targets());
+        for i in 0..500 {
+            assert_eq!((y[[i, 0]], y[[500 + i, 0]]), (0.0, 1.0));
+            assert_eq!((x[[i, 0]], x[[i, 1]]), (-x[[500 + i, 0]], -x[[500 + i, 1]]));
+            // Without the noise, at most 0.1 a coordinate, the radius is n and the angle 2n.
+            let n = x[[i, 0]].hypot(x[[i, 1]]);
+            assert!(n <= 780.0 * 2.0 * PI / 360.0 + 0.15);
+            let best = (-150..=150)
+                .map(|step| n + f64::from(step) / 1000.0)
+                .map(|n| (x[[i, 0]] + (2.0 * n).cos() * n).hypot(x[[i, 1]] - (2.0 * n).sin() * n))
+                .fold(f64::INFINITY, f64::min);
+            assert!(best < 0.15, "row {i} lies {best} off its spiral");
+        }
+        assert!(two_spirals(0, 1).is_err());
+        assert!(two_spirals(usize::MAX, 1).is_err());
+    }
+
+    #[test]
+    fn sparse_polynomials_are_the_sum_of_their_monomials() {
+        let (table, exponents) = sparse_polynomial(6, 10, 3, 20, 1).unwrap();
+        assert_eq!(exponents.len(), 10);
+        assert!(exponents.iter().all(|e| e.iter().sum::<u32>() == 3));
+        assert!(exponents.windows(2).all(|pair| pair[0] < pair[1]));
+        for (x, y) in table.inputs().rows().into_iter().zip(table.targets()) {
+            let term =
+                |e: &Vec<u32>| x.iter().zip(e).map(|(x, &e)| x.powi(e as i32)).product::<f64>();
+            let (sum, size) = exponents
+                .iter()
+                .map(term)
+                .fold((0.0, 0.0), |(sum, size), t| (sum + t, size + f64::abs(t)));
+            // Some 3 roundings a term and 10 of the sum, on either side.
+            assert!((sum - y).abs() <= 32.0 * f64::EPSILON * size);
+        }
+        assert_eq!(sparse_polynomial(6, 10, 3, 20, 1).unwrap(), (table, exponents));
+    }
+
+    #[test]
+    fn sparse_polynomials_that_do_not_exist_are_refused() {
+        assert_eq!(sparse_polynomial(2, 4, 3, 5, 1).unwrap().1.len(), 4);
+        for (inputs, monomials, degree) in [(2, 5, 3), (0, 1, 3), (2, 0, 3), (2, 1, 0)] {
+            assert!(sparse_polynomial(inputs, monomials, degree, 5, 1).is_err());
+        }
+        assert!(sparse_polynomial(2, 1, 3, usize::MAX, 1).is_err());
+        assert!(sparse_polynomial(2, 1, 3, 0, 1).is_err());
+    }
+
+    #[test]
+    fn monomials_are_drawn_uniformly() {
+        assert_eq!(count_monomials(3, 2), 6);
+        assert_eq!(count_monomials(100, 3), 171_700);
+        assert_eq!(count_monomials(usize::MAX, 90), u128::MAX);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut counts = BTreeMap::new();
+        for _ in 0..6000 {
+            *counts.entry(draw_monomial(3, 2, &mut rng)).or_insert(0u32) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        // Six standard deviations of a binomial count: sqrt(6000 * 1/6 * 5/6) is 28.9.
+        assert!(counts.values().all(|&count| count.abs_diff(1000) < 174), "{counts:?}");
+    }
+}

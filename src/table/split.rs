@@ -188,3 +188,60 @@ pub(super) fn below(rng: &mut ChaCha8Rng, count: usize) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_its_split_are_told_apart() {
+        let parse = |argument| parse_test_rows(argument).unwrap();
+        assert_eq!(parse("a.json:3"), ("a.json".into(), Some(3)));
+        assert_eq!(parse("a.json"), ("a.json".into(), None));
+        assert_eq!(parse("C:\\a.json"), ("C:\\a.json".into(), None));
+        assert_eq!(parse("a:1:2"), ("a:1".into(), Some(2)));
+        assert!(parse_test_rows(":3").is_err());
+        assert!(parse_test_rows("a:99999999999999999999999").is_err());
+    }
+
+    #[test]
+    fn listed_rows_are_checked() {
+        let split = Split::from_listed(4, &[2, 0]).unwrap();
+        assert_eq!((split.train, split.test), (vec![1, 3], vec![0, 2]));
+        for (rows, listed) in [(4, &[4][..]), (4, &[1, 1]), (4, &[]), (2, &[0, 1]), (0, &[])] {
+            assert!(Split::from_listed(rows, listed).is_err(), "{rows} {listed:?}");
+        }
+        let error = Split::from_listed(4, &[1, 9]).unwrap_err().to_string();
+        assert!(error.contains("test row [1]") && error.contains('9'), "{error}");
+    }
+
+    #[test]
+    fn a_split_file_says_what_is_wrong_with_it() {
+        assert_eq!(parse_splits(br#"{"test_rows": [[1, 2], []]}"#).unwrap(), [vec![1, 2], vec![]]);
+        for (text, place) in [
+            ("{}", "test_rows"),
+            (r#"{"test_rows": 3}"#, "test_rows"),
+            (r#"{"test_rows": []}"#, "test_rows"),
+            (r#"{"test_rows": [1]}"#, "test_rows[0]"),
+            (r#"{"test_rows": [[1], [0, -1]]}"#, "test_rows[1][1]"),
+            (r#"{"test_rows": [[1.5]]}"#, "test_rows[0][0]"),
+            (r#"{"test_rows": [["1"]]}"#, "test_rows[0][0]"),
+            ("[", "JSON"),
+        ] {
+            let error = parse_splits(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(place), "{text}: {error}");
+        }
+        assert!(parse_splits("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn draws_below_a_count_reach_every_number_about_equally() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut counts = [0u32; 7];
+        for _ in 0..7000 {
+            counts[below(&mut rng, 7)] += 1;
+        }
+        // Six standard deviations of a binomial count: sqrt(7000 * 1/7 * 6/7) is 29.3.
+        assert!(counts.iter().all(|&count| count.abs_diff(1000) < 176), "{counts:?}");
+    }
+}

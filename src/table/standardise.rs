@@ -136,3 +136,101 @@ fn scale(largest: f64) -> (f64, f64) {
     let exponent = largest.log2().round().clamp(-1021.0, 1021.0) as i32;
     (2f64.powi(-exponent), 2f64.powi(exponent))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use num_bigint::BigInt;
+    use num_rational::BigRational;
+    use num_traits::{Signed, ToPrimitive};
+    use proptest::prelude::*;
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("c{i}")).collect()
+    }
+
+    fn exact(x: f64) -> BigRational {
+        BigRational::from_float(x).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn moments_are_those_of_exact_arithmetic(
+            values in prop::collection::vec(-1.0f64..1.0, 2..30),
+            exponent in -900i32..900,
+            offset in -8.0f64..8.0,
+        ) {
+            let values: Vec<_> = values.iter().map(|x| (x + offset) * 2f64.powi(exponent)).collect();
+            let count = BigRational::from(BigInt::from(values.len()));
+            let mean = values.iter().map(|&x| exact(x)).sum::<BigRational>() / &count;
+            let (computed, deviation) = moments(values.iter().copied(), values.len());
+            let unit = exact(f64::EPSILON) * exact(values.iter().fold(0.0, |m, x| x.abs().max(m)));
+            // Two sums of n terms, each of at most three times the largest value.
+            let bound = &unit * &count * BigRational::from(BigInt::from(4));
+            prop_assert!((exact(computed) - &mean).abs() <= bound);
+            if let Some(deviation) = deviation {
+                // About the computed mean, the exact mean square; relative error n + 8 roundings.
+                let square = values.iter().map(|&x| (exact(x) - exact(computed)).pow(2))
+                    .sum::<BigRational>() / &count;
+                let ratio = exact(deviation).pow(2) / square - exact(1.0);
+                prop_assert!(ratio.abs().to_f64().unwrap() <= (values.len() + 8) as f64 * f64::EPSILON);
+            }
+        }
+
+        #[test]
+        fn inverting_returns_the_values_and_the_mean_becomes_zero(
+            values in prop::collection::vec(-1e3f64..1e3, 2..40),
+        ) {
+            let count = values.len();
+            let column = Array2::from_shape_vec((count, 1), values.clone()).unwrap();
+            let map = Standardisation::of(&column, &(0..count).collect::<Vec<_>>(), &names(1)).unwrap();
+            let mapped = map.apply(&column);
+            // The rounding of the mean, in units of the deviation, and of the sum itself.
+            let slack = count as f64 * f64::EPSILON * (4e3 / map.deviation()[0] + count as f64);
+            prop_assert!(mapped.sum().abs() <= count as f64 * slack);
+            for (back, x) in map.invert(&mapped).iter().zip(&values) {
+                prop_assert!((back - x).abs() <= 4.0 * f64::EPSILON * (x.abs() + 2e3));
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_selected_rows_count() {
+        let values = array![[1.0], [3.0], [100.0]];
+        let map = Standardisation::of(&values, &[0, 1], &names(1)).unwrap();
+        assert_eq!((map.mean()[0], map.deviation()[0]), (2.0, 1.0));
+        assert_eq!(map.apply(&values).column(0).to_vec(), [-1.0, 1.0, 98.0]);
+    }
+
+    #[test]
+    fn a_constant_column_is_listed_and_goes_to_zero_and_back() {
+        let values = array![[0.1, 1.0], [0.1, 2.0], [0.1, 4.0]];
+        let map = Standardisation::of(&values, &[0, 1, 2], &names(2)).unwrap();
+        assert_eq!(map.constant_columns(), [0]);
+        assert_eq!(map.reciprocal_deviation()[0], 0.0);
+        assert_eq!(map.apply(&values).column(0).to_vec(), [0.0; 3]);
+        assert_eq!(map.invert(&map.apply(&values)).column(0).to_vec(), [0.1; 3]);
+    }
+
+    #[test]
+    fn extreme_columns_stay_finite_or_are_named() {
+        for column in [[1e308, -1e308], [1e-307, 3e-307], [1e15, 1e15 + 1.0], [1e308, 1.1e308]] {
+            let values = array![[column[0]], [column[1]]];
+            let map = Standardisation::of(&values, &[0, 1], &names(1)).unwrap();
+            let mapped = map.apply(&values);
+            assert!(mapped.iter().all(|z| (z.abs() - 1.0).abs() < 1e-3), "{column:?}: {mapped}");
+        }
+        for column in [[0.0, 5e-324], [f64::MAX, f64::MIN]] {
+            let values = array![[column[0]], [column[1]]];
+            match Standardisation::of(&values, &[0, 1], &names(1)) {
+                Err(error) => assert!(error.to_string().contains("column \"c0\""), "{error}"),
+                Ok(map) => assert!(map.apply(&values).iter().all(|z| z.is_finite())),
+            }
+        }
+        // A row outside the selection counts too: it would become infinite.
+        let values = array![[1e-300], [2e-300], [1e300]];
+        assert!(Standardisation::of(&values, &[0, 1], &names(1)).is_err());
+    }
+}
