@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use ndarray::{Array1, Array2};
+use num_traits::{One, Zero};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -205,7 +206,7 @@ pub(super) fn fold(
     outputs: Option<&Standardisation>,
 ) -> Result<Affine> {
     // Parameters are finite: training refuses others.
-    let exact = |x: f64| Dyadic::from_f64(x).unwrap_or_default();
+    let exact = |x: f64| Dyadic::from_f64(x).unwrap_or_else(Dyadic::zero);
     let outside = || {
         Error::invalid(
             "training",
@@ -216,7 +217,7 @@ pub(super) fn fold(
     let mut folded_weight = weight.clone();
     let mut folded_bias = bias.clone();
     for i in 0..bias.len() {
-        let (mut own, mut factor) = (exact(bias[i]), Dyadic::from(1));
+        let (mut own, mut factor) = (exact(bias[i]), Dyadic::one());
         if let Some(outputs) = outputs {
             factor = exact(outputs.deviation()[i]);
             own = &own * &factor + exact(outputs.mean()[i]);
