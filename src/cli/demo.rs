@@ -201,7 +201,7 @@ impl Formula {
         let centre: Vec<i64> =
             moments.mean().iter().map(|m| m.round().to_i64().unwrap_or(0)).collect();
         let exact: Vec<_> = centre.iter().map(|&c| BigRational::from(BigInt::from(c))).collect();
-        let about = expansion.about(&exact)?;
+        let about = expansion.recentred(&exact)?;
         let mut constant = 0.0;
         let mut terms = Vec::new();
         for (exponents, c) in about.rational()?[0].terms() {

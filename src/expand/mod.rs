@@ -240,7 +240,7 @@ impl Expansion {
     /// # Errors
     /// When the coefficients are f64, the polynomials are truncated or about another centre
     /// already, or the number of entries is not the number of variables.
-    pub fn about(&self, centre: &[BigRational]) -> Result<Expansion> {
+    pub fn recentred(&self, centre: &[BigRational]) -> Result<Expansion> {
         let polynomials = self.rational()?;
         if self.truncated.is_some() || self.centre.is_some() {
             let found = "polynomials that are truncated or about another centre";
@@ -278,7 +278,7 @@ impl Expansion {
     }
 
     /// Free remarks that go into the file and that readers ignore.
-    pub fn remarks(&self) -> &serde_json::Map<String, serde_json::Value> {
+    pub fn about(&self) -> &serde_json::Map<String, serde_json::Value> {
         &self.about
     }
 
