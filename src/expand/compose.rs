@@ -178,11 +178,10 @@ impl Algebra for Polynomials {
             .collect();
         let constant = Denominator::of(bias);
         let denominator = products.iter().fold(constant.clone(), |lcm, (_, d, _)| lcm.lcm(d));
-        let start = self.constant(denominator.bring(bias.numer(), &constant));
-        let numerator = products.iter().fold(start, |sum, (w, d, x)| {
-            let factor = denominator.bring(w, d);
-            &sum + &x.scale(&factor)
-        });
+        let mut numerator = self.constant(denominator.bring(bias.numer(), &constant));
+        for (w, d, x) in products {
+            numerator.add_scaled(&denominator.bring(w, &d), x);
+        }
         Fraction { numerator, denominator }
     }
 

@@ -248,8 +248,7 @@ impl Expansion {
         }
         let moved = Expansion { coefficients: Coefficients::Rational(Vec::new()), ..self.clone() }
             .with_centre(Some(centre.to_vec()))?;
-        let back: Vec<_> = centre.iter().map(|c| -c).collect();
-        let polynomials = prove::shifted(polynomials, &back)?;
+        let polynomials = polynomials.iter().map(|p| p.shift(centre)).collect::<Result<_>>()?;
         Ok(Expansion { coefficients: Coefficients::Rational(polynomials), ..moved })
     }
 
