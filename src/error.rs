@@ -42,29 +42,41 @@ pub enum Error {
         advice: String,
     },
     /// Work whose predicted cost is above the limit that was set.
-    #[error(
-        "{what} would take {terms} terms, {bytes} bytes and about {seconds:.1} s, above the limit of {limit}; {advice}"
-    )]
-    TooLarge {
-        /// The work.
-        what: String,
-        /// Predicted number of terms (as text: it may exceed any machine integer).
-        terms: String,
-        /// Predicted peak memory in bytes (as text, for the same reason).
-        bytes: String,
-        /// Predicted time in seconds.
-        seconds: f64,
-        /// The limit that was exceeded.
-        limit: String,
-        /// What can be done instead.
-        advice: String,
-    },
+    #[error("{0}")]
+    TooLarge(Box<TooLarge>),
     /// The caller asked to stop; what was complete has been saved.
     #[error("interrupted; {saved}")]
     Interrupted {
         /// What was saved, and how to go on.
         saved: String,
     },
+}
+
+/// Work that was refused before it began, and what it would have cost.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "{what} would take {count}, {bytes} bytes and about {seconds:.1} s, above the limit of \
+     {limit}; {advice}"
+)]
+pub struct TooLarge {
+    /// The work.
+    pub what: String,
+    /// How many terms, points or forms (as text: it may exceed any machine integer).
+    pub count: String,
+    /// Predicted peak memory in bytes (as text, for the same reason).
+    pub bytes: String,
+    /// Predicted time in seconds.
+    pub seconds: f64,
+    /// The limit that was exceeded.
+    pub limit: String,
+    /// What can be done instead.
+    pub advice: String,
+}
+
+impl From<TooLarge> for Error {
+    fn from(refusal: TooLarge) -> Self {
+        Error::TooLarge(Box::new(refusal))
+    }
 }
 
 impl Error {

@@ -13,9 +13,8 @@ use ndarray::Array2;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TooLarge};
 use crate::expand::plan::{log2_sum, log2_upper, plan_exact};
-use crate::expand::prove::shifted;
 use crate::expand::{Coefficients, Expansion, Limits, expand};
 use crate::network::exact::{Algebra, ExactNetwork, Modulo};
 use crate::network::{Head, Input, Network};
@@ -25,6 +24,9 @@ use crate::polynomial::Polynomial;
 
 /// Points of the box at which the largest difference is looked for.
 const SAMPLES: usize = 20_000;
+
+/// Primes are drawn from `[2^61, 2^62)`.
+const PRIME_BITS: u32 = 62;
 
 /// log2 of the error probability that random evaluation must reach.
 const TARGET: f64 = -100.0;
@@ -125,10 +127,7 @@ impl Model {
     fn polynomials(&self, limits: &Limits) -> Result<Vec<Polynomial<BigRational>>> {
         match self {
             Model::Network(network) => Ok(expand(network, limits)?.rational()?.to_vec()),
-            Model::Expansion(expansion) => match expansion.centre() {
-                None => Ok(expansion.to_rational()),
-                Some(centre) => shifted(&expansion.to_rational(), centre),
-            },
+            Model::Expansion(expansion) => expansion.about_zero(),
         }
     }
 
@@ -140,13 +139,12 @@ impl Model {
                 Err(Error::NotPolynomial { .. }) => Ok(None),
                 Err(error) => Err(error),
             },
-            Model::Expansion(expansion) => {
-                let moved: Vec<_> = match expansion.centre() {
-                    None => point.to_vec(),
-                    Some(centre) => point.iter().zip(centre).map(|(x, c)| x - c).collect(),
-                };
-                expansion.to_rational().iter().map(|p| p.evaluate(&moved)).collect::<Result<_>>().map(Some)
-            }
+            Model::Expansion(expansion) => expansion
+                .about_zero()?
+                .iter()
+                .map(|p| p.evaluate(point))
+                .collect::<Result<_>>()
+                .map(Some),
         }
     }
 
@@ -200,7 +198,7 @@ pub fn compare(
         (Err(Error::NotPolynomial { .. }), _) | (_, Err(Error::NotPolynomial { .. })) => {
             by_sampling(a, b, domain, seed)
         }
-        (Err(Error::TooLarge { .. }), _) | (_, Err(Error::TooLarge { .. })) => {
+        (Err(Error::TooLarge(_)), _) | (_, Err(Error::TooLarge(_))) => {
             by_random_evaluation(a, b, seed)
         }
         (Err(error), _) | (_, Err(error)) => Err(error),
@@ -386,20 +384,21 @@ fn by_random_evaluation(a: &Model, b: &Model, seed: [u8; 32]) -> Result<Comparis
         at: None,
     };
     if per_trial.is_nan() || per_trial >= -1.0 {
-        return Err(Error::TooLarge {
+        return Err(TooLarge {
             what: "the comparison by random evaluation".into(),
-            terms: format!("2^{degree:.0}"),
+            count: format!("degree 2^{degree:.0}"),
             bytes: "few".into(),
             seconds: 0.0,
             limit: "an error probability of 1/2 a trial".into(),
             advice: "the degree is too large for 62-bit primes; compare smaller networks".into(),
-        });
+        }
+        .into());
     }
     let trials = (TARGET / per_trial).ceil().max(1.0);
     let mut rng = ChaCha8Rng::from_seed(seed);
     let mut done = 0.0;
     while done < trials {
-        let prime = modular::random_prime(&mut rng);
+        let prime = modular::random_prime(&mut rng, PRIME_BITS)?;
         let point: Vec<u64> = (0..a.inputs()).map(|_| rng.random_range(0..prime)).collect();
         let (Some(x), Some(y)) = (p.evaluate(&point, prime)?, q.evaluate(&point, prime)?) else {
             // The prime divides a denominator: one of the unlucky ones counted above.

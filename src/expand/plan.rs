@@ -14,7 +14,7 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, TooLarge};
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
 use crate::polynomial::Polynomial;
@@ -65,7 +65,7 @@ pub struct Plan {
 
 impl Plan {
     /// # Errors
-    /// [`Error::TooLarge`] when the plan exceeds one of `limits`.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) when the plan exceeds one of `limits`.
     pub fn check(&self, limits: &Limits) -> Result<()> {
         let over = if self.terms > u128::from(limits.terms) {
             format!("{} terms", limits.terms)
@@ -82,16 +82,17 @@ impl Plan {
             u128::MAX => "more than 3e38".into(),
             terms => terms.to_string(),
         };
-        Err(Error::TooLarge {
+        Err(TooLarge {
             what: format!("the expansion to total degree {}", self.degree),
-            terms,
+            count: format!("{terms} terms"),
             bytes: if self.bytes < 1e18 { format!("{:.0}", self.bytes) } else { format!("{:.1e}", self.bytes) },
             seconds: self.seconds,
             limit: over,
             advice: "ask for the part of low degree, raise the limit, or train with a lower \
                      degree, fewer layers or fewer inputs"
                 .into(),
-        })
+        }
+        .into())
     }
 }
 
@@ -101,7 +102,7 @@ impl Plan {
 /// measurement.
 ///
 /// # Errors
-/// [`Error::NotPolynomial`] when an activation is not a polynomial.
+/// [`Error::NotPolynomial`](crate::Error::NotPolynomial) when an activation is not a polynomial.
 pub fn plan(network: &Network, max_degree: Option<u32>) -> Result<Plan> {
     plan_exact(&ExactNetwork::new(network), max_degree)
 }
@@ -329,7 +330,7 @@ impl Rate {
 fn measure_rate() -> Rate {
     let side = 40;
     let time = |words: u32| {
-        let coefficient = (BigInt::one() << (64 * words)) - 1;
+        let coefficient: BigInt = (BigInt::one() << (64 * words)) - 1;
         let terms = (0..side).map(|k| (vec![k % 7, k / 7, k % 3], coefficient.clone()));
         let Ok(p) = Polynomial::from_terms(3, terms) else { return 1e-7 };
         let products = (p.len() * p.len()) as f64;

@@ -12,7 +12,7 @@ use num_rational::BigRational;
 use num_traits::One;
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TooLarge};
 use crate::expand::plan::{dense_terms, plan_exact};
 use crate::expand::Expansion;
 use crate::network::Network;
@@ -50,23 +50,19 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
     let points = dense_terms(n, degree);
     // Beyond 2^32 the lattice is beyond the limit in any number of variables.
     let (true, Ok(degree)) = (points <= POINT_LIMIT, u32::try_from(degree)) else {
-        return Err(Error::TooLarge {
+        return Err(TooLarge {
             what: "the proof by lattice points".into(),
-            terms: points.to_string(),
+            count: format!("{points} points"),
             bytes: points.saturating_mul(8 * n as u128).to_string(),
             seconds: points as f64 * 1e-4,
             limit: format!("{POINT_LIMIT} points"),
             advice: "compare the two by expansion instead".into(),
-        });
+        }
+        .into());
     };
 
     // p = numerator / common, so that the lattice sees integers only.
-    let centre = expansion.centre();
-    let polynomials: Vec<_> = expansion.to_rational();
-    let polynomials = match centre {
-        None => polynomials,
-        Some(centre) => shifted(&polynomials, centre)?,
-    };
+    let polynomials = expansion.about_zero()?;
     let common: Vec<BigInt> = polynomials
         .iter()
         .map(|p| p.terms().fold(BigInt::one(), |lcm, (_, c)| lcm.lcm(c.denom())))
@@ -121,20 +117,6 @@ fn check_face(network: &Network, expansion: &Expansion) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The polynomials in `x`, from those in `x - centre`.
-pub(super) fn shifted(
-    polynomials: &[Polynomial<BigRational>],
-    centre: &[BigRational],
-) -> Result<Vec<Polynomial<BigRational>>> {
-    let n = centre.len();
-    let inner: Vec<_> = centre
-        .iter()
-        .enumerate()
-        .map(|(i, c)| &Polynomial::variable(n, i) - &Polynomial::constant(n, c.clone()))
-        .collect();
-    polynomials.iter().map(|p| p.compose(&inner)).collect()
 }
 
 /// Visits every lattice point with `rest` left to spend on the first `free` variables; `p` are the

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ndarray::{Array1, Array2};
 use num_rational::BigRational;
 
 use crate::error::{Error, Result};
@@ -194,9 +193,11 @@ fn read_slaf(fields: &mut Fields, place: &str) -> Result<Slaf> {
 
 fn read_activation(fields: &mut Fields, place: &str) -> Result<Activation> {
     let name = fields.take("function")?;
-    let slope = fields.take_optional("slope").map(|c| c.number()).transpose()?;
-    let alpha = fields.take_optional("alpha").map(|c| c.number()).transpose()?;
-    Activation::from_name(name.string()?, slope, alpha).map_err(|e| e.within(place))
+    let plain = Activation::from_name(name.string()?, None).map_err(|e| e.within(place))?;
+    // Only the key that belongs to the function is taken, so any other is an unknown key.
+    let Some((key, _)) = plain.parameter() else { return Ok(plain) };
+    let parameter = fields.take_optional(key).map(|c| c.number()).transpose()?;
+    Activation::from_name(plain.name(), parameter).map_err(|e| e.within(place))
 }
 
 fn collect<D: ndarray::Dimension>(
@@ -331,14 +332,8 @@ fn write_slaf(out: &mut String, slaf: &Slaf) {
 
 fn write_activation(out: &mut String, function: Activation) {
     let _ = write!(out, "{{\"kind\": \"activation\", \"function\": \"{}\"", function.name());
-    match function {
-        Activation::LeakyRelu { slope } => {
-            let _ = write!(out, ", \"slope\": {}", number(slope));
-        }
-        Activation::Elu { alpha } => {
-            let _ = write!(out, ", \"alpha\": {}", number(alpha));
-        }
-        _ => {}
+    if let Some((key, parameter)) = function.parameter() {
+        let _ = write!(out, ", \"{key}\": {}", number(parameter));
     }
     out.push('}');
 }

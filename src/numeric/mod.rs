@@ -2,7 +2,8 @@
 //!
 //! [`Dyadic`] is an integer times a power of two: the ring in which every
 //! finite `f64` lives exactly. [`rational`] converts between `f64`, text and
-//! fractions with one correct rounding or none.
+//! fractions with one correct rounding or none. [`interval`] and [`elementary`]
+//! enclose what has no rational value, [`modular`] computes modulo large primes.
 
 pub mod dyadic;
 pub mod elementary;

@@ -170,9 +170,10 @@ pub fn surface(
     })
 }
 
-fn legend(
+fn legend<'a, 'b: 'a>(
     chart: &mut ChartContext<
-        SVGBackend,
+        'a,
+        SVGBackend<'b>,
         Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
     >,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {

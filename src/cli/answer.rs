@@ -1,0 +1,190 @@
+//! Answers: for people as text, for machines as one JSON object.
+//!
+//! Nothing here panics on a closed pipe: a reader that has seen enough ends the
+//! printing, not the program's verdict.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+use slnn::error::{Error, Result};
+
+use super::Globals;
+
+/// What a verb returns.
+pub type Outcome = Result<Answer>;
+
+/// The answer of a verb, in both its forms.
+#[derive(Debug, Default)]
+pub struct Answer {
+    fields: Map<String, Value>,
+    text: String,
+    no: bool,
+}
+
+impl Answer {
+    /// Sets a key of the JSON form; a number that is not finite becomes null.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.fields.insert(key.to_owned(), value.into());
+    }
+
+    /// Adds a line to the text.
+    pub fn line(&mut self, line: impl std::fmt::Display) {
+        use std::fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    /// Adds a table to the text: the first column to the left, the others to the right.
+    pub fn table<const N: usize>(&mut self, rows: &[[String; N]]) {
+        let width = |column: usize| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..N).map(width).collect();
+        for row in rows {
+            let mut line = format!("{:<1$}", row[0], widths[0]);
+            for (cell, width) in row.iter().zip(&widths).skip(1) {
+                line.push_str(&format!("  {cell:>width$}"));
+            }
+            self.line(line.trim_end());
+        }
+    }
+
+    /// Makes the answer a no: exit code 1.
+    pub fn is_no(&mut self) {
+        self.no = true;
+    }
+}
+
+/// Prints the outcome and says how the program ends.
+pub fn finish(globals: &Globals, outcome: Outcome) -> ExitCode {
+    let (object, text, code) = match outcome {
+        Ok(answer) => (answer.fields, answer.text, u8::from(answer.no)),
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            let code = if matches!(error, Error::Interrupted { .. }) { 130 } else { 2 };
+            (error_object(&error.to_string()), String::new(), code)
+        }
+    };
+    let printed = if globals.json { print(&format!("{}\n", Value::Object(object))) } else { print(&text) };
+    match printed {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => {
+            complain(&format!("error: standard output: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints what the parser of the command line has to say: help, the version, or an error.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help into a closed pipe is help enough.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let _ = error.print();
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or(&text);
+        let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Already an error of usage: there is no worse exit code to give.
+        let _ = print(&format!("{}\n", Value::Object(error_object(&line))));
+    }
+    ExitCode::from(2)
+}
+
+/// A line on standard error, where nothing can be done about a failure to print.
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn error_object(message: &str) -> Map<String, Value> {
+    Map::from_iter([("error".to_owned(), Value::from(message))])
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// A number for people: four significant digits.
+pub fn short(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x}");
+    }
+    let magnitude = x.abs().log10().floor() as i32;
+    if !(-4..7).contains(&magnitude) {
+        return format!("{x:.3e}");
+    }
+    format!("{x:.*}", (3 - magnitude).max(0) as usize)
+}
+
+/// A count for machines: an integer where JSON readers hold it exactly, else the nearest f64.
+pub fn count(n: u128) -> Value {
+    match u64::try_from(n) {
+        Ok(n) if n <= 1 << 53 => Value::from(n),
+        _ => Value::from(n as f64),
+    }
+}
+
+/// A count for people, as a number of digits or as a power of ten.
+pub fn grouped(n: u128) -> String {
+    if n >= 1_000_000_000_000_000 {
+        return if n == u128::MAX { "more than 3e38".into() } else { format!("{:.2e}", n as f64) };
+    }
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count with its noun: `1 row`, `2 rows`.
+pub fn counted(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n as u128), if n == 1 { "" } else { "s" })
+}
+
+/// A size in memory for people.
+pub fn size(bytes: f64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let step = ((bytes.max(1.0).log2() / 10.0).floor() as usize).min(units.len() - 1);
+    let scaled = bytes / 1024f64.powi(step as i32);
+    if step == 0 { format!("{bytes:.0} bytes") } else { format!("{} {}", short(scaled), units[step]) }
+}
+
+/// A time for people.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1e-3 => "under 1 ms".into(),
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 100.0 => format!("{} s", short(s)),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s if s < 360_000.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{} days", short(s / 86_400.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(short(0.381_23), "0.3812");
+        assert_eq!(short(12345.6), "12346");
+        assert_eq!(short(-1.5e-13), "-1.500e-13");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(u128::MAX), "more than 3e38");
+        assert_eq!(counted(1, "row"), "1 row");
+        assert_eq!(size(3.0 * 1024.0 * 1024.0), "3.000 MiB");
+        assert_eq!(count(u128::MAX), Value::from(u128::MAX as f64));
+    }
+}

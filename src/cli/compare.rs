@@ -1,0 +1,225 @@
+//! `slnn compare`: whether two files are the same function.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use num_rational::BigRational;
+use rand::rngs::SysRng;
+use rand::{Rng, SeedableRng, TryRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use slnn::error::{Error, Result};
+use slnn::expand::{Comparison, Model, compare};
+use slnn::json::{Cursor, Json};
+use slnn::network::Head;
+use slnn::numeric::rational::{format_exact, rational_to_f64};
+
+use super::answer::{Answer, Outcome, short};
+use super::input::{LimitArguments, format_of, model_of, read_model};
+use super::Globals;
+
+/// Decides whether two networks or polynomials are the same function
+///
+/// Exactly, by the difference of their expansions. Where those are too large: by random
+/// evaluation modulo large primes, with a stated probability of error. Where a function is no
+/// polynomial: the largest difference found on a box. Exit code 0 when equal, 1 when not equal
+/// or not decided.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: slnn compare cars.json cars.polynomial.json")]
+pub struct Arguments {
+    /// A network or a polynomial
+    #[arg(value_name = "A.json")]
+    a: PathBuf,
+    /// Another
+    #[arg(value_name = "B.json")]
+    b: PathBuf,
+    /// The box of functions that are no polynomials: lower,upper for every input, a JSON file
+    /// [[lower, upper], ...], or a network file, whose box is taken
+    #[arg(long = "box", value_name = "A,B or FILE", allow_hyphen_values = true)]
+    domain: Option<String>,
+    /// Where random points and primes begin: a number, or the 64 digits of an earlier answer
+    /// [default: the system's randomness]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<String>,
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
+    let limits = arguments.limits.limits()?;
+    let seed = seed(arguments.seed.as_deref())?;
+    let (a, b) = (read_model(&arguments.a)?, read_model(&arguments.b)?);
+    let domain = arguments.domain.as_deref().map(|text| parse_box(text, a.inputs())).transpose()?;
+    if names(&a) != names(&b) {
+        globals.remark("the inputs have different names; they are compared by position");
+    }
+    let comparison = compare(&a, &b, domain.as_deref(), &limits, seed)
+        .map_err(|e| name_files(e, arguments))?;
+    Ok(answer(&comparison, &a, &b, &seed))
+}
+
+fn names(model: &Model) -> Vec<String> {
+    match model {
+        Model::Network(network) => network.input_names(),
+        Model::Expansion(expansion) => expansion.variables().to_vec(),
+    }
+}
+
+/// The library speaks of models; here they are files.
+fn name_files(error: Error, arguments: &Arguments) -> Error {
+    let outer = format!("{} and {}", arguments.a.display(), arguments.b.display());
+    error.within(outer)
+}
+
+fn answer(comparison: &Comparison, a: &Model, b: &Model, seed: &[u8; 32]) -> Answer {
+    let mut answer = Answer::default();
+    let at = comparison.at.as_deref();
+    answer.set("equal", comparison.equal);
+    answer.set("method", comparison.method.name());
+    answer.set("error_probability", comparison.error_probability);
+    answer.set("equal_after_rounding", comparison.equal_after_rounding);
+    answer.set("largest_difference", comparison.largest_difference);
+    answer.set("at", at.map(|point| Value::from_iter(point.iter().map(coordinate))));
+    let before_head = a.head() != Head::Identity || b.head() != Head::Identity;
+    answer.set("before_head", before_head);
+    answer.set("seed", hex(seed));
+    let method = comparison.method.name();
+    match comparison.equal {
+        Some(true) => answer.line(format_args!("equal ({method})")),
+        Some(false) => answer.line(format_args!("not equal ({method})")),
+        None => answer.line(format_args!("not decided ({method})")),
+    }
+    if let Some(p) = comparison.error_probability {
+        answer.line(format_args!("no difference found; one is missed with probability at most {p:.1e}"));
+    }
+    match comparison.equal_after_rounding {
+        Some(true) => answer.line("every f64 coefficient is the correct rounding of the exact one"),
+        Some(false) => answer.line("the f64 coefficients are not the rounded exact ones"),
+        None => {}
+    }
+    if let (Some(difference), Some(point)) = (comparison.largest_difference, at) {
+        let point: Vec<_> = point.iter().map(|x| short(nearest(x))).collect();
+        answer.line(format_args!("difference {} at ({})", short(difference), point.join(", ")));
+    }
+    if before_head {
+        let (a, b) = (a.head().name(), b.head().name());
+        let heads = if a == b { a.to_owned() } else { format!("{a} and {b}") };
+        answer.line(format_args!("compared before the head ({heads})"));
+    }
+    if comparison.equal != Some(true) {
+        answer.is_no();
+    }
+    answer
+}
+
+/// A number where an f64 is the coordinate, else exact text, as in our files.
+fn coordinate(x: &BigRational) -> Value {
+    match rational_to_f64(x) {
+        Some(f) if slnn::numeric::rational::rational_from_f64(f).as_ref() == Some(x) => json!(f),
+        _ => json!(format_exact(x)),
+    }
+}
+
+fn nearest(x: &BigRational) -> f64 {
+    rational_to_f64(x).unwrap_or(f64::NAN)
+}
+
+/// 256 bits: the error probability is over their choice, so 64 would not do by default.
+fn seed(argument: Option<&str>) -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    let Some(text) = argument else {
+        SysRng.try_fill_bytes(&mut seed).map_err(|e| {
+            Error::invalid("the system's randomness", e.to_string(), "32 bytes; or give --seed")
+        })?;
+        return Ok(seed);
+    };
+    let wrong = || Error::invalid("--seed", format!("{text:?}"), "a number, or 64 hexadecimal digits");
+    if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        for (byte, digits) in seed.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        }
+    } else {
+        let number = text.parse().map_err(|_| wrong())?;
+        ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut seed);
+    }
+    Ok(seed)
+}
+
+fn hex(seed: &[u8; 32]) -> String {
+    seed.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse_box(text: &str, inputs: usize) -> Result<Vec<(f64, f64)>> {
+    let ends: Vec<Option<f64>> = text.split(',').map(|end| end.trim().parse().ok()).collect();
+    if let [Some(lower), Some(upper)] = ends[..] {
+        check_interval("--box", lower, upper)?;
+        return Ok(vec![(lower, upper); inputs]);
+    }
+    let path = Path::new(text);
+    if !path.exists() {
+        return Err(Error::invalid(
+            "--box",
+            format!("{text:?}"),
+            "two numbers lower,upper, or a file that exists",
+        ));
+    }
+    box_of(&Json::read(path)?).map_err(|e| e.within(path.display()))
+}
+
+fn box_of(document: &Json) -> Result<Vec<(f64, f64)>> {
+    if format_of(document).is_some() {
+        let Model::Network(network) = model_of(document)? else {
+            return Err(Error::invalid("format", "a polynomial", "a network, which has a box"));
+        };
+        return network
+            .inputs()
+            .iter()
+            .enumerate()
+            .map(|(i, input)| {
+                input.lower.zip(input.upper).ok_or_else(|| {
+                    Error::invalid(format!("inputs[{i}]"), "no lower and upper", "a box")
+                })
+            })
+            .collect();
+    }
+    document.top().array()?.map(|interval| interval_of(&interval)).collect()
+}
+
+fn interval_of(cursor: &Cursor) -> Result<(f64, f64)> {
+    let ends = cursor.array()?.map(|end| end.number()).collect::<Result<Vec<_>>>()?;
+    let [lower, upper] = ends[..] else {
+        return Err(cursor.expected("[lower, upper]"));
+    };
+    check_interval(cursor.path(), lower, upper)?;
+    Ok((lower, upper))
+}
+
+fn check_interval(place: &str, lower: f64, upper: f64) -> Result<()> {
+    if lower.is_finite() && upper.is_finite() && lower <= upper {
+        return Ok(());
+    }
+    Err(Error::invalid(place, format!("{lower},{upper}"), "finite numbers, the lower one first"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_come_back() {
+        let first = seed(Some("7")).unwrap();
+        assert_eq!(seed(Some(&hex(&first))).unwrap(), first);
+        assert_ne!(seed(Some("8")).unwrap(), first);
+        assert!(seed(Some("seven")).is_err());
+        assert_ne!(seed(None).unwrap(), seed(None).unwrap());
+    }
+
+    #[test]
+    fn boxes() {
+        assert_eq!(parse_box("-1, 2", 2).unwrap(), [(-1.0, 2.0); 2]);
+        assert!(parse_box("2,1", 1).unwrap_err().to_string().contains("lower one first"));
+        let list = Json::parse("[[0, 1], [2, 3]]").unwrap();
+        assert_eq!(box_of(&list).unwrap(), [(0.0, 1.0), (2.0, 3.0)]);
+    }
+}

@@ -1,0 +1,265 @@
+//! `slnn describe`: what is in a file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use num_rational::BigRational;
+use num_traits::{Signed, Zero};
+use serde_json::{Value, json};
+use slnn::error::{Error, Result};
+use slnn::expand::{Expansion, Model, plan};
+use slnn::json::Json;
+use slnn::network::{Layer, Network, Part, Slaf};
+use slnn::numeric::rational::rational_to_f64;
+use slnn::table::Table;
+
+use super::answer::{Answer, Outcome, count, counted, grouped, short};
+use super::input::{BUILT_IN, TableArguments, format_of, model_of};
+
+/// How many of the largest terms are shown.
+const SHOWN_TERMS: usize = 8;
+
+/// Says what is in a network, a polynomial, a checkpoint or a table
+#[derive(Args, Debug)]
+#[command(after_help = "Example: slnn describe cars.json")]
+pub struct Arguments {
+    /// The file, or the name of a built-in table: xor, two-spirals, sparse-polynomial, auto-mpg
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    table: TableArguments,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let path = &arguments.file;
+    if !is_json(path)? {
+        return Ok(table(&arguments.table.read(path)?));
+    }
+    let document = Json::read(path)?;
+    let within = |e: Error| e.within(path.display());
+    if format_of(&document) == Some("slnn.checkpoint") {
+        return checkpoint(&document).map_err(within);
+    }
+    match model_of(&document).map_err(within)? {
+        Model::Network(model) => network(&model),
+        Model::Expansion(expansion) => Ok(polynomial(&expansion)),
+    }
+}
+
+/// Our files begin with a brace, which no table does.
+fn is_json(path: &Path) -> Result<bool> {
+    if path.to_str().is_some_and(|name| BUILT_IN.contains(&name)) {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start))
+        .map_err(|e| Error::io(path, e))?;
+    Ok(start.trim_ascii_start().starts_with(b"{"))
+}
+
+fn network(network: &Network) -> Outcome {
+    let mut answer = Answer::default();
+    answer.set("kind", "network");
+    let inputs: Vec<Value> = network
+        .inputs()
+        .iter()
+        .map(|i| json!({"name": i.name, "lower": i.lower, "upper": i.upper}))
+        .collect();
+    answer.set("inputs", inputs);
+    answer.set("outputs", network.outputs().to_vec());
+    let widths = network.widths();
+    let layers = network.layers().iter().enumerate();
+    let lines: Vec<String> =
+        layers.map(|(l, layer)| describe_layer(layer, widths[l], widths[l + 1])).collect();
+    answer.set("layers", lines.clone());
+    answer.set("parameters", network.parameters());
+    answer.set("head", network.head().name());
+
+    answer.line("network");
+    for input in network.inputs() {
+        let end = |x: Option<f64>| x.map_or("?".to_owned(), short);
+        let interval = match (input.lower, input.upper) {
+            (None, None) => String::new(),
+            (lower, upper) => format!("  in [{}, {}]", end(lower), end(upper)),
+        };
+        answer.line(format_args!("  input   {}{interval}", input.name));
+    }
+    for (l, line) in lines.iter().enumerate() {
+        answer.line(format_args!("  layer {l} {line}"));
+    }
+    answer.line(format_args!("  output  {}", network.outputs().join(", ")));
+    answer.line(format_args!("  head    {}", network.head().name()));
+    answer.line(format_args!("  {}", counted(network.parameters(), "parameter")));
+    match plan(network, None) {
+        Ok(plan) => {
+            answer.set("degree", count(plan.degree));
+            answer.set("monomials", count(plan.terms));
+            answer.line(format_args!(
+                "  total degree {}, {} monomials",
+                grouped(plan.degree),
+                grouped(plan.terms)
+            ));
+        }
+        Err(error @ Error::NotPolynomial { .. }) => {
+            answer.set("degree", Value::Null);
+            answer.set("monomials", Value::Null);
+            answer.line(format_args!("  not a polynomial: {error}"));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(answer)
+}
+
+/// The state of a training run; its parameters are of no use to a reader.
+fn checkpoint(document: &Json) -> Outcome {
+    let mut fields = document.top().object()?;
+    let mut answer = Answer::default();
+    answer.set("kind", "checkpoint");
+    answer.line("checkpoint of a training run");
+    for key in ["attempt", "epoch", "batch"] {
+        let n = fields.take(key)?.index(usize::MAX)?;
+        answer.set(key, n);
+        answer.line(format_args!("  {key:<8}{n}"));
+    }
+    let parameters = fields.take("parameters")?.array()?.len();
+    answer.set("parameters", parameters);
+    answer.line(format_args!("  {}", counted(parameters, "parameter")));
+    let options = fields.take("options")?.value().to_value();
+    if let Value::Object(options) = &options {
+        answer.line("  options");
+        for (name, value) in options {
+            answer.line(format_args!("    {name:<14}{}", value.as_str().unwrap_or_default()));
+        }
+    }
+    answer.set("options", options);
+    answer.line("  the same `slnn train` command with --resume goes on from it");
+    Ok(answer)
+}
+
+fn describe_layer(layer: &Layer, before: usize, after: usize) -> String {
+    match layer {
+        Layer::Affine(_) => format!("affine  {before} -> {after}"),
+        Layer::Slaf(slaf) => describe_slaf(slaf, after),
+        Layer::Activation(function) => format!("activation  {}, {after} neurons", function.name()),
+        Layer::Mixed(mixed) => {
+            let groups = mixed.groups().iter().map(|group| match &group.part {
+                Part::Slaf(slaf) => describe_slaf(slaf, group.neurons.len()),
+                Part::Activation(function) => {
+                    format!("{}, {}", function.name(), counted(group.neurons.len(), "neuron"))
+                }
+            });
+            format!("mixed  {}", groups.collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+fn describe_slaf(slaf: &Slaf, neurons: usize) -> String {
+    let whose = if slaf.coefficients().rows() == 1 { "shared" } else { "one a neuron" };
+    let (basis, degree) = (slaf.basis().name(), slaf.degree());
+    format!("slaf  {basis} of degree {degree}, {}, {whose}", counted(neurons, "neuron"))
+}
+
+fn polynomial(expansion: &Expansion) -> Answer {
+    let mut answer = Answer::default();
+    let polynomials = expansion.to_rational();
+    let exact = expansion.rational().is_ok();
+    let bits = polynomials.iter().flat_map(|p| p.terms()).map(|(_, c)| c.denom().bits()).max();
+    answer.set("kind", "polynomial");
+    answer.set("variables", expansion.variables().to_vec());
+    answer.set("outputs", expansion.outputs().to_vec());
+    answer.set("terms", expansion.terms());
+    answer.set("degree", expansion.degree());
+    answer.set("coefficients", if exact { "rational" } else { "f64" });
+    answer.set("head", expansion.head().name());
+    answer.set("truncated", expansion.truncated());
+    answer.set("denominator_bits", bits.unwrap_or(1));
+    answer.line(format_args!(
+        "polynomial in {}, {} coefficients",
+        counted(expansion.variables().len(), "variable"),
+        if exact { "exact rational" } else { "f64" }
+    ));
+    answer.line(format_args!(
+        "  {}, total degree {}, denominators of up to {} bits",
+        counted(expansion.terms(), "term"),
+        expansion.degree(),
+        bits.unwrap_or(1)
+    ));
+    if let Some(degree) = expansion.truncated() {
+        answer.line(format_args!("  only the terms of total degree up to {degree}"));
+    }
+    answer.line(format_args!("  head {}", expansion.head().name()));
+    let mut largest = serde_json::Map::new();
+    for (polynomial, output) in polynomials.iter().zip(expansion.outputs()) {
+        let mut terms: Vec<_> = polynomial.terms().map(|(e, c)| (e.to_vec(), c.clone())).collect();
+        terms.sort_by(|a, b| b.1.abs().cmp(&a.1.abs()));
+        terms.truncate(SHOWN_TERMS);
+        answer.line(format_args!(
+            "  {output}: {}, the largest coefficients:",
+            counted(polynomial.len(), "term")
+        ));
+        let mut shown = Vec::new();
+        for (exponents, c) in &terms {
+            let monomial = monomial(exponents, expansion);
+            answer.line(format_args!("    {:>12}  {monomial}", short(approximate(c))));
+            shown.push(json!({"monomial": monomial, "coefficient": approximate(c)}));
+        }
+        largest.insert(output.clone(), shown.into());
+    }
+    answer.set("largest", largest);
+    answer
+}
+
+fn approximate(c: &BigRational) -> f64 {
+    let overflow = if c.is_negative() { f64::NEG_INFINITY } else { f64::INFINITY };
+    if c.is_zero() { 0.0 } else { rational_to_f64(c).unwrap_or(overflow) }
+}
+
+fn monomial(exponents: &[u32], expansion: &Expansion) -> String {
+    let shifted = expansion.centre().is_some();
+    let factors = exponents.iter().zip(expansion.variables()).filter(|(e, _)| **e > 0);
+    let text: Vec<String> = factors
+        .map(|(&e, name)| {
+            let base = if shifted { format!("({name} - centre)") } else { name.clone() };
+            if e == 1 { base } else { format!("{base}^{e}") }
+        })
+        .collect();
+    if text.is_empty() { "1".into() } else { text.join(" ") }
+}
+
+fn table(table: &Table) -> Answer {
+    let mut answer = Answer::default();
+    answer.set("kind", "table");
+    answer.set("rows", table.rows());
+    answer.line(format_args!("table {}: {}", table.source(), counted(table.rows(), "row")));
+    let mut rows = vec![["".into(), "", "lower", "mean", "upper"].map(|s: &str| s.to_owned())];
+    for (kind, names, values) in [
+        ("inputs", table.input_names(), table.inputs()),
+        ("targets", table.target_names(), table.targets()),
+    ] {
+        let mut columns = Vec::new();
+        for (name, column) in names.iter().zip(values.columns()) {
+            let lower = column.iter().copied().fold(f64::INFINITY, f64::min);
+            let upper = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let mean = column.iter().map(|x| x / table.rows() as f64).sum::<f64>();
+            columns.push(json!({"name": name, "lower": lower, "mean": mean, "upper": upper}));
+            rows.push([
+                format!("  {name}"),
+                kind.trim_end_matches('s').into(),
+                short(lower),
+                short(mean),
+                short(upper),
+            ]);
+        }
+        answer.set(kind, columns);
+    }
+    answer.set("classes", table.classes().map(<[String]>::to_vec));
+    // A table of a thousand pixels is not read line by line.
+    let hidden = rows.len().saturating_sub(41);
+    rows.truncate(41);
+    answer.table(&rows);
+    if hidden > 0 {
+        answer.line(format_args!("  and {} more", counted(hidden, "column")));
+    }
+    answer
+}

@@ -1,0 +1,163 @@
+//! `slnn evaluate`: the values of a network or a polynomial on the rows of a table.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use slnn::error::{Error, Result};
+use slnn::expand::{Expansion, Model};
+use slnn::file::write_atomically;
+use slnn::network::Head;
+
+use super::answer::{Answer, Outcome, counted};
+use super::input::{TableArguments, check_output, read_model};
+use super::score::{Score, outside};
+
+/// Writes the outputs for every row of a table, and scores them where the table has the targets
+///
+/// One column an output, after the head; for classes a column `label` with the likeliest. The
+/// inputs are found in the table by their names.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: slnn evaluate cars.json cars.csv -o predictions.csv")]
+pub struct Arguments {
+    /// A network or a polynomial
+    #[arg(value_name = "NET-or-POLY.json")]
+    model: PathBuf,
+    /// A CSV, .npy or IDX file with the inputs, or the name of a built-in table
+    #[arg(value_name = "TABLE")]
+    table: PathBuf,
+    /// Where to write the outputs
+    #[arg(short, long, value_name = "PREDICTIONS.csv")]
+    output: PathBuf,
+    /// For a polynomial, add a column NAME_bound: a proven bound on the rounding error
+    #[arg(long)]
+    bounds: bool,
+    #[command(flatten)]
+    columns: TableArguments,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    check_output(&arguments.output, &[&arguments.model, &arguments.table])?;
+    let model = read_model(&arguments.model)?;
+    let (names, outputs, head) = match &model {
+        Model::Network(n) => (n.input_names(), n.outputs().to_vec(), n.head()),
+        Model::Expansion(e) => (e.variables().to_vec(), e.outputs().to_vec(), e.head()),
+    };
+    let mut columns = arguments.columns.clone();
+    if columns.target.is_empty() {
+        columns.target = remembered_target(&model);
+    }
+    let (inputs, targets) = columns.read_for(&arguments.table, &names, &outputs)?;
+
+    let (values, bounds) = match (&model, arguments.bounds) {
+        (Model::Network(network), false) => (network.forward(inputs.view())?, None),
+        (Model::Expansion(expansion), false) => (expansion.forward(inputs.view())?, None),
+        (Model::Expansion(expansion), true) if head == Head::Identity => {
+            let (values, bounds) = with_bounds(expansion, inputs.view())?;
+            (values, Some(bounds))
+        }
+        (Model::Network(_), true) => {
+            return Err(Error::invalid(
+                "--bounds",
+                "a network",
+                "a polynomial: expand the network first",
+            ));
+        }
+        (Model::Expansion(_), true) => {
+            return Err(Error::invalid(
+                "--bounds",
+                format!("the head {}", head.name()),
+                "a polynomial without a head: bounds hold before the head",
+            ));
+        }
+    };
+
+    let score = targets.map(|targets| Score::of(&values, targets.view(), head)).transpose()?;
+    let outside = match &model {
+        Model::Network(network) => outside(inputs.view(), network.inputs()),
+        Model::Expansion(_) => None,
+    };
+    let mut predictions = values;
+    head.apply(&mut predictions);
+    write(arguments, &outputs, &predictions, bounds.as_ref(), head)?;
+
+    let mut answer = Answer::default();
+    answer.set("rows", predictions.nrows());
+    answer.set("outputs", outputs);
+    answer.set("outside_box", outside);
+    answer.set("score", score.as_ref().map(Score::to_value));
+    answer.set("file", arguments.output.display().to_string());
+    answer.line(format_args!(
+        "{} written to {}",
+        counted(predictions.nrows(), "row"),
+        arguments.output.display()
+    ));
+    if let Some(score) = score {
+        answer.table(&[score.heading(), score.row("table")]);
+    }
+    if let Some(outside) = outside.filter(|rows| *rows > 0) {
+        answer.line(format_args!(
+            "{outside} of {} lie outside the training box: there the outputs mean little",
+            counted(predictions.nrows(), "row")
+        ));
+    }
+    Ok(answer)
+}
+
+/// The column that held the class labels when the network was trained.
+fn remembered_target(model: &Model) -> Vec<String> {
+    let about = match model {
+        Model::Network(network) => network.about(),
+        Model::Expansion(expansion) => expansion.about(),
+    };
+    about.get("target").and_then(|name| name.as_str()).map(str::to_owned).into_iter().collect()
+}
+
+/// Values and bounds, both (rows, outputs).
+fn with_bounds(
+    expansion: &Expansion,
+    inputs: ArrayView2<f64>,
+) -> Result<(Array2<f64>, Array2<f64>)> {
+    expansion.forward_with_bounds(inputs)
+}
+
+/// The index of the largest entry, the first of equals.
+fn largest(row: ArrayView1<f64>) -> usize {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}
+
+fn write(
+    arguments: &Arguments,
+    outputs: &[String],
+    values: &Array2<f64>,
+    bounds: Option<&Array2<f64>>,
+    head: Head,
+) -> Result<()> {
+    let mut names = outputs.to_vec();
+    if bounds.is_some() {
+        names.extend(outputs.iter().map(|name| format!("{name}_bound")));
+    }
+    let labelled = head == Head::Softmax;
+    if labelled {
+        let mut label = "label".to_owned();
+        while names.contains(&label) {
+            label.push('_');
+        }
+        names.push(label);
+    }
+    slnn::file::remove_stale(&arguments.output)?;
+    write_atomically(&arguments.output, |out| {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(&names)?;
+        for (index, row) in values.rows().into_iter().enumerate() {
+            let bounds = bounds.map(|bounds| bounds.row(index));
+            let numbers = row.iter().chain(bounds.iter().flatten());
+            let mut record: Vec<String> = numbers.map(|x| format!("{x:?}")).collect();
+            if labelled {
+                record.push(outputs[largest(row)].clone());
+            }
+            writer.write_record(record)?;
+        }
+        writer.flush()
+    })
+}

@@ -1,0 +1,222 @@
+//! What the verbs read, and where they may write.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ndarray::Array2;
+use slnn::error::{Error, Result};
+use slnn::expand::{Expansion, Limits, Model};
+use slnn::json::Json;
+use slnn::network::Network;
+use slnn::table::{ReadOptions, Table, problems, read_inputs, read_targets};
+
+/// The tables that need no file.
+pub const BUILT_IN: [&str; 4] = ["xor", "two-spirals", "sparse-polynomial", "auto-mpg"];
+
+/// How to read a table.
+#[derive(Args, Clone, Debug)]
+pub struct TableArguments {
+    /// The columns to learn; by default the last one that is not ignored
+    ///
+    /// A column of text holds class labels, and the network gets one output a class.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub target: Vec<String>,
+    /// Columns to leave out
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// The labels of an IDX file of images
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Read a target of numbers as class labels
+    #[arg(long)]
+    pub classes: bool,
+    /// The first line of the CSV file holds numbers, not names: columns are x1, x2, ...
+    #[arg(long)]
+    pub no_header: bool,
+    /// What separates the fields of a CSV file [default: a comma; in a .tsv file a tab]
+    #[arg(long, value_name = "CHARACTER")]
+    pub delimiter: Option<char>,
+}
+
+impl TableArguments {
+    fn options(&self) -> Result<ReadOptions> {
+        let delimiter = match self.delimiter {
+            None => None,
+            Some(c) if c.is_ascii() && !matches!(c, '"' | '\n' | '\r') => Some(c as u8),
+            Some(c) => {
+                return Err(Error::invalid("--delimiter", format!("{c:?}"), "one ASCII character"));
+            }
+        };
+        Ok(ReadOptions {
+            targets: self.target.clone(),
+            ignore: self.ignore.clone(),
+            has_header: !self.no_header,
+            delimiter,
+            class_labels: self.classes,
+            labels: self.labels.clone(),
+            ..ReadOptions::default()
+        })
+    }
+
+    /// The table called `name`: a built-in one, or a file.
+    ///
+    /// # Errors
+    /// As [`Table::read`]; when a built-in table is asked for another target than its own.
+    pub fn read(&self, name: &Path) -> Result<Table> {
+        let Some(table) = built_in(name) else { return Table::read(name, &self.options()?) };
+        let table = table?;
+        if !(self.target.is_empty() || self.target == table.target_names()) {
+            return Err(Error::invalid(
+                "--target",
+                self.target.join(","),
+                format!("{}, the target of this built-in table", table.target_names().join(",")),
+            ));
+        }
+        if !self.ignore.is_empty() {
+            return Err(Error::invalid(
+                "--ignore",
+                self.ignore.join(","),
+                "nothing: a built-in table is taken whole",
+            ));
+        }
+        Ok(table)
+    }
+
+    /// The inputs called `names` (rows x names) and, where the table has them, the targets
+    /// called `outputs` (rows x outputs).
+    ///
+    /// # Errors
+    /// As [`read_inputs`] and [`read_targets`].
+    pub fn read_for(
+        &self,
+        name: &Path,
+        names: &[String],
+        outputs: &[String],
+    ) -> Result<(Array2<f64>, Option<Array2<f64>>)> {
+        let Some(table) = built_in(name) else {
+            let options = self.options()?;
+            return Ok((
+                read_inputs(name, names, &options)?,
+                read_targets(name, outputs, &options)?,
+            ));
+        };
+        let table = table?;
+        let columns = names
+            .iter()
+            .map(|name| {
+                table.input_names().iter().position(|held| held == name).ok_or_else(|| {
+                    Error::invalid(
+                        table.source(),
+                        format!("no column named {name:?}"),
+                        format!("one of {}", table.input_names().join(", ")),
+                    )
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let targets = (table.target_names() == outputs).then(|| table.targets().clone());
+        Ok((table.inputs().select(ndarray::Axis(1), &columns), targets))
+    }
+}
+
+/// Their sizes and seeds are fixed, so that the name says everything about the numbers.
+fn built_in(name: &Path) -> Option<Result<Table>> {
+    match name.to_str()? {
+        "xor" => Some(Ok(problems::xor())),
+        "two-spirals" => Some(problems::two_spirals(1000, 0)),
+        "sparse-polynomial" => {
+            Some(problems::sparse_polynomial(10, 5, 3, 2000, 0).map(|(table, _)| table))
+        }
+        "auto-mpg" => Some(Ok(problems::auto_mpg())),
+        _ => None,
+    }
+}
+
+/// How much an expansion may cost.
+#[derive(Args, Clone, Debug)]
+pub struct LimitArguments {
+    /// Refuse an expansion with more terms [default: 5000000]
+    #[arg(long, value_name = "TERMS")]
+    limit_terms: Option<u64>,
+    /// Refuse an expansion that needs more memory [default: half of what is free]
+    #[arg(long, value_name = "BYTES")]
+    limit_bytes: Option<u64>,
+    /// Refuse an expansion that takes longer [default: any time]
+    #[arg(long, value_name = "SECONDS")]
+    limit_seconds: Option<f64>,
+}
+
+impl LimitArguments {
+    /// The limits, the library's own where none was given.
+    ///
+    /// # Errors
+    /// When the seconds are not a positive number.
+    pub fn limits(&self) -> Result<Limits> {
+        if let Some(s) = self.limit_seconds.filter(|s| !(s.is_finite() && *s > 0.0)) {
+            return Err(Error::invalid("--limit-seconds", s.to_string(), "a positive number"));
+        }
+        let default = Limits::default();
+        Ok(Limits {
+            terms: self.limit_terms.unwrap_or(default.terms),
+            bytes: self.limit_bytes.unwrap_or(default.bytes),
+            seconds: self.limit_seconds.or(default.seconds),
+        })
+    }
+}
+
+/// The value of the key `format` of one of our files.
+pub fn format_of(document: &Json) -> Option<&str> {
+    let Json::Object(fields) = document else { return None };
+    fields.iter().find_map(|(key, value)| match value {
+        Json::String(format) if key == "format" => Some(format.as_str()),
+        _ => None,
+    })
+}
+
+/// Reads a network or a polynomial, whichever the file holds.
+///
+/// # Errors
+/// When the file cannot be read or is neither; the message names the place in it.
+pub fn read_model(path: &Path) -> Result<Model> {
+    model_of(&Json::read(path)?).map_err(|e| e.within(path.display()))
+}
+
+/// The network or polynomial of a parsed file.
+///
+/// # Errors
+/// As [`read_model`], without the file.
+pub fn model_of(document: &Json) -> Result<Model> {
+    match format_of(document) {
+        Some("slnn.polynomial") => Expansion::from_document(document).map(Model::Expansion),
+        // A network's reader says what is wrong with anything that is neither.
+        Some("slnn.network") | None => Network::from_document(document).map(Model::Network),
+        Some(other) => Err(Error::invalid(
+            "format",
+            format!("{other:?}"),
+            "\"slnn.network\" or \"slnn.polynomial\"",
+        )),
+    }
+}
+
+/// Refuses an output that would fail after the work, or would replace an input.
+///
+/// # Errors
+/// When the output is one of `inputs`, is a folder, or lies in a folder that is not there.
+pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
+    let place = format!("-o {}", output.display());
+    if output.is_dir() {
+        return Err(Error::invalid(place, "a folder", "the name of a file to write"));
+    }
+    let parent = output.parent().filter(|p| !p.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|p| !p.is_dir()) {
+        return Err(Error::invalid(
+            place,
+            format!("no folder {}", parent.display()),
+            "a folder that exists: make it first",
+        ));
+    }
+    let Ok(whole) = output.canonicalize() else { return Ok(()) };
+    if inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == whole)) {
+        return Err(Error::invalid(place, "an input of the same command", "another name"));
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The figures of a set of rows, for people and for machines.
+
+use ndarray::{Array2, ArrayView2};
+use serde_json::{Map, Value, json};
+use slnn::error::Result;
+use slnn::network::{Head, Input};
+use slnn::train::metrics::{self, Metrics};
+
+use super::answer::short;
+
+/// The figures of one set of rows, in the table's own units.
+#[derive(Clone, Debug)]
+pub struct Score {
+    rows: usize,
+    metrics: Metrics,
+}
+
+impl Score {
+    /// The score of outputs before the head against targets, both (rows, outputs).
+    ///
+    /// # Errors
+    /// When the shapes differ or there are no rows.
+    pub fn of(outputs: &Array2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<Self> {
+        let metrics = metrics_of(outputs, targets, head)?;
+        Ok(Score { rows: targets.nrows(), metrics })
+    }
+
+    /// The JSON form: the figures of the head, and no others.
+    pub fn to_value(&self) -> Value {
+        let Metrics { rmse, mae, r2, rmse_by_output, accuracy, loss } = &self.metrics;
+        let mut fields = Map::new();
+        if let Some(accuracy) = accuracy {
+            fields.insert("accuracy".into(), json!(accuracy));
+        } else {
+            fields.insert("rmse".into(), json!(rmse));
+            fields.insert("mae".into(), json!(mae));
+            fields.insert("r2".into(), json!(r2));
+            if let Some(each) = rmse_by_output.as_ref().filter(|each| each.len() > 1) {
+                fields.insert("rmse_by_output".into(), json!(each));
+            }
+        }
+        fields.insert("loss".into(), json!(loss));
+        fields.insert("rows".into(), json!(self.rows));
+        Value::Object(fields)
+    }
+
+    /// The head of a table of scores of this kind.
+    pub fn heading(&self) -> [String; 5] {
+        match self.metrics.accuracy {
+            None => ["", "rows", "rmse", "mae", "r2"],
+            Some(_) => ["", "rows", "accuracy", "loss", ""],
+        }
+        .map(str::to_owned)
+    }
+
+    /// The row of such a table.
+    pub fn row(&self, name: &str) -> [String; 5] {
+        let shown = |x: Option<f64>| x.map_or("-".to_owned(), short);
+        let Metrics { rmse, mae, r2, accuracy, loss, .. } = &self.metrics;
+        let rows = self.rows.to_string();
+        match accuracy {
+            None => [name.into(), rows, shown(*rmse), shown(*mae), shown(*r2)],
+            Some(_) => [name.into(), rows, shown(*accuracy), short(*loss), String::new()],
+        }
+    }
+}
+
+/// How many of the rows (rows, inputs) lie outside the box of `inputs`; none where it has no ends.
+pub fn outside(rows: ArrayView2<f64>, inputs: &[Input]) -> Option<usize> {
+    if inputs.iter().all(|input| input.lower.is_none() && input.upper.is_none()) {
+        return None;
+    }
+    let out = |(x, input): (&f64, &Input)| {
+        input.lower.is_some_and(|lower| *x < lower) || input.upper.is_some_and(|upper| *x > upper)
+    };
+    Some(rows.rows().into_iter().filter(|row| row.iter().zip(inputs).any(out)).count())
+}
+
+/// [`metrics::of`], for outputs that are there already.
+fn metrics_of(outputs: &Array2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<Metrics> {
+    let loss = metrics::loss(head, outputs.view(), targets)?;
+    let mut predictions = outputs.clone();
+    head.apply(&mut predictions);
+    let predictions = predictions.view();
+    let numbers = head == Head::Identity;
+    let when = |asked: bool, figure: fn(ArrayView2<f64>, ArrayView2<f64>) -> Result<f64>| {
+        asked.then(|| figure(predictions, targets)).transpose()
+    };
+    Ok(Metrics {
+        rmse: when(numbers, metrics::rmse)?,
+        mae: when(numbers, metrics::mae)?,
+        r2: if numbers { metrics::r2(predictions, targets)? } else { None },
+        rmse_by_output: numbers
+            .then(|| metrics::rmse_by_output(predictions, targets))
+            .transpose()?,
+        accuracy: when(!numbers, metrics::accuracy)?,
+        loss,
+    })
+}

@@ -1,0 +1,582 @@
+//! `slnn train`: a table becomes a network.
+//!
+//! What it reports is measured on the network as it stands in the file, read back.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use slnn::error::{Error, Result};
+use slnn::expand::plan;
+use slnn::file::remove_stale;
+use slnn::network::{Activation, Network};
+use slnn::table::{Split, Table};
+use slnn::train::{
+    BasisKind, Checkpoint, Control, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
+    Trained, resume, train,
+};
+
+use super::answer::{Answer, Outcome, count, counted, duration, grouped, short};
+use super::input::{TableArguments, check_output};
+use super::progress::{Gentle, Progress};
+use super::score::{Score, outside};
+use super::Globals;
+
+/// Learns a network from a table
+///
+/// Inputs are all columns but the targets. The saved network works in the table's own units. A
+/// checkpoint stands beside it while training runs; Ctrl-C stops after the batch and saves it,
+/// and --resume goes on to the same bytes as a run that was never stopped.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: slnn train cars.csv --target mpg --hidden 8,8 --degree 3 \
+--test-fraction 0.1 -o cars.json")]
+pub struct Arguments {
+    /// A CSV, .npy or IDX file, or a built-in table: xor, two-spirals, sparse-polynomial, auto-mpg
+    #[arg(value_name = "TABLE")]
+    table: PathBuf,
+    /// Where to write the network
+    #[arg(short, long, value_name = "NET.json")]
+    output: PathBuf,
+    #[command(flatten)]
+    columns: TableArguments,
+    #[command(flatten)]
+    test: TestRows,
+    #[command(flatten)]
+    shape: Shape,
+    #[command(flatten)]
+    method: MethodArguments,
+    #[command(flatten)]
+    stopping: Stopping,
+    /// The seed of every random number
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Only f64 is offered
+    #[arg(long, value_name = "f64", default_value = "f64")]
+    precision: String,
+    /// Go on from the checkpoint beside the output
+    #[arg(long)]
+    resume: bool,
+    /// Write a checkpoint every N epochs; 0 for none but at Ctrl-C [default: every 10 seconds]
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<usize>,
+    /// Propose small rationals near the parameters and prove that they fit the table exactly
+    #[arg(long)]
+    rationalise: bool,
+}
+
+/// Which rows are kept for the test.
+#[derive(Args, Clone, Debug)]
+#[group(multiple = false)]
+struct TestRows {
+    /// Keep this fraction of the rows, drawn by the seed, for the test
+    #[arg(long, value_name = "FRACTION")]
+    test_fraction: Option<f64>,
+    /// Keep the rows listed in a JSON file {"test_rows": [[row, ...], ...]}, its split K
+    #[arg(long, value_name = "FILE[:K]")]
+    test_rows: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+struct Shape {
+    /// Neurons of every hidden layer, or `none` [default: 16,8]
+    #[arg(long, value_name = "N,..", value_parser = parse_widths)]
+    hidden: Option<Counts>,
+    /// Degree of the SLAFs: one for all layers, or one each [default: 3]
+    #[arg(long, value_name = "N,..", value_parser = parse_counts)]
+    degree: Option<Counts>,
+    /// The basis the coefficients are learned in [default: normalised-monomial]
+    #[arg(long, value_name = "BASIS", value_parser = BASES)]
+    basis: Option<String>,
+    /// One SLAF for a whole layer instead of one a neuron
+    #[arg(long)]
+    shared: bool,
+    /// Learn a factor for every degree of a layer
+    #[arg(long)]
+    attention: bool,
+    /// A conventional activation instead of SLAFs: relu, tanh, leaky_relu:0.1, ...
+    #[arg(long, value_name = "NAME[:PARAMETER]", value_parser = parse_activation)]
+    activation: Option<Activation>,
+    /// SLAFs on this fraction of the neurons [0.5], --activation [relu] on the others
+    #[arg(long, value_name = "FRACTION", num_args = 0..=1, require_equals = true,
+          default_missing_value = "0.5")]
+    hybrid: Option<f64>,
+}
+
+const BASES: [&str; 5] = ["monomial", "normalised-monomial", "chebyshev", "legendre", "hermite"];
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Method")]
+struct MethodArguments {
+    /// What keeps powers in range [default: normalised; clipped for raw monomials]
+    #[arg(long, value_enum)]
+    routine: Option<RoutineName>,
+    /// What is minimised [default: mse; for a table of classes softmax]
+    #[arg(long, value_enum)]
+    loss: Option<LossName>,
+    /// How parameters move [default: adam]
+    #[arg(long, value_enum)]
+    optimiser: Option<OptimiserName>,
+    /// Of SGD [default: 0.9]
+    #[arg(long, value_name = "NUMBER")]
+    momentum: Option<f64>,
+    /// Of the first epoch [default: 0.01]
+    #[arg(long, value_name = "NUMBER")]
+    learning_rate: Option<f64>,
+    /// constant, cosine, step:EVERY:FACTOR or exponential:DECAY [default: cosine]
+    #[arg(long, value_name = "SCHEDULE", value_parser = parse_schedule)]
+    schedule: Option<Schedule>,
+    /// Rows a step [default: all]
+    #[arg(long, value_name = "ROWS")]
+    batch: Option<usize>,
+    /// How often every row is seen [default: 3000]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Weight of the sum of absolute values [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    l1: Option<f64>,
+    /// Weight of the sum of squares [default: 0.0001]
+    #[arg(long, value_name = "NUMBER")]
+    l2: Option<f64>,
+    /// The largest norm of the gradient
+    #[arg(long, value_name = "NORM")]
+    clip: Option<f64>,
+    /// Take inputs and targets as they are
+    #[arg(long)]
+    no_standardise: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Stopping")]
+struct Stopping {
+    /// Hold back this fraction of the training rows and keep the epoch that is best on it
+    #[arg(long, value_name = "FRACTION")]
+    validation: Option<f64>,
+    /// Stop after so many epochs without a better validation loss
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
+    /// Begin again up to N times a run that diverged or missed --target-loss
+    #[arg(long, value_name = "N")]
+    restarts: Option<usize>,
+    /// Stop at this training loss
+    #[arg(long, value_name = "LOSS")]
+    target_loss: Option<f64>,
+}
+
+/// Numbers in one argument, with commas between them.
+#[derive(Clone, Debug)]
+struct Counts(Vec<usize>);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoutineName {
+    Normalised,
+    Clipped,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LossName {
+    Mse,
+    Softmax,
+    Logistic,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OptimiserName {
+    Adam,
+    Sgd,
+    Lbfgs,
+}
+
+fn parse_counts(text: &str) -> std::result::Result<Counts, String> {
+    let number = |part: &str| {
+        part.trim().parse().map_err(|_| format!("{part:?} is not a whole number; an example: 8,8"))
+    };
+    text.split(',').map(number).collect::<std::result::Result<_, _>>().map(Counts)
+}
+
+fn parse_widths(text: &str) -> std::result::Result<Counts, String> {
+    if text == "none" { Ok(Counts(Vec::new())) } else { parse_counts(text) }
+}
+
+fn parse_activation(text: &str) -> std::result::Result<Activation, String> {
+    let (name, parameter) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, number)) => {
+            let number = number.parse().map_err(|_| format!("{number:?} is not a number"))?;
+            (name, Some(number))
+        }
+    };
+    Activation::from_name(name, parameter).map_err(|e| e.to_string())
+}
+
+fn parse_schedule(text: &str) -> std::result::Result<Schedule, String> {
+    let wrong = || "one of constant, cosine, step:EVERY:FACTOR, exponential:DECAY".to_owned();
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts[..] {
+        ["constant"] => Ok(Schedule::Constant),
+        ["cosine"] => Ok(Schedule::Cosine),
+        ["step", every, factor] => {
+            let (every, factor) = (every.parse(), factor.parse());
+            every.ok().zip(factor.ok()).map(|(every, factor)| Schedule::Step { every, factor })
+        }
+        .ok_or_else(wrong),
+        ["exponential", decay] => {
+            decay.parse().map(|decay| Schedule::Exponential { decay }).map_err(|_| wrong())
+        }
+        _ => Err(wrong()),
+    }
+}
+
+impl Arguments {
+    fn options(&self, table: &Table) -> Result<Options> {
+        let mut options = Options::default();
+        let (shape, method, stopping) = (&self.shape, &self.method, &self.stopping);
+        if let Some(hidden) = &shape.hidden {
+            options.hidden.clone_from(&hidden.0);
+        }
+        if let Some(degree) = &shape.degree {
+            options.degrees.clone_from(&degree.0);
+        }
+        options.activation = self.activation(&options.activation)?;
+        options.loss = match method.loss {
+            Some(LossName::Mse) => Loss::MeanSquaredError,
+            Some(LossName::Softmax) => Loss::SoftmaxCrossEntropy,
+            Some(LossName::Logistic) => Loss::LogisticCrossEntropy,
+            None if table.classes().is_some() => Loss::SoftmaxCrossEntropy,
+            None => options.loss,
+        };
+        options.optimiser = match method.optimiser {
+            Some(OptimiserName::Adam) => Optimiser::adam(),
+            Some(OptimiserName::Sgd) => Optimiser::Sgd { momentum: method.momentum.unwrap_or(0.9) },
+            Some(OptimiserName::Lbfgs) => Optimiser::lbfgs(),
+            None => options.optimiser,
+        };
+        if let (Some(momentum), false) =
+            (method.momentum, matches!(options.optimiser, Optimiser::Sgd { .. }))
+        {
+            let found = format!("{momentum} without SGD");
+            return Err(Error::invalid("--momentum", found, "--optimiser sgd beside it"));
+        }
+        options.clip = method.clip;
+        let lbfgs = matches!(options.optimiser, Optimiser::Lbfgs { .. });
+        let raw = options.activation.basis() == Some(BasisKind::Monomial);
+        options.routine = match method.routine {
+            Some(RoutineName::Normalised) => Routine::Normalised,
+            Some(RoutineName::Clipped) => Routine::Clipped,
+            None if raw && !lbfgs => Routine::Clipped,
+            None => options.routine,
+        };
+        set(&mut options.learning_rate, method.learning_rate);
+        set(&mut options.schedule, method.schedule);
+        set(&mut options.epochs, method.epochs);
+        set(&mut options.l1, method.l1);
+        set(&mut options.l2, method.l2);
+        options.batch = method.batch.or(options.batch);
+        options.validation = stopping.validation.or(options.validation);
+        options.patience = stopping.patience.or(options.patience);
+        set(&mut options.restarts, stopping.restarts);
+        options.target_loss = stopping.target_loss.or(options.target_loss);
+        set(&mut options.seed, self.seed);
+        options.standardise = !method.no_standardise;
+        options.validate().map_err(name_flag)?;
+        Ok(options)
+    }
+
+    fn activation(&self, default: &HiddenActivation) -> Result<HiddenActivation> {
+        let Shape { shared, attention, .. } = self.shape;
+        let named = self.shape.basis.as_deref().and_then(BasisKind::from_name);
+        let basis = named.or(default.basis()).unwrap_or(BasisKind::NormalisedMonomial);
+        Ok(match (self.shape.activation, self.shape.hybrid) {
+            (None, None) => HiddenActivation::Slaf { basis, shared, attention },
+            (function, Some(fraction)) => HiddenActivation::Hybrid {
+                function: function.unwrap_or(Activation::Relu),
+                fraction,
+                basis,
+                shared,
+                attention,
+            },
+            (Some(function), None) => {
+                let slaf_only = [
+                    (named.is_some(), "--basis"),
+                    (shared, "--shared"),
+                    (attention, "--attention"),
+                    (self.shape.degree.is_some(), "--degree"),
+                ];
+                if let Some((_, flag)) = slaf_only.into_iter().find(|(given, _)| *given) {
+                    return Err(Error::invalid(
+                        flag,
+                        format!("--activation {}, which has none", function.name()),
+                        "--hybrid beside it, or one of the two left out",
+                    ));
+                }
+                HiddenActivation::Function(function)
+            }
+        })
+    }
+
+    fn split(&self, rows: usize, seed: u64) -> Result<Option<Split>> {
+        match (&self.test.test_fraction, &self.test.test_rows) {
+            (Some(fraction), _) => Split::by_fraction(rows, *fraction, seed)
+                .map(Some)
+                .map_err(|e| e.within("--test-fraction")),
+            (None, Some(file)) => Split::read(file, rows).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+/// The library names fields; the user typed flags.
+fn name_flag(error: Error) -> Error {
+    let Error::Invalid { place, found, expected } = error else { return error };
+    let flag = match place.strip_prefix("options.") {
+        None => place,
+        Some("degrees") => "--degree".into(),
+        Some("activation.fraction") => "--hybrid".into(),
+        Some("optimiser.momentum") => "--momentum".into(),
+        Some("schedule.decay") => "--schedule".into(),
+        Some(field) => format!("--{}", field.replace(['_', '.'], "-")),
+    };
+    Error::Invalid { place: flag, found, expected }
+}
+
+pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
+    if arguments.precision != "f64" {
+        return Err(Error::invalid(
+            "--precision",
+            format!("{:?}", arguments.precision),
+            "f64, the only precision that is offered yet",
+        ));
+    }
+    let output = &arguments.output;
+    let mut inputs = vec![arguments.table.as_path()];
+    inputs.extend(arguments.columns.labels.as_deref());
+    check_output(output, &inputs)?;
+    let table = arguments.columns.read(&arguments.table)?;
+    let options = arguments.options(&table)?;
+    let split = arguments.split(table.rows(), options.seed)?;
+    let rows = match &split {
+        Some(split) => split.train.clone(),
+        None => (0..table.rows()).collect(),
+    };
+
+    let started = Instant::now();
+    let (trained, resumed) = fit(arguments, &table, &rows, &options, globals)?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    let mut network = trained.network.clone();
+    let rationalised = arguments.rationalise.then(|| rationalise(&mut network, &table.select(&rows)));
+    let mut about = network.about().clone();
+    if let (Some(_), [target]) = (table.classes(), &arguments.columns.target[..]) {
+        // `evaluate` finds the labels by it.
+        about.insert("target".into(), target.as_str().into());
+    }
+    network.with_about(about).write(output)?;
+    remove_checkpoint(&checkpoint_path(output))?;
+
+    let network = Network::read(output)?;
+    let mut answer = Answer::default();
+    answer.set("parameters", network.parameters());
+    answer.set("epochs", trained.epochs);
+    answer.set("best_epoch", trained.best_epoch);
+    answer.set("seconds", seconds);
+    answer.set("seconds_per_epoch", trained.seconds_per_epoch);
+    let mut scores = Vec::new();
+    for (name, rows) in [("train", Some(&rows)), ("test", split.as_ref().map(|s| &s.test))] {
+        let score = rows.map(|rows| score(&network, &table.select(rows))).transpose()?;
+        answer.set(name, score.as_ref().map(Score::to_value));
+        scores.extend(score.map(|score| (name, score)));
+    }
+    let outside = split.as_ref().and_then(|split| {
+        outside(table.select(&split.test).inputs().view(), network.inputs())
+    });
+    let size = match plan(&network, None) {
+        Ok(plan) => Some((plan.degree, plan.terms)),
+        Err(Error::NotPolynomial { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    answer.set("degree", size.map_or(Value::Null, |(degree, _)| count(degree)));
+    answer.set("monomials", size.map_or(Value::Null, |(_, terms)| count(terms)));
+    answer.set("test_outside_box", outside);
+    answer.set("seed", options.seed);
+    answer.set("restarts", trained.restarts);
+    answer.set("resumed_from_epoch", resumed);
+    answer.set("warnings", trained.warnings.clone());
+    answer.set("rationalised", rationalised.as_ref().map(std::result::Result::is_ok));
+    answer.set("file", output.display().to_string());
+
+    let mut lines: Vec<_> = scores.iter().take(1).map(|(_, score)| score.heading()).collect();
+    lines.extend(scores.iter().map(|(name, score)| score.row(name)));
+    answer.table(&lines);
+    answer.line(format_args!(
+        "{} from {}: {}, {} in {}{}",
+        table.target_names().join(", "),
+        counted(table.input_names().len(), "input"),
+        counted(network.parameters(), "parameter"),
+        counted(trained.epochs, "epoch"),
+        duration(seconds),
+        if trained.restarts == 0 {
+            String::new()
+        } else {
+            format!(", {}", counted(trained.restarts, "restart"))
+        }
+    ));
+    match size {
+        Some((degree, terms)) => answer.line(format_args!(
+            "a polynomial of total degree {}: {} monomials",
+            grouped(degree),
+            grouped(terms)
+        )),
+        None => answer.line("not a polynomial: a conventional activation is in it"),
+    }
+    if let (Some(outside), Some(split)) = (outside, &split) {
+        answer.line(format_args!(
+            "{outside} of {} lie outside the training box",
+            counted(split.test.len(), "test row")
+        ));
+    }
+    match rationalised {
+        None => {}
+        Some(Ok(())) => answer.line("small rationals fit every training row exactly: proved"),
+        Some(Err(error)) => {
+            answer.is_no();
+            answer.line(format_args!("not rationalised: {error}"));
+        }
+    }
+    for warning in &trained.warnings {
+        answer.line(format_args!("warning: {warning}"));
+    }
+    answer.line(format_args!("written to {}", output.display()));
+    Ok(answer)
+}
+
+/// Trains, or goes on from a checkpoint; also the epoch it went on from.
+fn fit(
+    arguments: &Arguments,
+    table: &Table,
+    rows: &[usize],
+    options: &Options,
+    globals: &Globals,
+) -> Result<(Trained, Option<usize>)> {
+    let path = checkpoint_path(&arguments.output);
+    remove_stale(&arguments.output)?;
+    remove_stale(&path)?;
+    let checkpoint = match arguments.resume {
+        true => Checkpoint::read(&path)?,
+        false => None,
+    };
+    let shown = path.display();
+    match &checkpoint {
+        Some(checkpoint) => {
+            globals.remark(format_args!("going on from epoch {} of {shown}", checkpoint.epoch()));
+        }
+        None if arguments.resume => {
+            globals.remark(format_args!("no checkpoint {shown}: starting anew"));
+        }
+        None if path.exists() => globals.remark(format_args!(
+            "starting anew: the checkpoint {shown} of an earlier run will be replaced \
+             (--resume would go on from it)"
+        )),
+        None => {}
+    }
+    let mut watch = Watch {
+        gentle: Gentle::begin(),
+        progress: Progress::new(globals, "train", options.epochs),
+        path: path.clone(),
+        every: arguments.checkpoint_every,
+        written: Instant::now(),
+    };
+    let resumed = checkpoint.as_ref().map(Checkpoint::epoch);
+    let trained = match checkpoint {
+        Some(checkpoint) => resume(table, rows, options, checkpoint, &mut watch)
+            .map_err(|e| e.within(path.display())),
+        None => train(table, rows, options, &mut watch),
+    };
+    let trained = trained.map_err(name_flag)?;
+    if trained.stopped {
+        return Err(Error::Interrupted {
+            saved: format!(
+                "the state after {} is in {shown}: the same command with --resume goes on",
+                counted(trained.epochs, "epoch")
+            ),
+        });
+    }
+    Ok((trained, resumed))
+}
+
+/// Shows where training stands, keeps its checkpoint, and stops it at Ctrl-C.
+struct Watch {
+    gentle: Gentle,
+    progress: Progress,
+    path: PathBuf,
+    every: Option<usize>,
+    written: Instant,
+}
+
+/// Time between checkpoints where no number of epochs is given.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(10);
+
+impl Control for Watch {
+    fn progress(&mut self, progress: &slnn::train::Progress) {
+        self.progress.at(progress.epoch, || {
+            let validation = progress.validation.map(|v| format!(", validation {}", short(v)));
+            let attempt = match progress.attempt {
+                0 => String::new(),
+                restarts => format!(", restart {restarts}"),
+            };
+            let validation = validation.unwrap_or_default();
+            format!("loss {}{validation}{attempt}", short(progress.loss))
+        });
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.gentle.requested()
+    }
+
+    fn checkpoint_every(&self) -> Option<usize> {
+        Some(match self.every {
+            // Never by the count, but still when training is stopped.
+            Some(0) => usize::MAX,
+            Some(epochs) => epochs,
+            None => 1,
+        })
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.every.is_some() || self.stop_requested() || self.written.elapsed() >= CHECKPOINT_TIME {
+            checkpoint.write(&self.path)?;
+            self.written = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+fn score(network: &Network, table: &Table) -> Result<Score> {
+    let outputs = network.forward(table.inputs().view())?;
+    Score::of(&outputs, table.targets().view(), network.head())
+}
+
+fn rationalise(_network: &mut Network, _table: &Table) -> Result<()> {
+    Err(Error::invalid("--rationalise", "", ""))
+}
+
+fn remove_checkpoint(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// The checkpoint that belongs to an output.
+fn checkpoint_path(output: &Path) -> PathBuf {
+    let mut name = OsString::from(output);
+    name.push(".checkpoint");
+    name.into()
+}

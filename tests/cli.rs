@@ -1,0 +1,413 @@
+//! The program keeps its promises: answers, exit codes, messages, files.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What one run of the program left behind.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    /// The single JSON object on standard output.
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.json().as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[track_caller]
+    fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        self
+    }
+}
+
+fn slnn(directory: &Path, arguments: &str) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_slnn"))
+        .args(arguments.split_whitespace())
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(!err.contains("panicked"), "{arguments}: {err}");
+    Run { code: output.status.code().unwrap(), out, err }
+}
+
+/// A folder with a table of numbers, one of classes, and what a short training makes of the first.
+fn folder() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut numbers = String::from("a,b,y\n");
+    let mut classes = String::from("a,b,kind\n");
+    for i in 0..24 {
+        let (a, b) = (f64::from(i % 5) - 2.0, f64::from(i % 7) / 4.0 - 1.0);
+        numbers.push_str(&format!("{a},{b},{}\n", a * a - 2.0 * b + 0.5));
+        classes.push_str(&format!("{a},{b},{}\n", if a > b { "warm" } else { "cold" }));
+    }
+    fs::write(directory.path().join("numbers.csv"), numbers).unwrap();
+    fs::write(directory.path().join("classes.csv"), classes).unwrap();
+    directory
+}
+
+const TRAIN: &str = "train numbers.csv --target y --hidden 2 --degree 2 --epochs 40";
+
+fn trained() -> TempDir {
+    let directory = folder();
+    slnn(directory.path(), &format!("{TRAIN} -o net.json")).ends(0);
+    directory
+}
+
+/// One input, one output, no hidden layer: `weight x + bias`.
+fn affine(weight: &str, bias: &str) -> String {
+    format!(
+        r#"{{"format": "slnn.network", "version": 1, "inputs": [{{"name": "x"}}], "outputs": ["y"],
+           "layers": [{{"kind": "affine", "weight": [[{weight}]], "bias": [{bias}]}}],
+           "head": "identity"}}"#
+    )
+}
+
+/// `relu(x1) + relu(x2)`, its two neurons in the given order.
+fn relu(first: [u8; 2], second: [u8; 2]) -> String {
+    format!(
+        r#"{{"format": "slnn.network", "version": 1, "inputs": [{{"name": "x1"}}, {{"name": "x2"}}],
+           "outputs": ["y"], "layers": [
+           {{"kind": "affine", "weight": [{first:?}, {second:?}], "bias": [0, 0]}},
+           {{"kind": "activation", "function": "relu"}},
+           {{"kind": "affine", "weight": [[1, 1]], "bias": [0]}}], "head": "identity"}}"#
+    )
+}
+
+#[test]
+fn answers_carry_their_keys() {
+    let directory = folder();
+    let at = directory.path();
+    let run = slnn(at, &format!("{TRAIN} --test-fraction 0.25 --json -o net.json")).ends(0);
+    let answer = run.json();
+    for key in ["parameters", "epochs", "seconds", "seconds_per_epoch", "degree", "monomials"] {
+        assert!(answer[key].is_number(), "{key} in {}", run.out);
+    }
+    for part in ["train", "test"] {
+        for key in ["rmse", "mae", "r2", "loss"] {
+            assert!(answer[part][key].is_number(), "{part}.{key} in {}", run.out);
+        }
+    }
+    assert_eq!(
+        (&answer["parameters"], &answer["degree"], &answer["monomials"]),
+        (&Value::from(2 * 3 + 2 * 3 + 3), &Value::from(2), &Value::from(6),)
+    );
+    assert_eq!((&answer["train"]["rows"], &answer["test"]["rows"]), (&18.into(), &6.into()));
+
+    let run = slnn(at, "expand net.json --plan --json").ends(0);
+    let plan = run.json();
+    for key in ["terms", "primes", "bytes", "seconds"] {
+        assert!(plan[key].is_number(), "{key} in {}", run.out);
+    }
+    assert_eq!(plan["feasible"], true);
+
+    let run = slnn(at, "expand net.json -o poly.json --json").ends(0);
+    let expansion = run.json();
+    for key in ["variables", "outputs", "degree", "terms", "primes", "bound_bits"] {
+        assert!(expansion[key].is_number(), "{key} in {}", run.out);
+    }
+    assert!(run.keys().contains(&"peak_bytes".to_owned()));
+    assert!(expansion["seconds"]["expand"].is_number() && expansion["seconds"]["plan"].is_number());
+    assert_eq!((&expansion["proved"], &expansion["points"]), (&true.into(), &6.into()));
+    assert_eq!(expansion["terms"], plan["terms"]);
+
+    let answer = slnn(at, "compare net.json poly.json --json").ends(0);
+    let keys = [
+        "equal",
+        "method",
+        "error_probability",
+        "equal_after_rounding",
+        "largest_difference",
+        "at",
+    ];
+    for key in keys {
+        assert!(answer.keys().contains(&key.to_owned()), "{key} in {}", answer.out);
+    }
+    assert_eq!(answer.json()["equal"], true);
+}
+
+#[test]
+fn the_same_numbers_come_out_of_network_and_polynomial() {
+    let directory = trained();
+    let at = directory.path();
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    let of_network = slnn(at, "evaluate net.json numbers.csv -o a.csv --json").ends(0).json();
+    let of_polynomial =
+        slnn(at, "evaluate poly.json numbers.csv --bounds -o b.csv --json").ends(0).json();
+    assert_eq!((&of_network["rows"], &of_network["outside_box"]), (&24.into(), &0.into()));
+    let rmse = |answer: &Value| answer["score"]["rmse"].as_f64().unwrap();
+    assert!((rmse(&of_network) - rmse(&of_polynomial)).abs() < 1e-9);
+    let a = fs::read_to_string(at.join("a.csv")).unwrap();
+    let b = fs::read_to_string(at.join("b.csv")).unwrap();
+    assert!(a.starts_with("y\n") && b.starts_with("y,y_bound\n"), "{a}{b}");
+    assert_eq!((a.lines().count(), b.lines().count()), (25, 25));
+
+    // A row far away is evaluated, and counted.
+    fs::write(at.join("far.csv"), "a,b\n0,0\n50,0\n").unwrap();
+    let far = slnn(at, "evaluate net.json far.csv -o far.out.csv --json").ends(0).json();
+    assert_eq!((&far["outside_box"], &far["score"]), (&1.into(), &Value::Null));
+}
+
+#[test]
+fn classes_keep_their_names() {
+    let directory = folder();
+    let at = directory.path();
+    let train = "train classes.csv --target kind --hidden 2 --degree 2 --epochs 40 -o net.json";
+    let answer = slnn(at, &format!("{train} --json")).ends(0).json();
+    assert!(answer["train"]["accuracy"].is_number() && answer["train"]["rmse"].is_null());
+    let answer = slnn(at, "evaluate net.json classes.csv -o out.csv --json").ends(0).json();
+    assert!(answer["score"]["accuracy"].is_number(), "the column is remembered: {answer}");
+    let text = fs::read_to_string(at.join("out.csv")).unwrap();
+    assert!(text.starts_with("cold,warm,label\n"), "{text}");
+    assert!(text.lines().skip(1).all(|l| l.ends_with(",cold") || l.ends_with(",warm")), "{text}");
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    let answer = slnn(at, "compare net.json poly.json").ends(0);
+    assert!(answer.out.contains("before the head (softmax)"), "{}", answer.out);
+}
+
+#[test]
+fn comparison_tells_yes_from_no_and_from_not_decided() {
+    let directory = trained();
+    let at = directory.path();
+    fs::write(at.join("one.json"), affine("1", "0")).unwrap();
+    fs::write(at.join("two.json"), affine("1", "\"1/3\"")).unwrap();
+    let different = slnn(at, "compare one.json two.json --json").ends(1).json();
+    assert_eq!(different["equal"], false);
+    assert_eq!(different["at"], serde_json::json!([0.0]));
+    assert_eq!(slnn(at, "compare one.json one.json --json").ends(0).json()["equal"], true);
+
+    slnn(at, "expand net.json --coefficients f64 -o rounded.json").ends(0);
+    let rounded = slnn(at, "compare net.json rounded.json --json").json();
+    assert_eq!(rounded["equal_after_rounding"], true);
+
+    fs::write(at.join("ab.json"), relu([1, 0], [0, 1])).unwrap();
+    fs::write(at.join("ba.json"), relu([0, 1], [1, 0])).unwrap();
+    let open = slnn(at, "compare ab.json ba.json --box -1,1 --json").ends(1).json();
+    assert_eq!((&open["equal"], &open["largest_difference"]), (&Value::Null, &Value::from(0.0)));
+    let none = slnn(at, "compare ab.json ba.json").ends(2);
+    assert!(none.err.contains("--box"), "{}", none.err);
+
+    // Too large to expand under this limit: primes leave a probability, never the word equal.
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    let arguments = "compare net.json poly.json --limit-terms 1 --json --seed";
+    let primes = slnn(at, &format!("{arguments} 5")).ends(1).json();
+    assert_eq!(primes["equal"], Value::Null);
+    let probability = primes["error_probability"].as_f64().unwrap();
+    assert!(probability <= 2f64.powi(-100), "{probability}");
+    let again = slnn(at, &format!("{arguments} {}", primes["seed"].as_str().unwrap())).json();
+    assert_eq!(again, primes);
+}
+
+#[test]
+fn descriptions_say_what_is_there() {
+    let directory = trained();
+    let at = directory.path();
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    for (file, parts) in [
+        ("net.json", &["network", "slaf", "total degree 2", "head    identity"][..]),
+        ("poly.json", &["polynomial in 2 variables", "6 terms", "a^2"][..]),
+        ("numbers.csv", &["24 rows", "target", "  a "][..]),
+        ("auto-mpg", &["392 rows", "mpg"][..]),
+    ] {
+        let run = slnn(at, &format!("describe {file}")).ends(0);
+        for part in parts {
+            assert!(run.out.contains(part), "{part:?} in {}", run.out);
+        }
+        assert!(slnn(at, &format!("describe {file} --json")).ends(0).json()["kind"].is_string());
+    }
+}
+
+#[test]
+fn exports_write_what_was_asked() {
+    let directory = trained();
+    let at = directory.path();
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    for (to, part) in [("latex", "a^{2}"), ("python", "def "), ("sympy", "sympy")] {
+        for model in ["net.json", "poly.json"] {
+            let name = format!("{model}.{to}");
+            slnn(at, &format!("export {model} --to {to} -o {name}")).ends(0);
+            let text = fs::read_to_string(at.join(name)).unwrap();
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
+    }
+    slnn(at, "export net.json --to json -o again.json").ends(0);
+    assert_eq!(slnn(at, "compare again.json poly.json").ends(0).code, 0);
+    slnn(at, "export poly.json --to json-f64 -o rounded.json").ends(0);
+    let rounded = slnn(at, "compare poly.json rounded.json --json").json();
+    assert_eq!(rounded["equal_after_rounding"], true);
+}
+
+#[test]
+fn a_defect_is_named_and_ends_with_2() {
+    let directory = trained();
+    let at = directory.path();
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    let write = |name: &str, text: &str| fs::write(at.join(name), text).unwrap();
+    write("hole.csv", "a,b,y\n1,2,3\n1,,4\n");
+    write("text.csv", "a,b,y\n1,2,3\n1,green,4\n");
+    write("ragged.csv", "a,b,y\n1,2,3\n1,2\n");
+    write("key.json", &affine("1", "0").replace("\"head\"", "\"hat\": 1, \"head\""));
+    write("version.json", &affine("1", "0").replace("1, \"inputs\"", "7, \"inputs\""));
+    write("format.json", &affine("1", "0").replace("slnn.network", "slnn.certificate"));
+    write("nan.json", &affine("NaN", "0"));
+    write("shape.json", &affine("1, 2", "0"));
+    write("word.json", &affine("\"one\"", "0"));
+    write("deep.json", &format!("{{\"format\": {}", "[".repeat(1_000_000)));
+    write("relu.json", &relu([1, 0], [0, 1]));
+    for (arguments, parts) in [
+        ("train absent.csv -o x.json", &["absent.csv"][..]),
+        ("train numbers.csv --target z -o x.json", &["numbers.csv", "\"z\"", "\"a\"", "\"b\""]),
+        ("train hole.csv --target y -o x.json", &["hole.csv", "line 3", "\"b\""]),
+        ("train text.csv --target y -o x.json", &["text.csv", "line 3", "\"b\"", "green"]),
+        ("train ragged.csv --target y -o x.json", &["ragged.csv", "line 3"]),
+        ("train numbers.csv --target y -o numbers.csv", &["-o numbers.csv", "input"]),
+        ("train numbers.csv --target y -o absent/x.json", &["-o absent/x.json", "no folder"]),
+        ("train numbers.csv --target y -o .", &["folder"]),
+        ("train numbers.csv --hidden 2,x -o x.json", &["--hidden", "\"x\""]),
+        ("train numbers.csv --hidden 0 -o x.json", &["--hidden", "0 neurons"]),
+        ("train numbers.csv --degree 2,2,2 -o x.json", &["--degree", "3 degrees"]),
+        ("train numbers.csv --precision f32 -o x.json", &["--precision", "f32", "f64"]),
+        ("train numbers.csv --test-fraction 2 -o x.json", &["--test-fraction", "2"]),
+        ("train numbers.csv --learning-rate -1 -o x.json", &["--learning-rate"]),
+        ("train numbers.csv --schedule step:3 -o x.json", &["--schedule", "step:EVERY:FACTOR"]),
+        ("train numbers.csv --activation wobble -o x.json", &["--activation", "wobble"]),
+        ("train numbers.csv --activation relu --degree 2 -o x.json", &["--degree", "--hybrid"]),
+        ("train numbers.csv --patience 3 -o x.json", &["--patience", "validation"]),
+        ("train xor --target z -o x.json", &["--target", "built-in"]),
+        ("train numbers.csv --threads 0 -o x.json", &["--threads", "0"]),
+        ("train numbers.csv", &["--output"]),
+        ("expand key.json -o x.json", &["key.json", "\"hat\""]),
+        ("expand version.json -o x.json", &["version.json", "version", "7"]),
+        ("expand format.json -o x.json", &["format.json", "slnn.certificate"]),
+        ("expand nan.json -o x.json", &["nan.json", "line"]),
+        ("expand shape.json -o x.json", &["shape.json", "layers[0]", "columns"]),
+        ("expand word.json -o x.json", &["word.json", "layers[0].weight", "one"]),
+        ("expand deep.json -o x.json", &["deep.json", "recursion"]),
+        ("expand relu.json -o x.json", &["layer 1", "relu"]),
+        ("expand poly.json -o x.json", &["poly.json", "polynomial"]),
+        ("expand net.json -o net.json", &["-o net.json", "input"]),
+        ("expand net.json", &["--output"]),
+        ("expand net.json --limit-terms 2 -o x.json", &["6 terms", "bytes", " s,", "2 terms"]),
+        ("expand net.json --max-degree 1 --prove -o x.json", &["--prove", "--max-degree 1"]),
+        ("expand net.json --limit-seconds nan -o x.json", &["--limit-seconds"]),
+        ("evaluate net.json hole.csv -o x.csv", &["hole.csv", "line 3"]),
+        ("evaluate net.json classes.csv -o classes.csv", &["-o classes.csv"]),
+        ("evaluate net.json xor -o x.csv", &["\"a\"", "x1"]),
+        ("evaluate net.json numbers.csv --bounds -o x.csv", &["--bounds", "network"]),
+        ("compare net.json relu.json --box 1,-1", &["--box", "1,-1"]),
+        ("compare net.json relu.json --box absent", &["--box", "absent"]),
+        ("compare net.json key.json", &["key.json"]),
+        ("compare net.json poly.json --seed green", &["--seed", "green"]),
+        ("describe absent", &["absent"]),
+        ("export poly.json --to chart -o x", &["chart", "latex"]),
+        ("export poly.json --to python --digits 3 -o x", &["--digits"]),
+        ("paint", &["paint"]),
+    ] {
+        let run = slnn(at, arguments);
+        assert_eq!(run.code, 2, "{arguments}: {}{}", run.out, run.err);
+        assert!(run.out.is_empty(), "{arguments}: {}", run.out);
+        for part in parts {
+            assert!(run.err.contains(part), "{arguments}: {part:?} in {}", run.err);
+        }
+        let json = slnn(at, &format!("{arguments} --json")).ends(2);
+        assert_eq!(json.keys(), ["error"], "{arguments}");
+        assert!(!at.join("x.json").exists() && !at.join("x.csv").exists(), "{arguments}");
+    }
+}
+
+#[test]
+fn a_failure_leaves_old_files_as_they_were() {
+    let directory = trained();
+    let at = directory.path();
+    fs::write(at.join("old"), "kept").unwrap();
+    fs::write(at.join("relu.json"), relu([1, 0], [0, 1])).unwrap();
+    fs::write(at.join("hole.csv"), "a,b,y\n1,2,3\n1,,4\n").unwrap();
+    for arguments in [
+        "train hole.csv -o old",
+        "expand relu.json -o old",
+        "expand net.json --limit-bytes 1 -o old",
+        "evaluate net.json hole.csv -o old",
+        "export relu.json --to latex -o old",
+    ] {
+        slnn(at, arguments).ends(2);
+        assert_eq!(fs::read_to_string(at.join("old")).unwrap(), "kept", "{arguments}");
+    }
+    let litter = |name: &str| name.contains("slnn-tmp") || name.ends_with(".checkpoint");
+    let names = fs::read_dir(at).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| litter(name)).count(), 0);
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_change_the_verdict() {
+    let directory = trained();
+    for (arguments, code) in
+        [("describe net.json", 0), ("--help", 0), ("describe absent --json", 2)]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_slnn"))
+            .args(arguments.split_whitespace())
+            .current_dir(directory.path())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
+#[test]
+fn bytes_depend_on_the_seed_and_not_on_the_threads() {
+    let directory = folder();
+    let at = directory.path();
+    let bytes = |arguments: &str, name: &str| {
+        slnn(at, &format!("{arguments} -o {name}")).ends(0);
+        fs::read(at.join(name)).unwrap()
+    };
+    let train = format!("{TRAIN} --batch 7 --validation 0.2");
+    let one = bytes(&format!("{train} --threads 1"), "one.json");
+    let two = bytes(&format!("{train} --threads 2"), "two.json");
+    assert_eq!(one, two);
+    assert_ne!(one, bytes(&format!("{train} --seed 1"), "other.json"));
+    let one = bytes("expand one.json --threads 1", "one.polynomial.json");
+    let two = bytes("expand one.json --threads 2", "two.polynomial.json");
+    assert_eq!(one, two);
+}
+
+#[test]
+fn rationalise_proves_xor() {
+    let directory = folder();
+    let at = directory.path();
+    let train = "train xor --hidden 1 --degree 2 --basis monomial --optimiser lbfgs --l2 0 \
+                 --epochs 500 --restarts 20 --target-loss 1e-24 --rationalise --json -o xor.json";
+    let answer = slnn(at, train).ends(0).json();
+    assert_eq!(answer["rationalised"], true, "{answer}");
+    assert_eq!(answer["train"]["rmse"], 0.0);
+    slnn(at, "expand xor.json -o poly.json").ends(0);
+    assert_eq!(slnn(at, "compare xor.json poly.json").ends(0).code, 0);
+}
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    let directory = folder();
+    for verb in ["", "train", "expand", "evaluate", "compare", "describe", "export"] {
+        let run = slnn(directory.path(), &format!("{verb} --help")).ends(0);
+        assert!(run.out.contains("Example: slnn"), "{verb}: {}", run.out);
+    }
+    assert!(slnn(directory.path(), "--version").ends(0).out.starts_with("slnn "));
+}
