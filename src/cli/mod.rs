@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
         None => demo::run(globals),
         Some(Verb::Train(arguments)) => train::run(arguments, globals),
         Some(Verb::Expand(arguments)) => expand::run(arguments, globals),
-        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments, globals),
+        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments, globals),
         Some(Verb::Describe(arguments)) => describe::run(arguments),
         Some(Verb::Export(arguments)) => export::run(arguments, globals),

@@ -30,6 +30,7 @@ use super::Globals;
 /// checkpoint stands beside it while training runs; Ctrl-C stops after the batch and saves it,
 /// and --resume goes on to the same bytes as a run that was never stopped.
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 #[command(after_help = "Example: slnn train cars.csv --target mpg --hidden 8,8 --degree 3 \
 --test-fraction 0.1 -o cars.json")]
 pub struct Arguments {
