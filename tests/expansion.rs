@@ -182,6 +182,47 @@ proptest! {
     }
 }
 
+#[test]
+fn random_evaluation_tells_models_apart() {
+    let network = deep(3, 2, 3);
+    let a = Model::Network(network.clone());
+    let same = equal(&a, &bare_twin(&a), &tight());
+    assert_eq!((same.equal, same.method), (None, Method::RandomModular));
+    // The last bit of any one weight of the first layer.
+    let Layer::Affine(first) = &network.layers()[0] else { unreachable!() };
+    for i in 0..first.weight().rows() {
+        let mut weight = first.weight().to_f64().into_owned();
+        weight[(i, 1)] = weight[(i, 1)].next_up();
+        let mut layers = network.layers().to_vec();
+        layers[0] = Layer::Affine(Affine::new(weight, first.bias().clone()).unwrap());
+        let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
+        let other = Network::new(inputs, outputs, layers, Head::Identity).unwrap();
+        let answer = equal(&a, &Model::Network(other), &tight());
+        assert_eq!((answer.equal, answer.method), (Some(false), Method::RandomModular));
+    }
+}
+
+#[test]
+fn the_error_probability_follows_the_theorem() {
+    // One neuron and one power: y = x^3 with integer parameters, so everything is known by hand.
+    let network = |last: f64| {
+        let layers = vec![
+            Layer::Affine(Affine::new(ndarray::array![[1.0]], ndarray::array![0.0]).unwrap()),
+            Layer::Slaf(
+                Slaf::new(Basis::Monomial, ndarray::array![[0.0, 0.0, 0.0, last]]).unwrap(),
+            ),
+        ];
+        Network::new(vec![Input::named("x")], vec!["y".into()], layers, Head::Identity).unwrap()
+    };
+    let a = Model::Network(network(1.0));
+    let answer = equal(&a, &bare_twin(&a), &tight());
+    let probability = answer.error_probability.unwrap();
+    // Two draws are enough: each errs with at least 3 / 2^62, and at most 3 / 2^61 and a few bits
+    // out of 61 over 2^55.
+    assert!(probability <= 2_f64.powi(-100), "{probability}");
+    assert!(probability >= (3.0 / 2_f64.powi(62)).powi(2), "{probability}");
+}
+
 fn deep(inputs: usize, layers: usize, degree: usize) -> Network {
     Shape {
         inputs,
@@ -196,12 +237,11 @@ fn deep(inputs: usize, layers: usize, degree: usize) -> Network {
 #[test]
 fn what_would_explode_is_refused_with_its_cost_and_a_way_out() {
     for network in [deep(30, 4, 4), deep(5, 40, 9), deep(1, 60, 9)] {
-        let Err(TooLarge { terms, bytes, advice, .. }) = expand(&network, &Limits::default())
-        else {
+        let Err(Error::TooLarge(refusal)) = expand(&network, &Limits::default()) else {
             panic!("an expansion of this size must be refused");
         };
-        assert!(!terms.is_empty() && !bytes.is_empty());
-        assert!(advice.contains("low degree"), "{advice}");
+        assert!(!refusal.count.is_empty() && !refusal.bytes.is_empty());
+        assert!(refusal.advice.contains("low degree"), "{refusal}");
         // The plan itself is cheap and finite in any case.
         let plan = plan(&network, None).unwrap();
         assert!(plan.check(&Limits::default()).is_err());

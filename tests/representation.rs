@@ -6,9 +6,10 @@ use common::{Parameters, Shape, Stream, affine, point, shapes, slaf};
 use num_bigint::BigInt;
 use num_integer::binomial;
 use num_rational::BigRational;
-use num_traits::{One, Zero};
+use num_traits::{One, Signed, Zero};
 use proptest::prelude::*;
 use slnn::expand::{Limits, expand, plan, prove_equal};
+use slnn::network::exact::{ExactNetwork, Rationals};
 use slnn::network::{
     Activation, Basis, Family, Group, Head, Input, Layer, Mixed, Network, Part, Slaf,
 };
@@ -127,10 +128,42 @@ proptest! {
     fn degree_is_the_product_for_generic_coefficients(
         shape in shapes(vec![Parameters::Full], 8),
     ) {
+        let expansion = expand(&shape.network(), &Limits::default()).unwrap();
+        for p in expansion.rational().unwrap() {
+            prop_assert_eq!(p.degree(), Some(shape.degree() as u32));
+        }
+    }
+
+    #[test]
+    fn dyadic_parameters_give_dyadic_coefficients(
+        shape in shapes(vec![Parameters::Small, Parameters::Full], 8),
+    ) {
+        let expansion = expand(&shape.network(), &Limits::default()).unwrap();
+        for p in expansion.rational().unwrap() {
+            for (_, c) in p.terms() {
+                prop_assert!(slnn::numeric::Dyadic::from_rational(c).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn the_majorant_bounds_every_coefficient(shape in shapes(ALL.to_vec(), 8)) {
+        let network = shape.network();
+        let ones = vec![BigRational::one(); shape.inputs];
+        let majorant = ExactNetwork::new(&network).majorant();
+        let bounds = majorant.evaluate(&Rationals, ones).unwrap();
+        let expansion = expand(&network, &Limits::default()).unwrap();
+        for (p, bound) in expansion.rational().unwrap().iter().zip(bounds) {
+            let norm: BigRational = p.terms().map(|(_, c)| c.abs()).sum();
+            prop_assert!(norm <= bound);
+        }
+    }
+
+    #[test]
+    fn generic_networks_have_every_monomial(shape in shapes(vec![Parameters::Full], 8)) {
         let network = shape.network();
         let expansion = expand(&network, &Limits::default()).unwrap();
         for p in expansion.rational().unwrap() {
-            prop_assert_eq!(p.degree(), Some(shape.degree() as u32));
             prop_assert_eq!(p.len() as u64, monomials(shape.inputs, shape.degree()));
         }
         let plan = plan(&network, None).unwrap();
@@ -139,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn folding_is_the_basis(degree in 0_usize..9, basis in 0_usize..5, shared: bool, seed: u64) {
+    fn folding_preserves_every_basis(degree in 0_usize..9, basis in 0_usize..5, shared: bool, seed: u64) {
         let mut stream = Stream::new(seed, Parameters::Rational);
         let slaf = slaf(&mut stream, 3, degree, basis, shared);
         for (i, p) in slaf.fold(3).iter().enumerate() {
@@ -191,9 +224,9 @@ proptest! {
         let exact: Vec<_> =
             x.iter().map(|x| BigRational::from_float(*x).unwrap()).collect();
         let values = network.forward_exact(&exact).unwrap();
-        let absolute: Vec<_> = exact.iter().map(num_traits::Signed::abs).collect();
-        let majorant = slnn::network::exact::ExactNetwork::new(&network).majorant();
-        let bounds = majorant.evaluate(&slnn::network::exact::Rationals, absolute).unwrap();
+        let absolute: Vec<_> = exact.iter().map(Signed::abs).collect();
+        let majorant = ExactNetwork::new(&network).majorant();
+        let bounds = majorant.evaluate(&Rationals, absolute).unwrap();
         // Every input and parameter passes at most this many rounded operations on its way, counted
         // once for each factor of a product: (width + 1 + 2 degree) a layer, times the degree after it.
         let mut depth = 0_u64;
@@ -207,7 +240,7 @@ proptest! {
         let gamma = integer(depth) * &u / (BigRational::one() - integer(depth) * &u);
         for ((y, value), bound) in y.iter().zip(&values).zip(&bounds) {
             let error = BigRational::from_float(*y).unwrap() - value;
-            prop_assert!(num_traits::Signed::abs(&error) <= &gamma * bound);
+            prop_assert!(error.abs() <= &gamma * bound);
         }
     }
 }

@@ -15,7 +15,6 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result, TooLarge};
 use crate::expand::plan::{log2_sum, log2_upper, plan_exact};
-use crate::expand::prove::shifted;
 use crate::expand::{Coefficients, Expansion, Limits, expand};
 use crate::network::exact::{Algebra, ExactNetwork, Modulo};
 use crate::network::{Head, Input, Network};
@@ -128,10 +127,7 @@ impl Model {
     fn polynomials(&self, limits: &Limits) -> Result<Vec<Polynomial<BigRational>>> {
         match self {
             Model::Network(network) => Ok(expand(network, limits)?.rational()?.to_vec()),
-            Model::Expansion(expansion) => match expansion.centre() {
-                None => Ok(expansion.to_rational()),
-                Some(centre) => shifted(&expansion.to_rational(), centre),
-            },
+            Model::Expansion(expansion) => expansion.about_zero(),
         }
     }
 
@@ -143,13 +139,12 @@ impl Model {
                 Err(Error::NotPolynomial { .. }) => Ok(None),
                 Err(error) => Err(error),
             },
-            Model::Expansion(expansion) => {
-                let moved: Vec<_> = match expansion.centre() {
-                    None => point.to_vec(),
-                    Some(centre) => point.iter().zip(centre).map(|(x, c)| x - c).collect(),
-                };
-                expansion.to_rational().iter().map(|p| p.evaluate(&moved)).collect::<Result<_>>().map(Some)
-            }
+            Model::Expansion(expansion) => expansion
+                .about_zero()?
+                .iter()
+                .map(|p| p.evaluate(point))
+                .collect::<Result<_>>()
+                .map(Some),
         }
     }
 

@@ -74,12 +74,11 @@ pub fn expand_watched(
         Coefficients::Rational(polynomials),
         network.head(),
     )?;
-    Ok((expansion.with_truncated(max_degree.filter(|q| whole(network, *q))), plan))
-}
-
-/// Whether cutting at total degree `max_degree` may have left something out.
-fn whole(network: &Network, max_degree: u32) -> bool {
-    crate::expand::plan(network, None).is_ok_and(|plan| plan.degree > u128::from(max_degree))
+    let cut = match max_degree {
+        Some(q) => (plan_exact(&exact, None)?.degree > u128::from(q)).then_some(q),
+        None => None,
+    };
+    Ok((expansion.with_truncated(cut), plan))
 }
 
 /// A denominator `odd 2^twos`.
@@ -179,11 +178,10 @@ impl Algebra for Polynomials {
             .collect();
         let constant = Denominator::of(bias);
         let denominator = products.iter().fold(constant.clone(), |lcm, (_, d, _)| lcm.lcm(d));
-        let start = self.constant(denominator.bring(bias.numer(), &constant));
-        let numerator = products.iter().fold(start, |sum, (w, d, x)| {
-            let factor = denominator.bring(w, d);
-            &sum + &x.scale(&factor)
-        });
+        let mut numerator = self.constant(denominator.bring(bias.numer(), &constant));
+        for (w, d, x) in products {
+            numerator.add_scaled(&denominator.bring(w, &d), x);
+        }
         Fraction { numerator, denominator }
     }
 

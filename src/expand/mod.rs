@@ -233,6 +233,25 @@ impl Expansion {
         Ok(self)
     }
 
+    /// The same exact polynomials written about `centre`: terms become powers of `x_i - centre_i`.
+    ///
+    /// Cost: a composition with `n` polynomials of two terms.
+    ///
+    /// # Errors
+    /// When the coefficients are f64, the polynomials are truncated or about another centre
+    /// already, or the number of entries is not the number of variables.
+    pub fn recentred(&self, centre: &[BigRational]) -> Result<Expansion> {
+        let polynomials = self.rational()?;
+        if self.truncated.is_some() || self.centre.is_some() {
+            let found = "polynomials that are truncated or about another centre";
+            return Err(Error::invalid("expansion", found, "whole polynomials about 0"));
+        }
+        let moved = Expansion { coefficients: Coefficients::Rational(Vec::new()), ..self.clone() }
+            .with_centre(Some(centre.to_vec()))?;
+        let polynomials = polynomials.iter().map(|p| p.shift(centre)).collect::<Result<_>>()?;
+        Ok(Expansion { coefficients: Coefficients::Rational(polynomials), ..moved })
+    }
+
     /// The total degree above which terms were left out, if any were.
     pub fn truncated(&self) -> Option<u32> {
         self.truncated

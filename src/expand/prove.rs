@@ -62,12 +62,7 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
     };
 
     // p = numerator / common, so that the lattice sees integers only.
-    let centre = expansion.centre();
-    let polynomials: Vec<_> = expansion.to_rational();
-    let polynomials = match centre {
-        None => polynomials,
-        Some(centre) => shifted(&polynomials, centre)?,
-    };
+    let polynomials = expansion.about_zero()?;
     let common: Vec<BigInt> = polynomials
         .iter()
         .map(|p| p.terms().fold(BigInt::one(), |lcm, (_, c)| lcm.lcm(c.denom())))
@@ -122,20 +117,6 @@ fn check_face(network: &Network, expansion: &Expansion) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The polynomials in `x`, from those in `x - centre`.
-pub(super) fn shifted(
-    polynomials: &[Polynomial<BigRational>],
-    centre: &[BigRational],
-) -> Result<Vec<Polynomial<BigRational>>> {
-    let n = centre.len();
-    let inner: Vec<_> = centre
-        .iter()
-        .enumerate()
-        .map(|(i, c)| &Polynomial::variable(n, i) - &Polynomial::constant(n, c.clone()))
-        .collect();
-    polynomials.iter().map(|p| p.compose(&inner)).collect()
 }
 
 /// Visits every lattice point with `rest` left to spend on the first `free` variables; `p` are the

@@ -257,7 +257,7 @@ impl Activation {
             Activation::Elu { alpha } => alpha.abs().max(1.0),
             Activation::Sigmoid => 0.25,
             Activation::Silu => 1.099_839_320_128_867,
-            Activation::Gelu => 1.128_904_145_185_154_9,
+            Activation::Gelu => 1.128_904_145_185_155,
             _ => 1.0,
         }
     }
@@ -594,3 +594,40 @@ const FAR_Q: [f64; 8] = [
     474.52854120695537,
     -22.44095244658582,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The constants of [`SILU`] and [`GELU`], proven by the signs of the derivative on either
+    /// side of the minimum.
+    #[test]
+    fn minima_lie_where_they_are_said_to() {
+        let bits = 200;
+        let at = |units: i64| dyadic(BigInt::from(units), 60);
+        let exp = |z: &BigRational| elementary::exp(z, bits).unwrap();
+        let one = BigRational::one();
+        // SiLU' has the sign of 1 + z + e^z.
+        let silu_slope = |z: BigRational| exp(&z).add(&Enclosure::point(z + &one));
+        assert!(silu_slope(at(SILU.place)).upper().is_negative());
+        assert!(silu_slope(at(SILU.place + 1)).lower().is_positive());
+        // At z < 0, GELU' = GELU z / z + z e^(-z^2 / 2) / sqrt(2 pi) has the sign of
+        // 2 pi GELU(z)^2 - z^4 e^(-z^2).
+        let gelu_slope = |z: BigRational| {
+            let gelu = elementary::gelu(&z, bits);
+            let square = &z * &z;
+            let pi = elementary::pi(bits).scale(&BigRational::from_integer(2.into()));
+            gelu.mul(&gelu).mul(&pi).sub(&exp(&-&square).scale(&(&square * &square)))
+        };
+        assert!(gelu_slope(at(GELU.place)).upper().is_negative());
+        assert!(gelu_slope(at(GELU.place + 1)).lower().is_positive());
+        // The minimum lies within 2^-60, so the value within 2^-120.
+        for (minimum, value) in [
+            (SILU, elementary::silu(&at(SILU.place), bits)),
+            (GELU, elementary::gelu(&at(GELU.place), bits)),
+        ] {
+            let above = value.lower() - at(minimum.value);
+            assert!(above > dyadic(BigInt::one(), 120) && above <= at(1));
+        }
+    }
+}

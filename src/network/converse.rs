@@ -24,8 +24,9 @@ use crate::network::numbers::{Matrix, Vector};
 use crate::network::{Head, Input, Network};
 use crate::polynomial::Polynomial;
 
-/// Linear forms that one conversion may take; each monomial `x^a` takes up to `prod (a_i + 1)`.
-const FORM_LIMIT: u64 = 1 << 20;
+/// Coefficients that one conversion may take; a monomial `x^a` of degree `m` takes up to
+/// `prod (a_i + 1)` linear forms of `m + 1` coefficients.
+const COEFFICIENT_LIMIT: u64 = 1 << 22;
 
 impl Network {
     /// An exact SLNN with one hidden layer of monomial SLAFs, one per neuron, whose outputs are
@@ -35,7 +36,7 @@ impl Network {
     ///
     /// # Errors
     /// When the numbers of names and polynomials disagree, a polynomial has another number of
-    /// variables, or more than 2^20 linear forms would be needed.
+    /// variables, or more than 2^22 coefficients would be needed.
     pub fn from_polynomials(
         inputs: Vec<Input>,
         outputs: Vec<String>,
@@ -49,7 +50,7 @@ impl Network {
             ));
         }
         let n = inputs.len();
-        let mut forms: u64 = 0;
+        let mut needed: u64 = 0;
         for (o, polynomial) in polynomials.iter().enumerate() {
             if polynomial.variables() != n {
                 return Err(Error::invalid(
@@ -59,19 +60,20 @@ impl Network {
                 ));
             }
             for (exponents, _) in polynomial.terms() {
-                let needed = exponents
+                let forms = exponents
                     .iter()
                     .fold(1_u64, |product, &a| product.saturating_mul(u64::from(a) + 1));
-                forms = forms.saturating_add(needed);
+                let degree: u64 = exponents.iter().map(|&a| u64::from(a)).sum();
+                needed = needed.saturating_add(forms.saturating_mul(degree + 1));
             }
         }
-        if forms > FORM_LIMIT {
+        if needed > COEFFICIENT_LIMIT {
             return Err(TooLarge {
                 what: "the one-hidden-layer network".into(),
-                count: format!("{forms} linear forms"),
-                bytes: forms.saturating_mul(64 * n as u64).to_string(),
-                seconds: forms as f64 * 1e-6,
-                limit: format!("{FORM_LIMIT} linear forms"),
+                count: format!("{needed} coefficients"),
+                bytes: needed.saturating_mul(128).to_string(),
+                seconds: needed as f64 * 1e-6,
+                limit: format!("{COEFFICIENT_LIMIT} coefficients"),
                 advice: "truncate the polynomial to a lower degree first".into(),
             }
             .into());

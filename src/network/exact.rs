@@ -5,9 +5,8 @@
 //! modulo a prime, a bound on its coefficients, its degree, or its polynomials
 //! themselves, according to the [`Algebra`] it is carried out in.
 
-use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Signed, Zero};
+use num_traits::{Signed, Zero};
 
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
@@ -342,66 +341,5 @@ impl Algebra for Enclosures {
     }
     fn activation(&self, function: Activation, z: &Enclosure) -> Option<Enclosure> {
         Some(function.enclose(z, self.bits))
-    }
-}
-
-/// Upper bounds on total degrees; the leading coefficients that are zero are not counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Degrees;
-
-impl Algebra for Degrees {
-    /// Whether the parameter is not zero.
-    type Scalar = bool;
-    /// The degree, 0 for a constant.
-    type Element = BigInt;
-
-    fn scalar(&self, value: &BigRational) -> Option<bool> {
-        Some(!value.is_zero())
-    }
-    fn affine(&self, w: &[bool], x: &[BigInt], _bias: &bool) -> BigInt {
-        w.iter().zip(x).filter(|(w, _)| **w).map(|(_, d)| d.clone()).max().unwrap_or_default()
-    }
-    fn polynomial(&self, coefficients: &[bool], z: &BigInt) -> BigInt {
-        z * coefficients.iter().rposition(|c| *c).unwrap_or(0)
-    }
-}
-
-/// Upper bounds on magnitudes, rounded up to 64 significant bits, for the majorant network.
-///
-/// All parameters and values are nonnegative, so upward rounding after each operation is a bound.
-#[derive(Clone, Copy, Debug)]
-pub struct Upper;
-
-impl Upper {
-    fn up(value: BigRational) -> BigRational {
-        let excess = value.numer().bits() as i64 - value.denom().bits() as i64;
-        // 2^shift brings the value to about 64 bits before the point.
-        let shift = 64 - excess;
-        let scaled = if shift >= 0 {
-            BigRational::new(value.numer() << shift as u64, value.denom().clone())
-        } else {
-            BigRational::new(value.numer().clone(), value.denom() << shift.unsigned_abs())
-        };
-        let ceiling = scaled.ceil().to_integer();
-        if shift >= 0 {
-            BigRational::new(ceiling, BigInt::one() << shift as u64)
-        } else {
-            BigRational::from(ceiling << shift.unsigned_abs())
-        }
-    }
-}
-
-impl Algebra for Upper {
-    type Scalar = BigRational;
-    type Element = BigRational;
-
-    fn scalar(&self, value: &BigRational) -> Option<BigRational> {
-        Some(value.abs())
-    }
-    fn affine(&self, w: &[BigRational], x: &[BigRational], bias: &BigRational) -> BigRational {
-        Self::up(Rationals.affine(w, x, bias))
-    }
-    fn polynomial(&self, coefficients: &[BigRational], z: &BigRational) -> BigRational {
-        coefficients.iter().rev().fold(BigRational::zero(), |sum, c| Self::up(sum * z + c))
     }
 }

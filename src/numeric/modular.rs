@@ -80,7 +80,7 @@ pub fn is_prime(n: u64) -> bool {
     if n < 2 {
         return false;
     }
-    if let Some(divisor) = BASES.into_iter().find(|base| n % base == 0) {
+    if let Some(divisor) = BASES.into_iter().find(|base| n.is_multiple_of(*base)) {
         return n == divisor;
     }
     // n - 1 = odd 2^twos; n is odd here.
@@ -129,7 +129,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     fn trial_division(n: u64) -> bool {
-        n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+        n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
     }
 
     #[test]

@@ -1,0 +1,179 @@
+//! How well predictions meet targets.
+//!
+//! All take predictions and targets as (rows, outputs) and are meant for the *saved* network's
+//! predictions, in the table's own units.
+//!
+//! ```
+//! use ndarray::array;
+//! use slnn::train::metrics;
+//!
+//! let (predictions, targets) = (array![[1.0], [2.0]], array![[1.0], [4.0]]);
+//! assert_eq!(metrics::mae(predictions.view(), targets.view())?, 1.0);
+//! assert_eq!(metrics::rmse(predictions.view(), targets.view())?, 2f64.sqrt());
+//! # Ok::<(), slnn::Error>(())
+//! ```
+
+use ndarray::{ArrayView2, Axis};
+
+use crate::error::{Error, Result};
+use crate::network::{Head, Network};
+use crate::train::engine::row_loss;
+use crate::train::options::Loss;
+
+/// The figures that belong to a head: errors for regression, accuracy for classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Root mean square error over rows and outputs; regression.
+    pub rmse: Option<f64>,
+    /// Mean absolute error over rows and outputs; regression.
+    pub mae: Option<f64>,
+    /// Coefficient of determination over all outputs; regression with targets that vary.
+    pub r2: Option<f64>,
+    /// The root mean square error of every output; regression.
+    pub rmse_by_output: Option<Vec<f64>>,
+    /// The fraction of right answers; classes.
+    pub accuracy: Option<f64>,
+    /// The mean loss of the head: squared error, or cross-entropy.
+    pub loss: f64,
+}
+
+/// All figures of a network on inputs (rows, inputs) and targets (rows, outputs).
+///
+/// # Errors
+/// When the shapes do not fit the network or each other, or there are no rows.
+pub fn of(network: &Network, inputs: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Metrics> {
+    let outputs = network.forward(inputs)?;
+    let loss = loss(network.head(), outputs.view(), targets)?;
+    let mut predictions = outputs;
+    network.head().apply(&mut predictions);
+    let predictions = predictions.view();
+    if network.head() != Head::Identity {
+        let accuracy = Some(accuracy(predictions, targets)?);
+        return Ok(Metrics { rmse: None, mae: None, r2: None, rmse_by_output: None, accuracy, loss });
+    }
+    Ok(Metrics {
+        rmse: Some(rmse(predictions, targets)?),
+        mae: Some(mae(predictions, targets)?),
+        r2: r2(predictions, targets)?,
+        rmse_by_output: Some(rmse_by_output(predictions, targets)?),
+        accuracy: None,
+        loss,
+    })
+}
+
+fn check(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<()> {
+    if predictions.dim() != targets.dim() || predictions.is_empty() {
+        return Err(Error::invalid(
+            "predictions",
+            format!("{} by {}", predictions.nrows(), predictions.ncols()),
+            format!("{} by {} as the targets, and not empty", targets.nrows(), targets.ncols()),
+        ));
+    }
+    Ok(())
+}
+
+/// The root mean square error over rows and outputs.
+///
+/// # Errors
+/// When the shapes differ or there are no rows.
+pub fn rmse(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
+    check(predictions, targets)?;
+    Ok(squares(predictions, targets).sqrt() / (targets.len() as f64).sqrt())
+}
+
+/// The root mean square error of every output.
+///
+/// # Errors
+/// As [`rmse`].
+pub fn rmse_by_output(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Vec<f64>> {
+    check(predictions, targets)?;
+    predictions
+        .axis_chunks_iter(Axis(1), 1)
+        .zip(targets.axis_chunks_iter(Axis(1), 1))
+        .map(|(p, t)| rmse(p, t))
+        .collect()
+}
+
+/// The mean absolute error over rows and outputs.
+///
+/// # Errors
+/// As [`rmse`].
+pub fn mae(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
+    check(predictions, targets)?;
+    let sum: f64 = predictions.iter().zip(targets).map(|(p, t)| (p - t).abs()).sum();
+    Ok(sum / targets.len() as f64)
+}
+
+/// `1 - sum (t - p)^2 / sum (t - mean)^2`, each output about its own mean, sums over all
+/// outputs; `None` where the targets do not vary.
+///
+/// # Errors
+/// As [`rmse`].
+pub fn r2(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Option<f64>> {
+    check(predictions, targets)?;
+    let mut total = 0.0;
+    for column in targets.columns() {
+        let mean = column.sum() / column.len() as f64;
+        total += column.iter().map(|t| (t - mean) * (t - mean)).sum::<f64>();
+    }
+    Ok((total > 0.0).then(|| 1.0 - squares(predictions, targets) / total))
+}
+
+/// The fraction of rows whose largest output is the largest target; with one output, of rows
+/// on the same side of 1/2 as the target.
+///
+/// # Errors
+/// As [`rmse`].
+pub fn accuracy(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
+    check(predictions, targets)?;
+    let class = |row: ndarray::ArrayView1<f64>| {
+        if row.len() == 1 {
+            return usize::from(row[0] > 0.5);
+        }
+        // The first of equal ones.
+        (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+    };
+    let right =
+        predictions.rows().into_iter().zip(targets.rows()).filter(|(p, t)| class(*p) == class(*t));
+    Ok(right.count() as f64 / targets.nrows() as f64)
+}
+
+/// The mean loss that belongs to `head`, of outputs *before* the head.
+///
+/// # Errors
+/// As [`rmse`].
+pub fn loss(head: Head, outputs: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
+    check(outputs, targets)?;
+    let loss = Loss::of_head(head);
+    let mut scratch = vec![0.0; targets.ncols()];
+    let mut total = 0.0;
+    for (y, t) in outputs.rows().into_iter().zip(targets.rows()) {
+        total += row_loss(loss, &y.to_vec(), &t.to_vec(), &mut scratch);
+    }
+    let softmax = loss == Loss::SoftmaxCrossEntropy;
+    Ok(total / if softmax { targets.nrows() } else { targets.len() } as f64)
+}
+
+fn squares(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> f64 {
+    predictions.iter().zip(targets).map(|(p, t)| (p - t) * (p - t)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn figures_of_a_small_case() {
+        let predictions = array![[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]];
+        let targets = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]];
+        assert_eq!(accuracy(predictions.view(), targets.view()).unwrap(), 2.0 / 3.0);
+        assert_eq!(r2(targets.view(), targets.view()).unwrap(), Some(1.0));
+        let constant = array![[1.0], [1.0]];
+        assert_eq!(r2(constant.view(), constant.view()).unwrap(), None);
+        let logits = array![[0.0, 0.0]];
+        let loss = loss(Head::Softmax, logits.view(), array![[1.0, 0.0]].view()).unwrap();
+        assert!((loss - 2f64.ln()).abs() < 1e-15);
+        assert!(rmse(predictions.view(), constant.view()).is_err());
+    }
+}

@@ -1,0 +1,273 @@
+//! The function that training minimises, with its gradient.
+
+use crate::error::{Error, Result};
+use crate::network::{Input, Network};
+use crate::table::{Standardisation, Table};
+use crate::train::engine::{Batch, Engine, Moments};
+use crate::train::model::{Model, Statistics, generator};
+use crate::train::options::{BasisKind, Loss, Options};
+use rand::Rng;
+
+/// Loss and gradient of a network as functions of its parameters, over the rows of a table.
+///
+/// Parameters are one vector, layer by layer: weights (neurons x inputs, columns first), biases,
+/// coefficients (element by element; within an element one shared, or one a neuron), attention
+/// (one a degree from 1). The loss is that of [`Options::loss`] plus the penalties, in
+/// standardised units when [`Options::standardise`] is set.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    pub(super) engine: Engine,
+    pub(super) options: Options,
+    pub(super) fit: Rows,
+    pub(super) held: Option<Rows>,
+    inputs: Vec<Input>,
+    outputs: Vec<String>,
+    constant: Vec<usize>,
+    input_map: Option<Standardisation>,
+    output_map: Option<Standardisation>,
+}
+
+/// Rows ready for training: inputs and targets as columns.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    pub inputs: Vec<f64>,
+    pub targets: Vec<f64>,
+    pub count: usize,
+}
+
+impl Rows {
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { inputs: &self.inputs, targets: &self.targets, rows: self.count }
+    }
+}
+
+/// A number from 0 below `n`, from 64 random bits.
+pub(super) fn below(rng: &mut impl Rng, n: usize) -> usize {
+    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
+}
+
+/// Fisher and Yates.
+pub(super) fn shuffle(order: &mut [usize], rng: &mut impl Rng) {
+    for i in (1..order.len()).rev() {
+        order.swap(i, below(rng, i + 1));
+    }
+}
+
+impl Objective {
+    /// The objective on `rows` of `table`, with random initial statistics of orthogonal bases.
+    ///
+    /// # Errors
+    /// When the options are invalid or do not go with the table, `rows` is empty, repeats a row
+    /// or has one that is not in the table, or a column cannot be standardised.
+    pub fn new(table: &Table, rows: &[usize], options: &Options) -> Result<Self> {
+        options.validate()?;
+        let (inputs, targets) = (table.inputs(), table.targets());
+        options.check_size(inputs.ncols(), targets.ncols())?;
+        check_rows(rows, table.rows())?;
+        check_targets(table, rows, options.loss)?;
+        let input_scaling = Standardisation::of(inputs, rows, table.input_names())?;
+        let constant = input_scaling.constant_columns();
+        let input_map = options.standardise.then_some(input_scaling);
+        let output_map = if options.standardise && options.loss == Loss::MeanSquaredError {
+            Some(Standardisation::of(targets, rows, table.target_names())?)
+        } else {
+            None
+        };
+        let x = input_map.as_ref().map_or_else(|| inputs.clone(), |map| map.apply(inputs));
+        let t = output_map.as_ref().map_or_else(|| targets.clone(), |map| map.apply(targets));
+        let gather = |rows: &[usize]| {
+            let mut data = Rows { inputs: Vec::new(), targets: Vec::new(), count: rows.len() };
+            for &row in rows {
+                let first = data.inputs.len();
+                data.inputs.extend(x.row(row));
+                constant.iter().for_each(|&j| data.inputs[first + j] = 0.0);
+                data.targets.extend(t.row(row));
+            }
+            data
+        };
+        let (fit, held) = split(rows, options)?;
+        check_batch(options, fit.len())?;
+        let box_ends = inputs.columns().into_iter().zip(table.input_names()).map(|(column, name)| {
+            let ends = rows.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, u), &row| {
+                (l.min(column[row]), u.max(column[row]))
+            });
+            Input { name: name.clone(), lower: Some(ends.0), upper: Some(ends.1) }
+        });
+        let model = Model::new(inputs.ncols(), targets.ncols(), options);
+        let mut objective = Objective {
+            engine: Engine::new(model, options.loss),
+            options: options.clone(),
+            fit: gather(&fit),
+            held: (!held.is_empty()).then(|| gather(&held)),
+            inputs: box_ends.collect(),
+            outputs: table.target_names().to_vec(),
+            constant,
+            input_map,
+            output_map,
+        };
+        objective.start(0);
+        Ok(objective)
+    }
+
+    /// The number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.engine.model.parameters
+    }
+
+    /// Random parameters for an attempt, the same for the same seed; sets the intervals of
+    /// orthogonal bases from the pre-activations that these parameters give.
+    pub fn start(&mut self, attempt: usize) -> Vec<f64> {
+        let parameters = self.engine.model.initial(self.options.seed, attempt);
+        self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+        parameters
+    }
+
+    /// The loss on the rows that train, penalties included, and its derivative by the parameters.
+    ///
+    /// Normalised monomials take their moments from these rows and keep them.
+    ///
+    /// # Panics
+    /// When `parameters` or `gradient` does not have [`Objective::parameters`] entries.
+    pub fn value(&mut self, parameters: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+        self.value_with(parameters, Moments::Batch, gradient)
+    }
+
+    /// As [`Objective::value`] with the moments frozen as they were last set.
+    ///
+    /// # Panics
+    /// As [`Objective::value`].
+    pub fn value_frozen(&mut self, parameters: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+        self.value_with(parameters, Moments::Frozen, gradient)
+    }
+
+    fn value_with(
+        &mut self,
+        parameters: &[f64],
+        moments: Moments,
+        mut gradient: Option<&mut [f64]>,
+    ) -> f64 {
+        assert_eq!(parameters.len(), self.parameters(), "one number a parameter");
+        let reborrowed = gradient.as_deref_mut();
+        let loss = self.engine.evaluate(parameters, self.fit.batch(), moments, reborrowed);
+        let Options { l1, l2, .. } = self.options;
+        loss + self.engine.model.penalise(parameters, l1, l2, gradient)
+    }
+
+    /// The mean loss on the validation rows with frozen moments, without penalties.
+    pub(super) fn validation(&mut self, parameters: &[f64]) -> Option<f64> {
+        let held = self.held.as_ref()?;
+        Some(self.engine.evaluate(parameters, held.batch(), Moments::Frozen, None))
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        self.engine.statistics()
+    }
+
+    /// Names of the inputs that are constant on the rows.
+    pub fn constant_inputs(&self) -> Vec<String> {
+        self.constant.iter().map(|&j| self.inputs[j].name.clone()).collect()
+    }
+
+    /// The network of these parameters in the table's own units, with the moments as last set.
+    ///
+    /// Standardisation is folded into the first and last affine layers, every number rounded
+    /// once; the weight of a constant input is 0.
+    ///
+    /// # Errors
+    /// When a parameter is not finite in the table's own units.
+    pub fn network(&self, parameters: &[f64]) -> Result<Network> {
+        let mut parameters = parameters.to_vec();
+        let first = &self.engine.model.stages[0];
+        for &j in &self.constant {
+            parameters[first.weight.start + j * first.neurons..][..first.neurons].fill(0.0);
+        }
+        let layers = self.engine.model.layers(
+            &parameters,
+            &self.engine.statistics(),
+            self.input_map.as_ref(),
+            self.output_map.as_ref(),
+        )?;
+        Network::new(self.inputs.clone(), self.outputs.clone(), layers, self.options.loss.head())
+    }
+}
+
+/// # Errors
+/// When there are no rows, one is not below `count`, or one stands twice.
+pub(super) fn check_rows(rows: &[usize], count: usize) -> Result<()> {
+    if rows.is_empty() {
+        return Err(Error::invalid("training rows", "no rows", "at least one"));
+    }
+    let mut seen = vec![false; count];
+    for &row in rows {
+        match seen.get_mut(row) {
+            None => {
+                let expected = format!("rows below {count}, the rows of the table");
+                return Err(Error::invalid("training rows", format!("row {row}"), expected));
+            }
+            Some(true) => {
+                return Err(Error::invalid("training rows", format!("row {row} twice"), "it once"));
+            }
+            Some(unseen) => *unseen = true,
+        }
+    }
+    Ok(())
+}
+
+fn check_targets(table: &Table, rows: &[usize], loss: Loss) -> Result<()> {
+    if loss == Loss::MeanSquaredError {
+        return Ok(());
+    }
+    let targets = table.targets();
+    if loss == Loss::SoftmaxCrossEntropy && targets.ncols() < 2 {
+        let expected = "two or more classes, or the loss logistic cross-entropy";
+        return Err(Error::invalid("targets", "one column under softmax", expected));
+    }
+    for &row in rows {
+        let own = targets.row(row);
+        if let Some(t) = own.iter().find(|t| !(0.0..=1.0).contains(*t)) {
+            let expected = "0, 1 or a probability between, as cross-entropy needs";
+            return Err(Error::invalid(format!("targets, row {row}"), t.to_string(), expected));
+        }
+        let sum = own.sum();
+        if loss == Loss::SoftmaxCrossEntropy && (sum - 1.0).abs() > 1e-9 {
+            let expected = "probabilities of sum 1, as softmax cross-entropy needs";
+            return Err(Error::invalid(format!("targets, row {row}"), format!("sum {sum}"), expected));
+        }
+    }
+    Ok(())
+}
+
+/// Rows that train and rows held back for validation.
+fn split(rows: &[usize], options: &Options) -> Result<(Vec<usize>, Vec<usize>)> {
+    let Some(fraction) = options.validation else { return Ok((rows.to_vec(), Vec::new())) };
+    if rows.len() < 2 {
+        let found = format!("{} rows to divide", rows.len());
+        return Err(Error::invalid("options.validation", found, "at least two training rows"));
+    }
+    let count = ((rows.len() as f64 * fraction).round() as usize).clamp(1, rows.len() - 1);
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    shuffle(&mut order, &mut generator(options.seed, 0, u64::MAX));
+    let (held, fit) = order.split_at_mut(count);
+    held.sort_unstable();
+    fit.sort_unstable();
+    let pick = |order: &[usize]| order.iter().map(|&i| rows[i]).collect();
+    Ok((pick(fit), pick(held)))
+}
+
+fn check_batch(options: &Options, rows: usize) -> Result<()> {
+    let normalised = options.activation.basis() == Some(BasisKind::NormalisedMonomial);
+    let smallest = rows / batches(options, rows);
+    if normalised && smallest < 2 {
+        return Err(Error::invalid(
+            "options.batch",
+            format!("batches of {smallest} row"),
+            "two rows or more: one row has no deviation to normalise by",
+        ));
+    }
+    Ok(())
+}
+
+/// Number of steps in an epoch; batches differ by at most one row.
+pub(super) fn batches(options: &Options, rows: usize) -> usize {
+    options.batch.map_or(1, |batch| rows.div_ceil(batch))
+}

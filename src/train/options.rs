@@ -1,0 +1,531 @@
+//! What a training run is asked to do, and which requests make no sense together.
+
+use crate::error::{Error, Result};
+use crate::network::{Activation, Family, Head};
+
+/// The largest degree of a SLAF that training accepts.
+const MAX_DEGREE: usize = 64;
+/// The largest number of neurons of one hidden layer.
+const MAX_NEURONS: usize = 1 << 20;
+/// The largest number of parameters: beyond it the moments alone fill the memory.
+const MAX_PARAMETERS: usize = 1 << 28;
+
+/// Everything that determines a trained network, besides the numbers of the table.
+///
+/// The default is a recipe that trains well on tables of some hundred to some thousand rows:
+/// full-batch Adam from a learning rate of 1e-2 to 0 along a cosine, SLAFs of degree 3 on
+/// normalised monomials with batch statistics, one polynomial a neuron.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The number of neurons of every hidden layer; empty for an affine model.
+    pub hidden: Vec<usize>,
+    /// The degree of the SLAFs: one for all hidden layers, or one each.
+    pub degrees: Vec<usize>,
+    /// What the neurons of the hidden layers compute.
+    pub activation: HiddenActivation,
+    /// What keeps the powers of pre-activations in range.
+    pub routine: Routine,
+    /// What is minimised; it also decides the head of the network.
+    pub loss: Loss,
+    /// How parameters move.
+    pub optimiser: Optimiser,
+    /// The learning rate of the first epoch; L-BFGS chooses its own steps and ignores it.
+    pub learning_rate: f64,
+    /// How the learning rate changes from epoch to epoch.
+    pub schedule: Schedule,
+    /// How often every training row is seen; for L-BFGS, the largest number of iterations.
+    pub epochs: usize,
+    /// Rows a step, or `None` for all of them.
+    pub batch: Option<usize>,
+    /// `l1 sum |p|` is added to the loss, over all weights and all coefficients of basis
+    /// elements from degree 1; biases, constant coefficients and attention are free.
+    pub l1: f64,
+    /// `l2 sum p^2` is added to the loss, over the same parameters as `l1`.
+    pub l2: f64,
+    /// The largest Euclidean norm of the gradient; a longer one is scaled down to it.
+    pub clip: Option<f64>,
+    /// The fraction of the training rows that is held back to choose the best epoch.
+    pub validation: Option<f64>,
+    /// Epochs without a better validation loss before training ends.
+    pub patience: Option<usize>,
+    /// How many times to begin again, from other random numbers, a run that diverged or that
+    /// ended above `target_loss`. The best run is kept.
+    pub restarts: usize,
+    /// A training loss (penalties included) at which training ends.
+    pub target_loss: Option<f64>,
+    /// The seed of every random number.
+    pub seed: u64,
+    /// Whether training sees the inputs, and under mean squared error the targets, with mean 0
+    /// and deviation 1. The saved network works in the table's own units either way.
+    pub standardise: bool,
+}
+
+/// What the neurons of the hidden layers compute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HiddenActivation {
+    /// A SLAF.
+    Slaf {
+        /// Its basis.
+        basis: BasisKind,
+        /// One polynomial for the whole layer instead of one a neuron.
+        shared: bool,
+        /// Learned factors `sigmoid(t_k)`, one for every degree from 1, shared by the layer.
+        attention: bool,
+    },
+    /// A conventional activation.
+    Function(Activation),
+    /// A SLAF on the first neurons of every layer, a conventional activation on the others.
+    Hybrid {
+        /// The conventional activation.
+        function: Activation,
+        /// The fraction of neurons with a SLAF, rounded to the nearest count but at least
+        /// one of either kind where the layer has two neurons.
+        fraction: f64,
+        /// The basis of the SLAF.
+        basis: BasisKind,
+        /// One polynomial for the SLAFs of the layer instead of one a neuron.
+        shared: bool,
+        /// As for [`HiddenActivation::Slaf`].
+        attention: bool,
+    },
+}
+
+/// The basis in which the coefficients of a SLAF are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BasisKind {
+    /// `z^k`.
+    Monomial,
+    /// `(z^k - mean_k) / sqrt(variance_k + 1e-8)`, moments of the batch while training,
+    /// of all rows that trained afterwards.
+    NormalisedMonomial,
+    /// Chebyshev polynomials on the range of the pre-activations at the start.
+    Chebyshev,
+    /// Legendre polynomials on the range of the pre-activations at the start.
+    Legendre,
+    /// Hermite polynomials in `(z - mean) / (sqrt(2) deviation)`, moments at the start.
+    Hermite,
+}
+
+/// What keeps the powers of pre-activations in range while training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routine {
+    /// The basis itself: batch statistics, or the interval of an orthogonal family.
+    Normalised,
+    /// The gradient, clipped at norm 5 where [`Options::clip`] does not say otherwise: the
+    /// routine for raw powers.
+    Clipped,
+}
+
+/// What training minimises, as a mean over rows and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// `(y - t)^2`, in standardised units when [`Options::standardise`] is set.
+    MeanSquaredError,
+    /// `-sum_i t_i ln softmax(y)_i` a row: one of several classes. The mean is over rows alone.
+    SoftmaxCrossEntropy,
+    /// `-t ln p - (1 - t) ln (1 - p)` with `p = logistic(y)`: yes or no, for every output.
+    LogisticCrossEntropy,
+}
+
+/// How parameters move.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimiser {
+    /// Adam (Kingma and Ba 2015, algorithm 1).
+    Adam {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to the root of the second moment.
+        epsilon: f64,
+    },
+    /// Stochastic gradient descent, `v <- momentum v + g`, `p <- p - rate v`.
+    Sgd {
+        /// Decay of the velocity, 0 for none.
+        momentum: f64,
+    },
+    /// L-BFGS with a strong Wolfe line search (Nocedal and Wright 2006, algorithms 7.4, 3.5, 3.6):
+    /// full batches, small problems, high accuracy.
+    Lbfgs {
+        /// How many steps the curvature is estimated from.
+        history: usize,
+    },
+}
+
+/// How the learning rate changes; `e` is the epoch from 0, in `E` epochs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Schedule {
+    /// It does not.
+    Constant,
+    /// `rate (1 + cos(pi e / E)) / 2`.
+    Cosine,
+    /// `rate factor^floor(e / every)`.
+    Step {
+        /// Epochs between changes.
+        every: usize,
+        /// The factor at a change.
+        factor: f64,
+    },
+    /// `rate decay^e`.
+    Exponential {
+        /// The factor after every epoch.
+        decay: f64,
+    },
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            hidden: vec![16, 8],
+            degrees: vec![3],
+            activation: HiddenActivation::slaf(),
+            routine: Routine::Normalised,
+            loss: Loss::MeanSquaredError,
+            optimiser: Optimiser::adam(),
+            learning_rate: 1e-2,
+            schedule: Schedule::Cosine,
+            epochs: 3000,
+            batch: None,
+            l1: 0.0,
+            l2: 1e-4,
+            clip: None,
+            validation: None,
+            patience: None,
+            restarts: 0,
+            target_loss: None,
+            seed: 0,
+            standardise: true,
+        }
+    }
+}
+
+impl HiddenActivation {
+    /// A SLAF a neuron on normalised monomials.
+    pub fn slaf() -> Self {
+        HiddenActivation::Slaf {
+            basis: BasisKind::NormalisedMonomial,
+            shared: false,
+            attention: false,
+        }
+    }
+
+    /// The basis where some neurons have a SLAF.
+    pub fn basis(&self) -> Option<BasisKind> {
+        match self {
+            HiddenActivation::Slaf { basis, .. } | HiddenActivation::Hybrid { basis, .. } => {
+                Some(*basis)
+            }
+            HiddenActivation::Function(_) => None,
+        }
+    }
+
+    /// How many of `neurons` neurons have a SLAF.
+    pub(crate) fn slafs(&self, neurons: usize) -> usize {
+        match self {
+            HiddenActivation::Slaf { .. } => neurons,
+            HiddenActivation::Function(_) => 0,
+            HiddenActivation::Hybrid { fraction, .. } => {
+                let count = (neurons as f64 * fraction).round() as usize;
+                if neurons >= 2 { count.clamp(1, neurons - 1) } else { neurons }
+            }
+        }
+    }
+}
+
+impl BasisKind {
+    /// The name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            BasisKind::Monomial => "monomial",
+            BasisKind::NormalisedMonomial => "normalised-monomial",
+            BasisKind::Chebyshev => "chebyshev",
+            BasisKind::Legendre => "legendre",
+            BasisKind::Hermite => "hermite",
+        }
+    }
+
+    /// The basis of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        use BasisKind::*;
+        [Monomial, NormalisedMonomial, Chebyshev, Legendre, Hermite]
+            .into_iter()
+            .find(|basis| basis.name() == name)
+    }
+
+    pub(crate) fn family(self) -> Option<Family> {
+        match self {
+            BasisKind::Monomial | BasisKind::NormalisedMonomial => None,
+            BasisKind::Chebyshev => Some(Family::Chebyshev),
+            BasisKind::Legendre => Some(Family::Legendre),
+            BasisKind::Hermite => Some(Family::Hermite),
+        }
+    }
+}
+
+impl Loss {
+    /// The head of a network trained with this loss.
+    pub fn head(self) -> Head {
+        match self {
+            Loss::MeanSquaredError => Head::Identity,
+            Loss::SoftmaxCrossEntropy => Head::Softmax,
+            Loss::LogisticCrossEntropy => Head::Logistic,
+        }
+    }
+
+    /// The loss that belongs to a head.
+    pub fn of_head(head: Head) -> Self {
+        match head {
+            Head::Identity => Loss::MeanSquaredError,
+            Head::Softmax => Loss::SoftmaxCrossEntropy,
+            Head::Logistic => Loss::LogisticCrossEntropy,
+        }
+    }
+}
+
+impl Optimiser {
+    /// Adam with its usual constants, 0.9, 0.999 and 1e-8.
+    pub fn adam() -> Self {
+        Optimiser::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+
+    /// L-BFGS with a history of 20 steps.
+    pub fn lbfgs() -> Self {
+        Optimiser::Lbfgs { history: 20 }
+    }
+}
+
+impl Schedule {
+    /// The learning rate of `epoch`, from 0, in `epochs`.
+    pub fn rate(self, learning_rate: f64, epoch: usize, epochs: usize) -> f64 {
+        match self {
+            Schedule::Constant => learning_rate,
+            Schedule::Cosine => {
+                let angle = std::f64::consts::PI * epoch as f64 / epochs.max(1) as f64;
+                learning_rate * 0.5 * (1.0 + angle.cos())
+            }
+            Schedule::Step { every, factor } => {
+                let changes = epoch / every.max(1);
+                learning_rate * factor.powi(changes.min(i32::MAX as usize) as i32)
+            }
+            Schedule::Exponential { decay } => {
+                learning_rate * decay.powi(epoch.min(i32::MAX as usize) as i32)
+            }
+        }
+    }
+}
+
+fn wrong(place: &str, found: impl std::fmt::Display, expected: &str) -> Error {
+    Error::invalid(format!("options.{place}"), found.to_string(), expected)
+}
+
+impl Options {
+    /// The degree of hidden layer `layer`; meaningful after [`Options::validate`].
+    pub(crate) fn degree(&self, layer: usize) -> usize {
+        if self.degrees.len() == 1 { self.degrees[0] } else { self.degrees[layer] }
+    }
+
+    /// The norm at which gradients are clipped, if any.
+    pub(crate) fn clip_norm(&self) -> Option<f64> {
+        self.clip.or((self.routine == Routine::Clipped).then_some(5.0))
+    }
+
+    /// Checks every number and every combination.
+    ///
+    /// # Errors
+    /// The first option that is out of range or does not go with another, and what would.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_layers()?;
+        self.validate_numbers()?;
+        self.validate_combinations()
+    }
+
+    /// # Errors
+    /// When a network with these inputs and outputs would have too many parameters.
+    pub(crate) fn check_size(&self, inputs: usize, outputs: usize) -> Result<()> {
+        let mut total = 0usize;
+        let mut width = inputs;
+        for (layer, &neurons) in self.hidden.iter().enumerate() {
+            // Neurons, degree and width are bounded, so nothing here can overflow 64 bits.
+            total = total.saturating_add(neurons.saturating_mul(width + 2 + self.degree(layer)));
+            width = neurons;
+        }
+        total = total.saturating_add(outputs.saturating_mul(width + 1));
+        if total > MAX_PARAMETERS {
+            return Err(wrong("hidden", format!("{total} parameters"), "at most 2^28"));
+        }
+        Ok(())
+    }
+
+    fn validate_layers(&self) -> Result<()> {
+        if let Some(n) = self.hidden.iter().find(|n| !(1..=MAX_NEURONS).contains(*n)) {
+            return Err(wrong("hidden", format!("{n} neurons"), "1 to 2^20 neurons in a layer"));
+        }
+        if self.degrees.len() != 1 && self.degrees.len() != self.hidden.len() {
+            let expected = format!("one, or {}, one a hidden layer", self.hidden.len());
+            return Err(wrong("degrees", format!("{} degrees", self.degrees.len()), &expected));
+        }
+        if let Some(d) = self.degrees.iter().find(|d| !(1..=MAX_DEGREE).contains(*d)) {
+            return Err(wrong("degrees", d, "degrees from 1 to 64"));
+        }
+        if let HiddenActivation::Hybrid { fraction, .. } = self.activation
+            && !(fraction > 0.0 && fraction < 1.0)
+        {
+            return Err(wrong("activation.fraction", fraction, "a number between 0 and 1"));
+        }
+        Ok(())
+    }
+
+    fn validate_numbers(&self) -> Result<()> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let decay = |x: f64| (0.0..1.0).contains(&x);
+        if !positive(self.learning_rate) {
+            return Err(wrong("learning_rate", self.learning_rate, "a positive number"));
+        }
+        if self.epochs == 0 {
+            return Err(wrong("epochs", 0, "at least one epoch"));
+        }
+        if self.batch == Some(0) {
+            return Err(wrong("batch", 0, "at least one row a step"));
+        }
+        for (name, x) in [("l1", self.l1), ("l2", self.l2)] {
+            if !(x.is_finite() && x >= 0.0) {
+                return Err(wrong(name, x, "a number from 0"));
+            }
+        }
+        if let Some(x) = self.clip.filter(|x| !positive(*x)) {
+            return Err(wrong("clip", x, "a positive norm"));
+        }
+        if let Some(x) = self.validation.filter(|x| !(*x > 0.0 && *x < 1.0)) {
+            return Err(wrong("validation", x, "a fraction between 0 and 1"));
+        }
+        if let Some(x) = self.target_loss.filter(|x| !(x.is_finite() && *x >= 0.0)) {
+            return Err(wrong("target_loss", x, "a number from 0"));
+        }
+        match self.optimiser {
+            Optimiser::Adam { beta1, beta2, epsilon } => {
+                if !(decay(beta1) && decay(beta2)) {
+                    let found = format!("{beta1} and {beta2}");
+                    return Err(wrong("optimiser", found, "decays from 0 to below 1"));
+                }
+                if !positive(epsilon) {
+                    return Err(wrong("optimiser.epsilon", epsilon, "a positive number"));
+                }
+            }
+            Optimiser::Sgd { momentum } if !decay(momentum) => {
+                return Err(wrong("optimiser.momentum", momentum, "a number from 0 to below 1"));
+            }
+            Optimiser::Lbfgs { history } if !(1..=1000).contains(&history) => {
+                return Err(wrong("optimiser.history", history, "1 to 1000 steps"));
+            }
+            _ => {}
+        }
+        match self.schedule {
+            Schedule::Step { every, factor } if every == 0 || !(factor > 0.0 && factor <= 1.0) => {
+                let found = format!("every {every}, factor {factor}");
+                Err(wrong("schedule", found, "every 1 or more epochs a factor in (0, 1]"))
+            }
+            Schedule::Exponential { decay } if !(decay > 0.0 && decay <= 1.0) => {
+                Err(wrong("schedule.decay", decay, "a number in (0, 1]"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_combinations(&self) -> Result<()> {
+        let lbfgs = matches!(self.optimiser, Optimiser::Lbfgs { .. });
+        if lbfgs {
+            let refused = [
+                (self.batch.is_some(), "batch", "full batches"),
+                (self.l1 > 0.0, "l1", "a smooth penalty such as l2"),
+                (self.clip_norm().is_some(), "clip", "no clipping: its line search bounds the step"),
+            ];
+            if let Some((_, name, expected)) = refused.into_iter().find(|(bad, ..)| *bad) {
+                return Err(wrong(name, format!("{name} with L-BFGS"), expected));
+            }
+        }
+        if self.patience.is_some() && self.validation.is_none() {
+            return Err(wrong("patience", "patience without validation", "a validation fraction"));
+        }
+        match (self.activation.basis(), self.routine) {
+            (Some(BasisKind::NormalisedMonomial), Routine::Clipped) => Err(wrong(
+                "routine",
+                "clipped with normalised monomials",
+                "the basis monomial, or the routine normalised (with clip set if that is wanted)",
+            )),
+            (Some(BasisKind::Monomial), Routine::Normalised) if !lbfgs && self.clip.is_none() => {
+                Err(wrong(
+                    "routine",
+                    "normalised with raw monomials",
+                    "the routine clipped, a clip norm, L-BFGS, or the basis normalised-monomial",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Name and value of every option as text, in the order of the fields; equal texts mean
+    /// equal options.
+    pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
+        macro_rules! entries {
+            ($($field:ident),*) => {{
+                // Without `..`, a new field that is not listed does not compile.
+                let Options { $($field),* } = self;
+                vec![$((stringify!($field), format!("{:?}", $field))),*]
+            }};
+        }
+        entries!(
+            hidden, degrees, activation, routine, loss, optimiser, learning_rate, schedule, epochs,
+            batch, l1, l2, clip, validation, patience, restarts, target_loss, seed, standardise
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_nonsense_is_named() {
+        Options::default().validate().unwrap();
+        let message = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            options.validate().unwrap_err().to_string()
+        };
+        for (found, part) in [
+            (message(|o| o.hidden = vec![4, 0]), "options.hidden: found 0 neurons"),
+            (message(|o| o.degrees = vec![2, 2, 2]), "options.degrees: found 3 degrees"),
+            (message(|o| o.degrees = vec![0]), "degrees from 1"),
+            (message(|o| o.learning_rate = f64::NAN), "options.learning_rate: found NaN"),
+            (message(|o| o.epochs = 0), "options.epochs"),
+            (message(|o| o.l2 = -1.0), "options.l2"),
+            (message(|o| o.validation = Some(1.0)), "options.validation"),
+            (message(|o| o.patience = Some(3)), "patience without validation"),
+            (message(|o| o.routine = Routine::Clipped), "clipped with normalised"),
+            (message(|o| o.schedule = Schedule::Exponential { decay: 1.5 }), "schedule.decay"),
+            (
+                message(|o| {
+                    o.optimiser = Optimiser::lbfgs();
+                    o.batch = Some(8);
+                }),
+                "batch with L-BFGS",
+            ),
+        ] {
+            assert!(found.contains(part), "{found}");
+        }
+    }
+
+    #[test]
+    fn schedules_begin_at_the_rate() {
+        for schedule in [
+            Schedule::Constant,
+            Schedule::Cosine,
+            Schedule::Step { every: 2, factor: 0.5 },
+            Schedule::Exponential { decay: 0.9 },
+        ] {
+            assert_eq!(schedule.rate(0.25, 0, 10), 0.25);
+        }
+        assert_eq!(Schedule::Cosine.rate(1.0, 5, 10), 0.5);
+        assert_eq!(Schedule::Step { every: 2, factor: 0.5 }.rate(1.0, 5, 10), 0.25);
+    }
+}
