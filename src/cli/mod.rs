@@ -65,7 +65,11 @@ impl Globals {
     fn start_threads(&self) -> Result<()> {
         let Some(threads) = self.threads else { return Ok(()) };
         if !(1..=1024).contains(&threads) {
-            return Err(Error::invalid("--threads", threads.to_string(), "a number from 1 to 1024"));
+            return Err(Error::invalid(
+                "--threads",
+                threads.to_string(),
+                "a number from 1 to 1024",
+            ));
         }
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| {
             Error::invalid("--threads", format!("{threads}, which failed: {e}"), "fewer threads")
