@@ -53,7 +53,9 @@ fn is_json(path: &Path) -> Result<bool> {
     }
     let mut start = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start))
+        .and_then(|file| {
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start)
+        })
         .map_err(|e| Error::io(path, e))?;
     Ok(start.trim_ascii_start().starts_with(b"{"))
 }

@@ -7,10 +7,10 @@ use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, expand_watched, plan};
 use slnn::file::{remove_stale, write_atomically};
 
+use super::Globals;
 use super::answer::{Answer, Outcome, counted};
 use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
-use super::Globals;
 
 /// Writes a polynomial as LaTeX, Python, SymPy or JSON
 ///
@@ -52,7 +52,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     check_output(&arguments.output, &[&arguments.model])?;
     if let Some(digits) = arguments.digits {
         if arguments.to != Format::Latex {
-            return Err(Error::invalid("--digits", "another format", "--to latex: others are exact"));
+            return Err(Error::invalid(
+                "--digits",
+                "another format",
+                "--to latex: others are exact",
+            ));
         }
         if !(1..=1000).contains(&digits) {
             return Err(Error::invalid("--digits", digits.to_string(), "from 1 to 1000"));

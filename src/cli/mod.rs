@@ -65,7 +65,11 @@ impl Globals {
     fn start_threads(&self) -> Result<()> {
         let Some(threads) = self.threads else { return Ok(()) };
         if !(1..=1024).contains(&threads) {
-            return Err(Error::invalid("--threads", threads.to_string(), "a number from 1 to 1024"));
+            return Err(Error::invalid(
+                "--threads",
+                threads.to_string(),
+                "a number from 1 to 1024",
+            ));
         }
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| {
             Error::invalid("--threads", format!("{threads}, which failed: {e}"), "fewer threads")
@@ -94,7 +98,7 @@ pub fn main() -> ExitCode {
         None => demo::run(globals),
         Some(Verb::Train(arguments)) => train::run(arguments, globals),
         Some(Verb::Expand(arguments)) => expand::run(arguments, globals),
-        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments, globals),
+        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments, globals),
         Some(Verb::Describe(arguments)) => describe::run(arguments),
         Some(Verb::Export(arguments)) => export::run(arguments, globals),
