@@ -372,7 +372,9 @@ fn by_random_evaluation(a: &Model, b: &Model, seed: [u8; 32]) -> Result<Comparis
     let (p, q) = (Modular::new(a)?, Modular::new(b)?);
     let ((degree, bits), (other_degree, other_bits)) = (p.size()?, q.size()?);
     // Cross-multiplied denominators add their bits; one more for the difference.
-    let unlucky_prime = ((bits + other_bits + 1.0) / 61.0).log2() - 55.0;
+    let unlucky = (bits + other_bits + 1.0) / 61.0;
+    // Primes that divide a denominator are drawn again, so they do not count among the 2^55.
+    let unlucky_prime = unlucky.log2() - (55_f64.exp2() - unlucky).max(0.0).log2();
     let unlucky_point = degree.max(other_degree) - 61.0;
     let per_trial = log2_sum(unlucky_prime, unlucky_point);
     let mut answer = Comparison {
@@ -401,7 +403,7 @@ fn by_random_evaluation(a: &Model, b: &Model, seed: [u8; 32]) -> Result<Comparis
         let prime = modular::random_prime(&mut rng, PRIME_BITS)?;
         let point: Vec<u64> = (0..a.inputs()).map(|_| rng.random_range(0..prime)).collect();
         let (Some(x), Some(y)) = (p.evaluate(&point, prime)?, q.evaluate(&point, prime)?) else {
-            // The prime divides a denominator: one of the unlucky ones counted above.
+            // The prime divides a denominator.
             continue;
         };
         if x != y {
