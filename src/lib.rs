@@ -46,6 +46,10 @@
 //! [`expand`] finds the polynomials and proves them, [`export`] writes them, [`polynomial`] computes
 //! with them. The exact numbers below are `num_rational::BigRational`, the arrays `ndarray`.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod error;
 pub mod expand;
 pub mod export;
