@@ -10,13 +10,15 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Comparison, Model, compare};
+use slnn::network::Network;
 use slnn::json::{Cursor, Json};
 use slnn::network::Head;
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, short};
-use super::input::{LimitArguments, format_of, model_of, read_model};
+use super::input::LimitArguments;
+use slnn::export::read_model;
 
 /// Decides whether two networks or polynomials are the same function
 ///
@@ -171,11 +173,8 @@ fn parse_box(text: &str, inputs: usize) -> Result<Vec<(f64, f64)>> {
 }
 
 fn box_of(document: &Json) -> Result<Vec<(f64, f64)>> {
-    if format_of(document).is_some() {
-        let Model::Network(network) = model_of(document)? else {
-            return Err(Error::invalid("format", "a polynomial", "a network, which has a box"));
-        };
-        return network
+    if matches!(document, Json::Object(_)) {
+        return Network::from_document(document)?
             .inputs()
             .iter()
             .enumerate()

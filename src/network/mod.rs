@@ -13,7 +13,7 @@ mod converse;
 pub mod exact;
 mod fold;
 mod forward;
-mod json;
+pub(crate) mod json;
 mod layer;
 mod numbers;
 
