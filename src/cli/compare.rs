@@ -10,9 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Comparison, Model, compare};
-use slnn::network::Network;
 use slnn::json::{Cursor, Json};
 use slnn::network::Head;
+use slnn::network::Network;
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 
 use super::Globals;

@@ -6,8 +6,8 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
-use slnn::export::read_model;
 use slnn::expand::{Expansion, Limits, Model, Plan, expand_watched, plan, prove_equal};
+use slnn::export::read_model;
 use slnn::network::Network;
 
 use super::Globals;

@@ -101,7 +101,9 @@ fn write(arguments: &Arguments, expansion: &Expansion) -> Result<()> {
     match arguments.to {
         Format::Json => expansion.write(path),
         Format::JsonF64 => expansion.to_f64()?.0.write(path),
-        Format::Latex => write_atomically(path, |out| latex(expansion, arguments.digits.unwrap_or(DEFAULT_DIGITS), out)),
+        Format::Latex => write_atomically(path, |out| {
+            latex(expansion, arguments.digits.unwrap_or(DEFAULT_DIGITS), out)
+        }),
         Format::Python => write_atomically(path, |out| python(expansion, out)),
         Format::Sympy => write_atomically(path, |out| sympy(expansion, out)),
     }

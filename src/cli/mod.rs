@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use slnn::error::{Error, Result};
 
-
 /// Trains networks with learned polynomial activations and writes them as exact polynomials.
 ///
 /// Without a verb: the main job on an embedded table. It trains, expands exactly, proves the
