@@ -225,7 +225,9 @@ impl<'a> Cursor<'a> {
     pub fn exact(&self) -> Result<BigRational> {
         match self.value {
             // JSON has no spelling for a number that is not finite.
-            Json::Number(x) => rational_from_f64(*x).ok_or_else(|| self.expected("a finite number")),
+            Json::Number(x) => {
+                rational_from_f64(*x).ok_or_else(|| self.expected("a finite number"))
+            }
             Json::String(s) => parse_exact(s).map_err(|e| e.within(self.path())),
             _ => Err(self.expected("a number, or an exact number in a string")),
         }
@@ -288,7 +290,9 @@ impl<'a> Fields<'a> {
 }
 
 impl<'de> serde::Deserialize<'de> for Json {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
         deserializer.deserialize_any(Visitor)
     }
 }

@@ -152,7 +152,7 @@ fn resuming_without_a_checkpoint_starts_anew_and_says_so() {
     let directory = folder();
     let stale = directory.path().join(".net.json.checkpoint.left.slnn-tmp");
     fs::write(&stale, "half").unwrap();
-    let (code, err) = run(directory.path(), &["--resume", "--epochs", "10"]);
+    let (code, err) = run(directory.path(), &["--resume"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("no checkpoint"), "{err}");
     assert!(!stale.exists(), "a stale temporary file was left");

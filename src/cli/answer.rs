@@ -66,7 +66,8 @@ pub fn finish(globals: &Globals, outcome: Outcome) -> ExitCode {
             (error_object(&error.to_string()), String::new(), code)
         }
     };
-    let printed = if globals.json { print(&format!("{}\n", Value::Object(object))) } else { print(&text) };
+    let printed =
+        if globals.json { print(&format!("{}\n", Value::Object(object))) } else { print(&text) };
     match printed {
         Ok(()) => ExitCode::from(code),
         Err(error) => {
@@ -157,7 +158,11 @@ pub fn size(bytes: f64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let step = ((bytes.max(1.0).log2() / 10.0).floor() as usize).min(units.len() - 1);
     let scaled = bytes / 1024f64.powi(step as i32);
-    if step == 0 { format!("{bytes:.0} bytes") } else { format!("{} {}", short(scaled), units[step]) }
+    if step == 0 {
+        format!("{bytes:.0} bytes")
+    } else {
+        format!("{} {}", short(scaled), units[step])
+    }
 }
 
 /// A time for people.

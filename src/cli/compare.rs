@@ -12,11 +12,13 @@ use slnn::error::{Error, Result};
 use slnn::expand::{Comparison, Model, compare};
 use slnn::json::{Cursor, Json};
 use slnn::network::Head;
+use slnn::network::Network;
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 
-use super::answer::{Answer, Outcome, short};
-use super::input::{LimitArguments, format_of, model_of, read_model};
 use super::Globals;
+use super::answer::{Answer, Outcome, short};
+use super::input::LimitArguments;
+use slnn::export::read_model;
 
 /// Decides whether two networks or polynomials are the same function
 ///
@@ -53,8 +55,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     if names(&a) != names(&b) {
         globals.remark("the inputs have different names; they are compared by position");
     }
-    let comparison = compare(&a, &b, domain.as_deref(), &limits, seed)
-        .map_err(|e| name_files(e, arguments))?;
+    let comparison =
+        compare(&a, &b, domain.as_deref(), &limits, seed).map_err(|e| name_files(e, arguments))?;
     Ok(answer(&comparison, &a, &b, &seed))
 }
 
@@ -90,7 +92,9 @@ fn answer(comparison: &Comparison, a: &Model, b: &Model, seed: &[u8; 32]) -> Ans
         None => answer.line(format_args!("not decided ({method})")),
     }
     if let Some(p) = comparison.error_probability {
-        answer.line(format_args!("no difference found; one is missed with probability at most {p:.1e}"));
+        answer.line(format_args!(
+            "no difference found; one is missed with probability at most {p:.1e}"
+        ));
     }
     match comparison.equal_after_rounding {
         Some(true) => answer.line("every f64 coefficient is the correct rounding of the exact one"),
@@ -133,7 +137,8 @@ fn seed(argument: Option<&str>) -> Result<[u8; 32]> {
         })?;
         return Ok(seed);
     };
-    let wrong = || Error::invalid("--seed", format!("{text:?}"), "a number, or 64 hexadecimal digits");
+    let wrong =
+        || Error::invalid("--seed", format!("{text:?}"), "a number, or 64 hexadecimal digits");
     if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         for (byte, digits) in seed.iter_mut().zip(text.as_bytes().chunks(2)) {
             let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
@@ -168,11 +173,8 @@ fn parse_box(text: &str, inputs: usize) -> Result<Vec<(f64, f64)>> {
 }
 
 fn box_of(document: &Json) -> Result<Vec<(f64, f64)>> {
-    if format_of(document).is_some() {
-        let Model::Network(network) = model_of(document)? else {
-            return Err(Error::invalid("format", "a polynomial", "a network, which has a box"));
-        };
-        return network
+    if matches!(document, Json::Object(_)) {
+        return Network::from_document(document)?
             .inputs()
             .iter()
             .enumerate()

@@ -8,13 +8,14 @@ use num_traits::{Signed, Zero};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, plan};
+use slnn::export::{format_of, read_model};
 use slnn::json::Json;
 use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::rational_to_f64;
 use slnn::table::Table;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short};
-use super::input::{BUILT_IN, TableArguments, format_of, model_of};
+use super::input::{BUILT_IN, TableArguments};
 
 /// How many of the largest terms are shown.
 const SHOWN_TERMS: usize = 8;
@@ -35,12 +36,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if !is_json(path)? {
         return Ok(table(&arguments.table.read(path)?));
     }
-    let document = Json::read(path)?;
-    let within = |e: Error| e.within(path.display());
-    if format_of(&document) == Some("slnn.checkpoint") {
-        return checkpoint(&document).map_err(within);
+    if format_of(path)?.as_deref() == Some("slnn.checkpoint") {
+        return checkpoint(&Json::read(path)?).map_err(|e| e.within(path.display()));
     }
-    match model_of(&document).map_err(within)? {
+    match read_model(path)? {
         Model::Network(model) => network(&model),
         Model::Expansion(expansion) => Ok(polynomial(&expansion)),
     }
@@ -53,7 +52,9 @@ fn is_json(path: &Path) -> Result<bool> {
     }
     let mut start = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start))
+        .and_then(|file| {
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start)
+        })
         .map_err(|e| Error::io(path, e))?;
     Ok(start.trim_ascii_start().starts_with(b"{"))
 }

@@ -6,11 +6,12 @@ use clap::Args;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model};
+use slnn::export::read_model;
 use slnn::file::write_atomically;
 use slnn::network::Head;
 
 use super::answer::{Answer, Outcome, counted};
-use super::input::{TableArguments, check_output, read_model};
+use super::input::{TableArguments, check_output};
 use super::score::{Score, outside};
 
 /// Writes the outputs for every row of a table, and scores them where the table has the targets

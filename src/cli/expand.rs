@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Limits, Model, Plan, expand_watched, plan, prove_equal};
+use slnn::export::read_model;
 use slnn::network::Network;
 
-use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
-use super::input::{LimitArguments, check_output, read_model};
-use super::progress::{Gentle, Progress};
 use super::Globals;
+use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
+use super::input::{LimitArguments, check_output};
+use super::progress::{Gentle, Progress};
 
 /// Lattice points up to which the expansion is proved equal without being asked.
 const PROVE_POINTS: u128 = 20_000;
@@ -238,7 +239,10 @@ fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, seconds: &Secon
     answer.set("terms", expansion.terms());
     answer.set("primes", 0);
     answer.set("bound_bits", plan.bits.ceil());
-    answer.set("seconds", Value::Object(seconds.iter().map(|(k, s)| ((*k).into(), json!(s))).collect()));
+    answer.set(
+        "seconds",
+        Value::Object(seconds.iter().map(|(k, s)| ((*k).into(), json!(s))).collect()),
+    );
     answer.set("peak_bytes", peak_bytes());
     answer.set("head", expansion.head().name());
     answer.set("truncated", expansion.truncated());

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, expand_watched, plan};
+use slnn::export::{DEFAULT_DIGITS, latex, python, read_model, sympy};
 use slnn::file::{remove_stale, write_atomically};
 
-use super::answer::{Answer, Outcome, counted};
-use super::input::{LimitArguments, check_output, read_model};
-use super::progress::{Gentle, Progress};
 use super::Globals;
+use super::answer::{Answer, Outcome, counted};
+use super::input::{LimitArguments, check_output};
+use super::progress::{Gentle, Progress};
 
 /// Writes a polynomial as LaTeX, Python, SymPy or JSON
 ///
@@ -52,7 +53,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     check_output(&arguments.output, &[&arguments.model])?;
     if let Some(digits) = arguments.digits {
         if arguments.to != Format::Latex {
-            return Err(Error::invalid("--digits", "another format", "--to latex: others are exact"));
+            return Err(Error::invalid(
+                "--digits",
+                "another format",
+                "--to latex: others are exact",
+            ));
         }
         if !(1..=1000).contains(&digits) {
             return Err(Error::invalid("--digits", digits.to_string(), "from 1 to 1000"));
@@ -92,12 +97,14 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
 }
 
 fn write(arguments: &Arguments, expansion: &Expansion) -> Result<()> {
-    let text = match arguments.to {
-        Format::Json => return expansion.write(&arguments.output),
-        Format::JsonF64 => return expansion.to_f64()?.0.write(&arguments.output),
-        Format::Latex => slnn::export::latex(expansion, arguments.digits)?,
-        Format::Python => slnn::export::python(expansion)?,
-        Format::Sympy => slnn::export::sympy(expansion)?,
-    };
-    write_atomically(&arguments.output, |out| out.write_all(text.as_bytes()))
+    let path = &arguments.output;
+    match arguments.to {
+        Format::Json => expansion.write(path),
+        Format::JsonF64 => expansion.to_f64()?.0.write(path),
+        Format::Latex => write_atomically(path, |out| {
+            latex(expansion, arguments.digits.unwrap_or(DEFAULT_DIGITS), out)
+        }),
+        Format::Python => write_atomically(path, |out| python(expansion, out)),
+        Format::Sympy => write_atomically(path, |out| sympy(expansion, out)),
+    }
 }

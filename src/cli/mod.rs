@@ -1,7 +1,7 @@
 //! The command line: a verb a file; each reads, calls the library and answers.
 //!
 //! A verb gets its own arguments and the [`Globals`] and returns an
-//! [`Outcome`]: what to print, or an error of the library. Exit codes: 0 done,
+//! [`Outcome`](answer::Outcome): what to print, or an error of the library. Exit codes: 0 done,
 //! 1 the answer is no, 2 bad input or usage, 130 interrupted.
 
 mod answer;
@@ -20,8 +20,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use slnn::error::{Error, Result};
-
-pub use answer::{Answer, Outcome};
 
 /// Trains networks with learned polynomial activations and writes them as exact polynomials.
 ///
@@ -65,7 +63,11 @@ impl Globals {
     fn start_threads(&self) -> Result<()> {
         let Some(threads) = self.threads else { return Ok(()) };
         if !(1..=1024).contains(&threads) {
-            return Err(Error::invalid("--threads", threads.to_string(), "a number from 1 to 1024"));
+            return Err(Error::invalid(
+                "--threads",
+                threads.to_string(),
+                "a number from 1 to 1024",
+            ));
         }
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| {
             Error::invalid("--threads", format!("{threads}, which failed: {e}"), "fewer threads")
@@ -94,7 +96,7 @@ pub fn main() -> ExitCode {
         None => demo::run(globals),
         Some(Verb::Train(arguments)) => train::run(arguments, globals),
         Some(Verb::Expand(arguments)) => expand::run(arguments, globals),
-        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments, globals),
+        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments, globals),
         Some(Verb::Describe(arguments)) => describe::run(arguments),
         Some(Verb::Export(arguments)) => export::run(arguments, globals),

@@ -12,17 +12,19 @@ use slnn::error::{Error, Result};
 use slnn::expand::plan;
 use slnn::file::remove_stale;
 use slnn::network::{Activation, Network};
+use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::{Split, Table};
+use slnn::train::rationalise::{RationaliseOptions, rationalise};
 use slnn::train::{
     BasisKind, Checkpoint, Control, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
     Trained, resume, train,
 };
 
+use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short};
 use super::input::{TableArguments, check_output};
 use super::progress::{Gentle, Progress};
 use super::score::{Score, outside};
-use super::Globals;
 
 /// Learns a network from a table
 ///
@@ -30,6 +32,7 @@ use super::Globals;
 /// checkpoint stands beside it while training runs; Ctrl-C stops after the batch and saves it,
 /// and --resume goes on to the same bytes as a run that was never stopped.
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 #[command(after_help = "Example: slnn train cars.csv --target mpg --hidden 8,8 --degree 3 \
 --test-fraction 0.1 -o cars.json")]
 pub struct Arguments {
@@ -371,8 +374,15 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let (trained, resumed) = fit(arguments, &table, &rows, &options, globals)?;
     let seconds = started.elapsed().as_secs_f64();
 
-    let mut network = trained.network.clone();
-    let rationalised = arguments.rationalise.then(|| rationalise(&mut network, &table.select(&rows)));
+    let rationalised = match arguments.rationalise {
+        true => Some(rationalise(&trained.network, &table, &rows, &RationaliseOptions::default())?),
+        false => None,
+    };
+    // Rationals that do not fit are no better than the numbers they were to replace.
+    let network = match &rationalised {
+        Some(proposal) if proposal.zero => proposal.network.clone(),
+        _ => trained.network.clone(),
+    };
     let mut about = network.about().clone();
     if let (Some(_), [target]) = (table.classes(), &arguments.columns.target[..]) {
         // `evaluate` finds the labels by it.
@@ -394,9 +404,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         answer.set(name, score.as_ref().map(Score::to_value));
         scores.extend(score.map(|score| (name, score)));
     }
-    let outside = split.as_ref().and_then(|split| {
-        outside(table.select(&split.test).inputs().view(), network.inputs())
-    });
+    let outside = split
+        .as_ref()
+        .and_then(|split| outside(table.select(&split.test).inputs().view(), network.inputs()));
     let size = match plan(&network, None) {
         Ok(plan) => Some((plan.degree, plan.terms)),
         Err(Error::NotPolynomial { .. }) => None,
@@ -409,7 +419,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     answer.set("restarts", trained.restarts);
     answer.set("resumed_from_epoch", resumed);
     answer.set("warnings", trained.warnings.clone());
-    answer.set("rationalised", rationalised.as_ref().map(std::result::Result::is_ok));
+    answer.set("rationalised", rationalised.as_ref().map(|proposal| proposal.zero));
+    answer.set("residual", rationalised.as_ref().map(|proposal| format_exact(&proposal.residual)));
     answer.set("file", output.display().to_string());
 
     let mut lines: Vec<_> = scores.iter().take(1).map(|(_, score)| score.heading()).collect();
@@ -444,10 +455,19 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     }
     match rationalised {
         None => {}
-        Some(Ok(())) => answer.line("small rationals fit every training row exactly: proved"),
-        Some(Err(error)) => {
+        Some(proposal) if proposal.zero => answer.line(format_args!(
+            "rationalised: {} of {} parameters are small rationals, and the residual over the \
+             training rows is exactly 0: proved",
+            proposal.replaced, proposal.parameters
+        )),
+        Some(proposal) => {
             answer.is_no();
-            answer.line(format_args!("not rationalised: {error}"));
+            let residual = rational_to_f64(&proposal.residual).unwrap_or(f64::INFINITY);
+            answer.line(format_args!(
+                "not rationalised: the rationals found leave a sum of squares of {}; the network \
+                 is as it was trained",
+                short(residual)
+            ));
         }
     }
     for warning in &trained.warnings {
@@ -550,7 +570,10 @@ impl Control for Watch {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.every.is_some() || self.stop_requested() || self.written.elapsed() >= CHECKPOINT_TIME {
+        if self.every.is_some()
+            || self.stop_requested()
+            || self.written.elapsed() >= CHECKPOINT_TIME
+        {
             checkpoint.write(&self.path)?;
             self.written = Instant::now();
         }
@@ -561,10 +584,6 @@ impl Control for Watch {
 fn score(network: &Network, table: &Table) -> Result<Score> {
     let outputs = network.forward(table.inputs().view())?;
     Score::of(&outputs, table.targets().view(), network.head())
-}
-
-fn rationalise(_network: &mut Network, _table: &Table) -> Result<()> {
-    Err(Error::invalid("--rationalise", "", ""))
 }
 
 fn remove_checkpoint(path: &Path) -> Result<()> {

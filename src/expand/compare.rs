@@ -6,10 +6,10 @@
 //! error. Where one is not a polynomial, the largest difference found on the box is
 //! reported, and an exact value at that point proves inequality where it can.
 
+use ndarray::Array2;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
-use ndarray::Array2;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -224,9 +224,7 @@ fn by_expansion(
             }
         }
     };
-    let rounded = |model: &Model| {
-        matches!(model, Model::Expansion(e) if matches!(e.coefficients(), Coefficients::Float(_)))
-    };
+    let rounded = |model: &Model| matches!(model, Model::Expansion(e) if matches!(e.coefficients(), Coefficients::Float(_)));
     answer.equal_after_rounding = match (rounded(a), rounded(b)) {
         (true, false) => Some(is_rounding_of(p, q)),
         (false, true) => Some(is_rounding_of(q, p)),
@@ -372,7 +370,9 @@ fn by_random_evaluation(a: &Model, b: &Model, seed: [u8; 32]) -> Result<Comparis
     let (p, q) = (Modular::new(a)?, Modular::new(b)?);
     let ((degree, bits), (other_degree, other_bits)) = (p.size()?, q.size()?);
     // Cross-multiplied denominators add their bits; one more for the difference.
-    let unlucky_prime = ((bits + other_bits + 1.0) / 61.0).log2() - 55.0;
+    let unlucky = (bits + other_bits + 1.0) / 61.0;
+    // Primes that divide a denominator are drawn again, so they do not count among the 2^55.
+    let unlucky_prime = unlucky.log2() - (55_f64.exp2() - unlucky).max(0.0).log2();
     let unlucky_point = degree.max(other_degree) - 61.0;
     let per_trial = log2_sum(unlucky_prime, unlucky_point);
     let mut answer = Comparison {
@@ -401,7 +401,7 @@ fn by_random_evaluation(a: &Model, b: &Model, seed: [u8; 32]) -> Result<Comparis
         let prime = modular::random_prime(&mut rng, PRIME_BITS)?;
         let point: Vec<u64> = (0..a.inputs()).map(|_| rng.random_range(0..prime)).collect();
         let (Some(x), Some(y)) = (p.evaluate(&point, prime)?, q.evaluate(&point, prime)?) else {
-            // The prime divides a denominator: one of the unlucky ones counted above.
+            // The prime divides a denominator.
             continue;
         };
         if x != y {

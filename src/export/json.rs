@@ -222,7 +222,7 @@ fn write_terms<C: Coefficient>(
 type Entry<'a, C> = (&'a [u32], Option<&'a C>, Option<f64>);
 
 /// Joins coefficients and their error bounds; what is not there is zero.
-fn with_errors<'a, C>(
+fn with_errors<'a, C: 'a>(
     terms: impl Iterator<Item = (&'a [u32], &'a C)>,
     errors: &'a Polynomial<f64>,
 ) -> impl Iterator<Item = Entry<'a, C>> {
@@ -302,7 +302,7 @@ impl Terms {
         fields.finish()?;
         let zero = match &coefficient {
             Number::Float(x) => *x == 0.0,
-            Number::Exact(x) => x.is_zero(),
+            Number::Exact(x) => Zero::is_zero(x),
         };
         if zero && !error.is_some_and(|bound| bound > 0.0) {
             return Err(place.invalid("zero", "another coefficient: zero terms are left out"));
@@ -575,7 +575,10 @@ struct Walk<'r> {
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> std::result::Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }

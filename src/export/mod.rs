@@ -122,6 +122,16 @@ pub fn model_from_json(text: &str) -> Result<Model> {
     }
 }
 
+/// The value of the key `format` of a JSON file, if there is one.
+///
+/// # Errors
+/// When the file cannot be read, or is malformed before that key.
+pub fn format_of(path: &Path) -> Result<Option<String>> {
+    let header = json::header(&read_text(path)?).map_err(|e| e.within(path.display()))?;
+    let format = header.top().object()?.take_optional("format");
+    Ok(format.and_then(|format| format.string().ok().map(str::to_owned)))
+}
+
 /// Terms spelled by one thread at a time.
 const CHUNK: usize = 1 << 8;
 

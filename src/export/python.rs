@@ -145,7 +145,8 @@ def _head(values):
 
 /// Writes names, centre and terms as Python literals.
 pub(super) fn write_data(out: &mut dyn Write, expansion: &Expansion) -> io::Result<()> {
-    let list = |names: &[String]| names.iter().map(|n| literal(n) + ",").collect::<Vec<_>>().join(" ");
+    let list =
+        |names: &[String]| names.iter().map(|n| literal(n) + ",").collect::<Vec<_>>().join(" ");
     writeln!(out, "\nVARIABLES = ({})", list(expansion.variables()))?;
     writeln!(out, "OUTPUTS = ({})", list(expansion.outputs()))?;
     writeln!(out, "HEAD = \"{}\"", expansion.head().name())?;
@@ -156,7 +157,10 @@ pub(super) fn write_data(out: &mut dyn Write, expansion: &Expansion) -> io::Resu
                 .iter()
                 .map(|c| format!("({}, {}),", integer(c.numer()), integer(c.denom())))
                 .collect();
-            writeln!(out, "# Terms are in powers of variable - centre, here (numerator, denominator).")?;
+            writeln!(
+                out,
+                "# Terms are in powers of variable - centre, here (numerator, denominator)."
+            )?;
             writeln!(out, "CENTRE = ({})", centre.join(" "))?;
         }
     }
@@ -249,7 +253,8 @@ mod tests {
 
     #[test]
     fn identifiers_are_distinct_and_safe() {
-        let names = ["x1", "model year", "model_year", "class", "2nd", "_predict", "é", "\"); f(", "%"];
+        let names =
+            ["x1", "model year", "model_year", "class", "2nd", "_predict", "é", "\"); f(", "%"];
         let found = identifiers(&names.map(str::to_owned));
         let expected =
             ["x1", "model_year", "model_year_2", "class_", "x2nd", "predict", "x", "f_", "x_2"];
