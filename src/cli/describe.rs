@@ -1,5 +1,7 @@
 //! `slnn describe`: what is in a file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,13 +10,14 @@ use num_traits::{Signed, Zero};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, plan};
+use slnn::export::read_model;
 use slnn::json::Json;
 use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::rational_to_f64;
 use slnn::table::Table;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short};
-use super::input::{BUILT_IN, TableArguments, format_of, model_of};
+use super::input::{BUILT_IN, TableArguments};
 
 /// How many of the largest terms are shown.
 const SHOWN_TERMS: usize = 8;
@@ -32,32 +35,29 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
-    if !is_json(path)? {
+    let start = start_of(path)?;
+    // Our files begin with a brace, which no table does, and then with their format.
+    if !start.starts_with('{') {
         return Ok(table(&arguments.table.read(path)?));
     }
-    let document = Json::read(path)?;
-    let within = |e: Error| e.within(path.display());
-    if format_of(&document) == Some("slnn.checkpoint") {
-        return checkpoint(&document).map_err(within);
+    if start.contains("\"slnn.checkpoint\"") {
+        return checkpoint(&Json::read(path)?).map_err(|e| e.within(path.display()));
     }
-    match model_of(&document).map_err(within)? {
+    match read_model(path)? {
         Model::Network(model) => network(&model),
         Model::Expansion(expansion) => Ok(polynomial(&expansion)),
     }
 }
 
-/// Our files begin with a brace, which no table does.
-fn is_json(path: &Path) -> Result<bool> {
+/// The first bytes of a file as text, from the first that is no space; empty for a built-in table.
+fn start_of(path: &Path) -> Result<String> {
     if path.to_str().is_some_and(|name| BUILT_IN.contains(&name)) {
-        return Ok(false);
+        return Ok(String::new());
     }
     let mut start = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| {
-            std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start)
-        })
-        .map_err(|e| Error::io(path, e))?;
-    Ok(start.trim_ascii_start().starts_with(b"{"))
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    file.take(256).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
+    Ok(String::from_utf8_lossy(&start).trim_start().to_owned())
 }
 
 fn network(network: &Network) -> Outcome {
@@ -80,7 +80,7 @@ fn network(network: &Network) -> Outcome {
 
     answer.line("network");
     for input in network.inputs() {
-        let end = |x: Option<f64>| x.map_or("?".to_owned(), short);
+        let end = |x: Option<f64>| x.map_or("?".to_owned(), plain);
         let interval = match (input.lower, input.upper) {
             (None, None) => String::new(),
             (lower, upper) => format!("  in [{}, {}]", end(lower), end(upper)),
@@ -212,6 +212,12 @@ fn polynomial(expansion: &Expansion) -> Answer {
     answer
 }
 
+/// As it was written where that is short.
+fn plain(x: f64) -> String {
+    let text = x.to_string();
+    if text.len() <= 8 { text } else { short(x) }
+}
+
 fn approximate(c: &BigRational) -> f64 {
     let overflow = if c.is_negative() { f64::NEG_INFINITY } else { f64::INFINITY };
     if c.is_zero() { 0.0 } else { rational_to_f64(c).unwrap_or(overflow) }
@@ -248,9 +254,9 @@ fn table(table: &Table) -> Answer {
             rows.push([
                 format!("  {name}"),
                 kind.trim_end_matches('s').into(),
-                short(lower),
+                plain(lower),
                 short(mean),
-                short(upper),
+                plain(upper),
             ]);
         }
         answer.set(kind, columns);

@@ -7,11 +7,12 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Limits, Model, Plan, expand_watched, plan, prove_equal};
+use slnn::export::read_model;
 use slnn::network::Network;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
-use super::input::{LimitArguments, check_output, read_model};
+use super::input::{LimitArguments, check_output};
 use super::progress::{Gentle, Progress};
 
 /// Lattice points up to which the expansion is proved equal without being asked.

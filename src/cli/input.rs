@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ndarray::Array2;
 use slnn::error::{Error, Result};
-use slnn::expand::{Expansion, Limits, Model};
-use slnn::json::Json;
-use slnn::network::Network;
+use slnn::expand::Limits;
 use slnn::table::{ReadOptions, Table, problems, read_inputs, read_targets};
 
 /// The tables that need no file.
@@ -160,40 +158,6 @@ impl LimitArguments {
             bytes: self.limit_bytes.unwrap_or(default.bytes),
             seconds: self.limit_seconds.or(default.seconds),
         })
-    }
-}
-
-/// The value of the key `format` of one of our files.
-pub fn format_of(document: &Json) -> Option<&str> {
-    let Json::Object(fields) = document else { return None };
-    fields.iter().find_map(|(key, value)| match value {
-        Json::String(format) if key == "format" => Some(format.as_str()),
-        _ => None,
-    })
-}
-
-/// Reads a network or a polynomial, whichever the file holds.
-///
-/// # Errors
-/// When the file cannot be read or is neither; the message names the place in it.
-pub fn read_model(path: &Path) -> Result<Model> {
-    model_of(&Json::read(path)?).map_err(|e| e.within(path.display()))
-}
-
-/// The network or polynomial of a parsed file.
-///
-/// # Errors
-/// As [`read_model`], without the file.
-pub fn model_of(document: &Json) -> Result<Model> {
-    match format_of(document) {
-        Some("slnn.polynomial") => Expansion::from_document(document).map(Model::Expansion),
-        // A network's reader says what is wrong with anything that is neither.
-        Some("slnn.network") | None => Network::from_document(document).map(Model::Network),
-        Some(other) => Err(Error::invalid(
-            "format",
-            format!("{other:?}"),
-            "\"slnn.network\" or \"slnn.polynomial\"",
-        )),
     }
 }
 

@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use slnn::error::{Error, Result};
 
-pub use answer::{Answer, Outcome};
 
 /// Trains networks with learned polynomial activations and writes them as exact polynomials.
 ///
