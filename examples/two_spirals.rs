@@ -34,9 +34,15 @@ fn main() -> slnn::Result<()> {
     assert!(accuracy >= 0.95);
 
     let predicted = plan(&network, None)?;
-    println!("planned: degree {}, {} terms, {:.0} bits", predicted.degree, predicted.terms, predicted.bits);
+    println!(
+        "planned: degree {}, {} terms, {:.0} bits",
+        predicted.degree, predicted.terms, predicted.bits
+    );
     let expansion = expand(&network, &Limits::default())?;
-    println!("the boundary is the zero set of one polynomial with {} exact terms", expansion.terms());
+    println!(
+        "the boundary is the zero set of one polynomial with {} exact terms",
+        expansion.terms()
+    );
     assert_eq!(expansion.degree(), 15);
 
     let path = std::env::args().nth(1).unwrap_or_else(|| "two_spirals.svg".into());
@@ -47,7 +53,8 @@ fn main() -> slnn::Result<()> {
         -extent + (index as f64 + 0.5) * step
     });
     let values = network.predict(grid.view())?;
-    let values = Array2::from_shape_fn((side, side), |(row, column)| values[(row * side + column, 0)]);
+    let values =
+        Array2::from_shape_fn((side, side), |(row, column)| values[(row * side + column, 0)]);
     let points: Vec<_> = (0..table.rows())
         .map(|i| (table.inputs()[(i, 0)], table.inputs()[(i, 1)], table.targets()[(i, 0)] > 0.5))
         .collect();

@@ -58,15 +58,7 @@ impl Json {
     /// # Errors
     /// As [`Json::parse`], and when the file cannot be read or is not UTF-8.
     pub fn read(path: &Path) -> Result<Json> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            Error::invalid(
-                path.display().to_string(),
-                format!("a byte that is not UTF-8 at offset {}", e.utf8_error().valid_up_to()),
-                "JSON text in UTF-8",
-            )
-        })?;
-        Json::parse(&text).map_err(|e| e.within(path.display()))
+        Json::parse(&read_text(path)?).map_err(|e| e.within(path.display()))
     }
 
     /// A cursor at the top of the document.
@@ -102,6 +94,21 @@ impl Json {
             Json::Object(_) => "an object".into(),
         }
     }
+}
+
+/// The text of a JSON file.
+///
+/// # Errors
+/// When the file cannot be read or is not UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        Error::invalid(
+            path.display().to_string(),
+            format!("a byte that is not UTF-8 at offset {}", e.utf8_error().valid_up_to()),
+            "JSON text in UTF-8",
+        )
+    })
 }
 
 /// A value together with its path from the top of the document.
@@ -218,7 +225,9 @@ impl<'a> Cursor<'a> {
     pub fn exact(&self) -> Result<BigRational> {
         match self.value {
             // JSON has no spelling for a number that is not finite.
-            Json::Number(x) => rational_from_f64(*x).ok_or_else(|| self.expected("a finite number")),
+            Json::Number(x) => {
+                rational_from_f64(*x).ok_or_else(|| self.expected("a finite number"))
+            }
             Json::String(s) => parse_exact(s).map_err(|e| e.within(self.path())),
             _ => Err(self.expected("a number, or an exact number in a string")),
         }
@@ -281,7 +290,9 @@ impl<'a> Fields<'a> {
 }
 
 impl<'de> serde::Deserialize<'de> for Json {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
         deserializer.deserialize_any(Visitor)
     }
 }

@@ -107,7 +107,11 @@ fn transcendental_networks_have_no_rational_value() {
     let network = hybrid(Activation::Tanh, Activation::Relu, 1, Parameters::Small);
     let text = network.forward_exact(&common::point(1, 2)).unwrap_err().to_string();
     assert!(text.contains("layer 1") && text.contains("tanh"), "{text}");
-    assert!(network.forward_enclosure(&common::point(1, 2), &BigRational::from(BigInt::from(0))).is_err());
+    assert!(
+        network
+            .forward_enclosure(&common::point(1, 2), &BigRational::from(BigInt::from(0)))
+            .is_err()
+    );
 }
 
 #[test]
@@ -143,9 +147,7 @@ fn misfitting_parts_are_errors_that_name_their_place() {
     assert!(text.contains("layers[1]") && text.contains("3 neurons"), "{text}");
     assert!(Slaf::new(Basis::Monomial, Array2::from_elem((1, 2), f64::NAN)).is_err());
     assert!(Affine::new(Array2::<f64>::ones((1, 1)), ndarray::Array1::<f64>::zeros(2)).is_err());
-    let twice = Mixed::new(vec![Group {
-        neurons: vec![0, 0],
-        part: Part::Activation(Activation::Relu),
-    }]);
+    let twice =
+        Mixed::new(vec![Group { neurons: vec![0, 0], part: Part::Activation(Activation::Relu) }]);
     assert!(twice.unwrap_err().to_string().contains("neuron 0 twice"));
 }

@@ -182,9 +182,10 @@ fn box_of(model: &Model) -> Result<Vec<(f64, f64)>> {
         return Err(Error::invalid("format", "a polynomial", "a network, which has a box"));
     };
     let ends = |(i, input): (usize, &Input)| {
-        input.lower.zip(input.upper).ok_or_else(|| {
-            Error::invalid(format!("inputs[{i}]"), "no lower and upper", "a box")
-        })
+        input
+            .lower
+            .zip(input.upper)
+            .ok_or_else(|| Error::invalid(format!("inputs[{i}]"), "no lower and upper", "a box"))
     };
     network.inputs().iter().enumerate().map(ends).collect()
 }

@@ -60,19 +60,20 @@ pub fn run(globals: &Globals) -> Outcome {
         table.input_names().join(", "),
     ));
 
-    let options = Options {
-        hidden: vec![8],
-        degrees: vec![3],
-        epochs: 1500,
-        l2: 1e-3,
-        ..Options::default()
-    };
+    let options =
+        Options { hidden: vec![8], degrees: vec![3], epochs: 1500, l2: 1e-3, ..Options::default() };
     let conventional =
         Options { activation: HiddenActivation::Function(Activation::Relu), ..options.clone() };
     let linear = baseline::linear_model(&table, &split.train)?;
-    let relu =
-        train(&table, &split.train, &conventional, &mut Watching::new(globals, options.epochs, "ReLU"))?.network;
-    let trained = train(&table, &split.train, &options, &mut Watching::new(globals, options.epochs, "SLNN"))?;
+    let relu = train(
+        &table,
+        &split.train,
+        &conventional,
+        &mut Watching::new(globals, options.epochs, "ReLU"),
+    )?
+    .network;
+    let trained =
+        train(&table, &split.train, &options, &mut Watching::new(globals, options.epochs, "SLNN"))?;
     let path = directory.join("model.json");
     trained.network.write(&path)?;
     // From here on the model is what stands in the file.
@@ -85,7 +86,8 @@ pub fn run(globals: &Globals) -> Outcome {
         split.test.len()
     ));
     answer.line("");
-    let mut rows = vec![["", "parameters", "train rmse", "test rmse", "test r2"].map(str::to_owned)];
+    let mut rows =
+        vec![["", "parameters", "train rmse", "test rmse", "test r2"].map(str::to_owned)];
     let mut figures = serde_json::Map::new();
     for (name, model) in [("linear model", &linear), ("ReLU network", &relu), ("SLNN", &network)] {
         let [train, test] = [&split.train, &split.test].map(|rows| score(model, &table, rows));

@@ -10,7 +10,7 @@ use num_traits::{Signed, Zero};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, plan};
-use slnn::export::read_model;
+use slnn::export::{format_of, read_model};
 use slnn::json::Json;
 use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::rational_to_f64;
@@ -35,12 +35,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
-    let start = start_of(path)?;
-    // Our files begin with a brace, which no table does, and then with their format.
-    if !start.starts_with('{') {
+    if !is_json(path)? {
         return Ok(table(&arguments.table.read(path)?));
     }
-    if start.contains("\"slnn.checkpoint\"") {
+    if format_of(path)?.as_deref() == Some("slnn.checkpoint") {
         return checkpoint(&Json::read(path)?).map_err(|e| e.within(path.display()));
     }
     match read_model(path)? {
@@ -49,15 +47,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-/// The first bytes of a file as text, from the first that is no space; empty for a built-in table.
-fn start_of(path: &Path) -> Result<String> {
+/// Our files begin with a brace, which no table does.
+fn is_json(path: &Path) -> Result<bool> {
     if path.to_str().is_some_and(|name| BUILT_IN.contains(&name)) {
-        return Ok(String::new());
+        return Ok(false);
     }
     let mut start = Vec::new();
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     file.take(256).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
-    Ok(String::from_utf8_lossy(&start).trim_start().to_owned())
+    Ok(start.trim_ascii_start().starts_with(b"{"))
 }
 
 fn network(network: &Network) -> Outcome {

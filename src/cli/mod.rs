@@ -1,7 +1,7 @@
 //! The command line: a verb a file; each reads, calls the library and answers.
 //!
 //! A verb gets its own arguments and the [`Globals`] and returns an
-//! [`Outcome`]: what to print, or an error of the library. Exit codes: 0 done,
+//! [`Outcome`](answer::Outcome): what to print, or an error of the library. Exit codes: 0 done,
 //! 1 the answer is no, 2 bad input or usage, 130 interrupted.
 
 mod answer;
@@ -20,7 +20,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use slnn::error::{Error, Result};
-
 
 /// Trains networks with learned polynomial activations and writes them as exact polynomials.
 ///

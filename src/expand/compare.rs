@@ -6,10 +6,10 @@
 //! error. Where one is not a polynomial, the largest difference found on the box is
 //! reported, and an exact value at that point proves inequality where it can.
 
+use ndarray::Array2;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
-use ndarray::Array2;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -224,9 +224,7 @@ fn by_expansion(
             }
         }
     };
-    let rounded = |model: &Model| {
-        matches!(model, Model::Expansion(e) if matches!(e.coefficients(), Coefficients::Float(_)))
-    };
+    let rounded = |model: &Model| matches!(model, Model::Expansion(e) if matches!(e.coefficients(), Coefficients::Float(_)));
     answer.equal_after_rounding = match (rounded(a), rounded(b)) {
         (true, false) => Some(is_rounding_of(p, q)),
         (false, true) => Some(is_rounding_of(q, p)),

@@ -64,9 +64,10 @@ pub fn expand_watched(
         })
         .collect();
     let layers = network.layers().len();
-    let outputs = exact.over(&algebra)?.evaluate_watched(&algebra, inputs, &mut |layer, neuron| {
-        watch(Step { layer, layers, neuron })
-    })?;
+    let outputs =
+        exact.over(&algebra)?.evaluate_watched(&algebra, inputs, &mut |layer, neuron| {
+            watch(Step { layer, layers, neuron })
+        })?;
     let polynomials = outputs.iter().map(Fraction::to_rational).collect();
     let expansion = Expansion::new(
         network.input_names(),
@@ -188,9 +189,8 @@ impl Algebra for Polynomials {
     fn polynomial(&self, coefficients: &[BigRational], z: &Fraction) -> Fraction {
         let degree = coefficients.iter().rposition(|c| !c.is_zero()).unwrap_or(0);
         let coefficients = &coefficients[..=degree];
-        let common = coefficients
-            .iter()
-            .fold(Denominator::one(), |lcm, c| lcm.lcm(&Denominator::of(c)));
+        let common =
+            coefficients.iter().fold(Denominator::one(), |lcm, c| lcm.lcm(&Denominator::of(c)));
         let integer = |c: &BigRational| common.bring(c.numer(), &Denominator::of(c));
         // With z = Z / q: sum c_k z^k = (sum c_k Z^k q^{d-k}) / q^d, by Horner's rule.
         let mut numerator = self.constant(integer(&coefficients[degree]));

@@ -104,7 +104,9 @@ impl<'a> ExactForm<'a> {
     fn new(polynomial: &'a Polynomial<BigRational>) -> Self {
         if polynomial.terms().all(|(_, c)| Dyadic::from_rational(c).is_some()) {
             // All coefficients are dyadic: none becomes zero here.
-            ExactForm::Dyadic(polynomial.map(|c| Dyadic::from_rational(c).unwrap_or_else(Dyadic::zero)))
+            ExactForm::Dyadic(
+                polynomial.map(|c| Dyadic::from_rational(c).unwrap_or_else(Dyadic::zero)),
+            )
         } else {
             ExactForm::Rational(polynomial)
         }

@@ -85,7 +85,11 @@ impl Plan {
         Err(TooLarge {
             what: format!("the expansion to total degree {}", self.degree),
             count: format!("{terms} terms"),
-            bytes: if self.bytes < 1e18 { format!("{:.0}", self.bytes) } else { format!("{:.1e}", self.bytes) },
+            bytes: if self.bytes < 1e18 {
+                format!("{:.0}", self.bytes)
+            } else {
+                format!("{:.1e}", self.bytes)
+            },
             seconds: self.seconds,
             limit: over,
             advice: "ask for the part of low degree, raise the limit, or train with a lower \
@@ -183,10 +187,8 @@ pub(super) fn dense_terms(variables: usize, degree: u128) -> u128 {
     let mut count: u128 = 1;
     for k in 1..=variables.min(degree) {
         // C(m + k, k) = C(m + k - 1, k - 1) (m + k) / k is an integer at every step.
-        let Some(product) = variables
-            .max(degree)
-            .checked_add(k)
-            .and_then(|factor| count.checked_mul(factor))
+        let Some(product) =
+            variables.max(degree).checked_add(k).and_then(|factor| count.checked_mul(factor))
         else {
             return u128::MAX;
         };
@@ -243,11 +245,7 @@ impl Algebra for Sizes {
 
     fn scalar(&self, value: &BigRational) -> Option<Magnitude> {
         let twos = value.denom().trailing_zeros().unwrap_or(0);
-        Some(Magnitude {
-            log2: log2_upper(value),
-            twos: twos as f64,
-            odd: value.denom() >> twos,
-        })
+        Some(Magnitude { log2: log2_upper(value), twos: twos as f64, odd: value.denom() >> twos })
     }
 
     fn affine(&self, weights: &[Magnitude], inputs: &[Size], bias: &Magnitude) -> Size {

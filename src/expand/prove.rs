@@ -13,8 +13,8 @@ use num_traits::One;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, TooLarge};
-use crate::expand::plan::{dense_terms, plan_exact};
 use crate::expand::Expansion;
+use crate::expand::plan::{dense_terms, plan_exact};
 use crate::network::Network;
 use crate::network::exact::{Dyadics, ExactNetwork, Rationals};
 use crate::numeric::Dyadic;
@@ -91,7 +91,10 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
                     if *p != y * BigRational::from(common.clone()) {
                         return Err(Error::invalid(
                             format!("output {:?} at {point:?}", network.outputs()[o]),
-                            format!("the polynomial's value {}", p / BigRational::from(common.clone())),
+                            format!(
+                                "the polynomial's value {}",
+                                p / BigRational::from(common.clone())
+                            ),
                             format!("the network's value {y}"),
                         ));
                     }

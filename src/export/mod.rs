@@ -1,1 +1,180 @@
-//! (export)
+//! Polynomials as files: our own JSON, LaTeX, Python, SymPy.
+//!
+//! [`write`] writes any of them atomically; [`read_model`] reads our own two formats back.
+//! The polynomial file ([`Expansion::write`], [`Expansion::read`]) holds everything an
+//! [`Expansion`] does; the others are for people and other programs. Terms are spelled in
+//! parallel and written in order, so the bytes do not depend on the number of threads and
+//! the whole text is never in memory.
+//!
+//! ```
+//! use slnn::Polynomial;
+//! use slnn::expand::{Coefficients, Expansion};
+//! use slnn::network::Head;
+//!
+//! let variables = vec!["x1".to_owned(), "x2".to_owned()];
+//! let p = Polynomial::parse("3/2 x1^2 x2 - x2 + 1", &["x1", "x2"])?;
+//! let outputs = vec!["y".to_owned()];
+//! let expansion =
+//!     Expansion::new(variables, outputs, Coefficients::Rational(vec![p]), Head::Identity)?;
+//!
+//! let mut file = Vec::new();
+//! expansion.write_json(&mut file).expect("a vector takes all");
+//! assert_eq!(Expansion::from_json(&String::from_utf8_lossy(&file))?, expansion);
+//! # Ok::<(), slnn::Error>(())
+//! ```
+
+mod json;
+mod latex;
+mod python;
+mod sympy;
+
+pub use latex::{DEFAULT_DIGITS, latex};
+pub use python::python;
+pub use sympy::sympy;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use num_rational::BigRational;
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::expand::{Coefficients, Expansion, Model};
+use crate::file::write_atomically;
+use crate::json::read_text;
+use crate::network::Network;
+use crate::network::json::{FORMAT as NETWORK, unknown_format};
+use crate::numeric::rational::rational_from_f64;
+
+/// What a polynomial can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Our own file, the coefficients as they are.
+    Json,
+    /// Our own file, each coefficient rounded once to f64.
+    JsonF64,
+    /// A LaTeX document, long coefficients rounded to [`DEFAULT_DIGITS`].
+    Latex,
+    /// A Python module without dependencies.
+    Python,
+    /// A Python module that builds SymPy polynomials.
+    Sympy,
+}
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Target; 5] =
+        [Target::Json, Target::JsonF64, Target::Latex, Target::Python, Target::Sympy];
+
+    /// The name, as the program spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::Json => "json",
+            Target::JsonF64 => "json-f64",
+            Target::Latex => "latex",
+            Target::Python => "python",
+            Target::Sympy => "sympy",
+        }
+    }
+
+    /// The target of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Target::ALL.into_iter().find(|target| target.name() == name)
+    }
+}
+
+/// Writes `expansion` to `path` as `target`, atomically.
+///
+/// # Errors
+/// When the file cannot be written, or a coefficient is beyond the range of f64 and the
+/// target holds f64 numbers.
+pub fn write(expansion: &Expansion, target: Target, path: &Path) -> Result<()> {
+    match target {
+        Target::Json => expansion.write(path),
+        Target::JsonF64 => expansion.to_f64()?.0.write(path),
+        Target::Latex => write_atomically(path, |out| latex(expansion, DEFAULT_DIGITS, out)),
+        Target::Python => write_atomically(path, |out| python(expansion, out)),
+        Target::Sympy => write_atomically(path, |out| sympy(expansion, out)),
+    }
+}
+
+/// Reads a network or a polynomial, whichever the file holds.
+///
+/// # Errors
+/// When the file cannot be read or is neither; the message names the place in it.
+pub fn read_model(path: &Path) -> Result<Model> {
+    let text = read_text(path)?;
+    model_from_json(&text).map_err(|e| e.within(path.display()))
+}
+
+/// Reads a network or a polynomial from the text of its file.
+///
+/// # Errors
+/// As [`read_model`], without the file.
+pub fn model_from_json(text: &str) -> Result<Model> {
+    let header = json::header(text)?;
+    let format = header.top().object()?.take("format")?;
+    match format.string()? {
+        NETWORK => Network::from_json(text).map(Model::Network),
+        json::FORMAT => Expansion::from_json(text).map(Model::Expansion),
+        _ => Err(unknown_format(&format, &[NETWORK, json::FORMAT])),
+    }
+}
+
+/// The value of the key `format` of a JSON file, if there is one.
+///
+/// # Errors
+/// When the file cannot be read, or is malformed before that key.
+pub fn format_of(path: &Path) -> Result<Option<String>> {
+    let header = json::header(&read_text(path)?).map_err(|e| e.within(path.display()))?;
+    let format = header.top().object()?.take_optional("format");
+    Ok(format.and_then(|format| format.string().ok().map(str::to_owned)))
+}
+
+/// Terms spelled by one thread at a time.
+const CHUNK: usize = 1 << 8;
+
+/// Terms held in memory as text.
+const BATCH: usize = 1 << 14;
+
+/// Writes what `spell` appends for each item, in order; items are spelled in parallel.
+fn write_spelled<T: Send + Sync>(
+    out: &mut dyn Write,
+    mut items: impl Iterator<Item = T>,
+    spell: impl Fn(&T, &mut String) + Sync,
+) -> io::Result<()> {
+    let mut batch = Vec::new();
+    loop {
+        batch.clear();
+        batch.extend(items.by_ref().take(BATCH));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = batch
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let mut text = String::new();
+                chunk.iter().for_each(|item| spell(item, &mut text));
+                text
+            })
+            .collect();
+        for text in texts {
+            out.write_all(text.as_bytes())?;
+        }
+    }
+}
+
+/// A term with its exact coefficient.
+type ExactTerm<'a> = (&'a [u32], Cow<'a, BigRational>);
+
+/// The terms of output `o`, an f64 coefficient taken for the dyadic rational it is.
+fn exact_terms(expansion: &Expansion, o: usize) -> Box<dyn Iterator<Item = ExactTerm<'_>> + '_> {
+    match expansion.coefficients() {
+        Coefficients::Rational(p) => Box::new(p[o].terms().map(|(e, c)| (e, Cow::Borrowed(c)))),
+        // Coefficients are finite: arithmetic and readers refuse all else.
+        Coefficients::Float(p) => Box::new(
+            p[o].terms().map(|(e, c)| (e, Cow::Owned(rational_from_f64(*c).unwrap_or_default()))),
+        ),
+    }
+}

@@ -9,9 +9,9 @@ use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::network::activation::Activation;
 use crate::network::layer::{Layer, Part};
-use crate::network::Network;
 use crate::numeric::interval::Enclosure;
 use crate::numeric::{Dyadic, modular};
 
@@ -72,11 +72,20 @@ impl ExactNetwork<BigRational> {
             .zip(&widths)
             .map(|(layer, &width)| match layer {
                 Layer::Affine(affine) => ExactLayer::Affine {
-                    weights: affine.weight().to_exact().rows().into_iter().map(|r| r.to_vec()).collect(),
+                    weights: affine
+                        .weight()
+                        .to_exact()
+                        .rows()
+                        .into_iter()
+                        .map(|r| r.to_vec())
+                        .collect(),
                     bias: affine.bias().to_exact().to_vec(),
                 },
                 Layer::Slaf(slaf) => ExactLayer::Neurons(
-                    slaf.fold(width).into_iter().map(|p| Neuron::Polynomial(coefficients(p))).collect(),
+                    slaf.fold(width)
+                        .into_iter()
+                        .map(|p| Neuron::Polynomial(coefficients(p)))
+                        .collect(),
                 ),
                 Layer::Activation(function) => {
                     ExactLayer::Neurons(vec![Neuron::Activation(*function); width])
@@ -85,7 +94,9 @@ impl ExactNetwork<BigRational> {
                     let mut neurons = vec![Neuron::Activation(Activation::Identity); width];
                     for group in mixed.groups() {
                         let parts = match &group.part {
-                            Part::Activation(f) => vec![Neuron::Activation(*f); group.neurons.len()],
+                            Part::Activation(f) => {
+                                vec![Neuron::Activation(*f); group.neurons.len()]
+                            }
                             Part::Slaf(slaf) => slaf
                                 .fold(group.neurons.len())
                                 .into_iter()
@@ -127,7 +138,11 @@ impl ExactNetwork<BigRational> {
             row.iter()
                 .map(|x| {
                     image(x).ok_or_else(|| {
-                        Error::invalid(place(), x.to_string(), "a number with an image in the algebra")
+                        Error::invalid(
+                            place(),
+                            x.to_string(),
+                            "a number with an image in the algebra",
+                        )
                     })
                 })
                 .collect::<Result<Vec<S>>>()
@@ -225,17 +240,15 @@ impl<S> ExactNetwork<S> {
                         next.push(match neuron {
                             Neuron::Polynomial(coefficients) => algebra.polynomial(coefficients, z),
                             Neuron::Activation(Activation::Identity) => z.clone(),
-                            Neuron::Activation(function) => {
-                                algebra.activation(*function, z).ok_or_else(|| {
-                                    Error::NotPolynomial {
-                                        layer: l,
-                                        function: format!("{} (neuron {i})", function.name()),
-                                        advice: "replace it by a slaf, or approximate the network \
+                            Neuron::Activation(function) => algebra
+                                .activation(*function, z)
+                                .ok_or_else(|| Error::NotPolynomial {
+                                    layer: l,
+                                    function: format!("{} (neuron {i})", function.name()),
+                                    advice: "replace it by a slaf, or approximate the network \
                                                  by one"
-                                            .into(),
-                                    }
-                                })?
-                            }
+                                        .into(),
+                                })?,
                         });
                     }
                 }

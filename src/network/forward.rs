@@ -242,8 +242,7 @@ fn orthogonal(family: Family, c: ArrayView1<f64>, t: f64) -> f64 {
     for k in 1..c.len() {
         sum += c[k] * current;
         let ((a, b), divisor) = family.recurrence(k as u32);
-        let next =
-            (f64::from(a) * t * current - f64::from(b) * previous) / f64::from(divisor);
+        let next = (f64::from(a) * t * current - f64::from(b) * previous) / f64::from(divisor);
         previous = std::mem::replace(&mut current, next);
     }
     sum

@@ -45,13 +45,15 @@ impl Network {
     pub fn from_document(document: &Json) -> Result<Network> {
         let mut fields = document.top().object()?;
         fields.header(FORMAT, VERSION)?;
-        let inputs = fields.take("inputs")?.array()?.map(|c| read_input(&c)).collect::<Result<_>>()?;
+        let inputs =
+            fields.take("inputs")?.array()?.map(|c| read_input(&c)).collect::<Result<_>>()?;
         let outputs = fields
             .take("outputs")?
             .array()?
             .map(|c| c.string().map(str::to_owned))
             .collect::<Result<_>>()?;
-        let layers = fields.take("layers")?.array()?.map(|c| read_layer(&c)).collect::<Result<_>>()?;
+        let layers =
+            fields.take("layers")?.array()?.map(|c| read_layer(&c)).collect::<Result<_>>()?;
         let head = fields.take("head")?;
         let head = Head::from_name(head.string()?)
             .ok_or_else(|| head.expected("\"identity\", \"softmax\" or \"logistic\""))?;
@@ -62,7 +64,8 @@ impl Network {
 
     /// The text of the network file.
     pub fn to_json(&self) -> String {
-        let mut out = format!("{{\"format\": \"{FORMAT}\", \"version\": {VERSION},\n \"inputs\": [");
+        let mut out =
+            format!("{{\"format\": \"{FORMAT}\", \"version\": {VERSION},\n \"inputs\": [");
         for (i, input) in self.inputs.iter().enumerate() {
             let separator = if i == 0 { "" } else { ", " };
             let _ = write!(out, "{separator}{{\"name\": {}", quote(&input.name));
@@ -147,8 +150,11 @@ fn read_layer(cursor: &Cursor) -> Result<Layer> {
 fn read_group(cursor: &Cursor) -> Result<Group> {
     let mut fields = cursor.object()?;
     // A neuron's index is checked against the width by `Mixed::new`.
-    let neurons =
-        fields.take("neurons")?.array()?.map(|c| c.index(u32::MAX as usize)).collect::<Result<_>>()?;
+    let neurons = fields
+        .take("neurons")?
+        .array()?
+        .map(|c| c.index(u32::MAX as usize))
+        .collect::<Result<_>>()?;
     let layer = fields.take("layer")?;
     let part = match read_layer(&layer)? {
         Layer::Slaf(slaf) => Part::Slaf(slaf),
@@ -243,7 +249,11 @@ fn read_rows(cursor: &Cursor, empty_rows: bool) -> Result<Matrix> {
         if found != columns || (found == 0 && !empty_rows) {
             return Err(row.invalid(
                 format!("{found} entries"),
-                if columns == 0 { "at least one".into() } else { format!("{columns}, as in row 0") },
+                if columns == 0 {
+                    "at least one".into()
+                } else {
+                    format!("{columns}, as in row 0")
+                },
             ));
         }
         rows += 1;

@@ -187,7 +187,9 @@ impl Slaf {
             Basis::NormalisedMonomial { mean, scale } => {
                 for (name, matrix) in [("mean", mean), ("scale", scale)] {
                     matrix.check_finite(name)?;
-                    if matrix.columns() != degree || matrix.rows() != mean.rows() || matrix.rows() == 0
+                    if matrix.columns() != degree
+                        || matrix.rows() != mean.rows()
+                        || matrix.rows() == 0
                     {
                         return Err(shape(
                             name,

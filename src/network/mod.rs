@@ -13,7 +13,7 @@ mod converse;
 pub mod exact;
 mod fold;
 mod forward;
-mod json;
+pub(crate) mod json;
 mod layer;
 mod numbers;
 
@@ -189,10 +189,7 @@ impl Network {
 
 /// # Errors
 /// When there is no name, a name is empty, or one occurs twice.
-pub(crate) fn check_names<'a>(
-    place: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Result<()> {
+pub(crate) fn check_names<'a>(place: &str, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     for name in names {
         if name.is_empty() {

@@ -214,6 +214,92 @@ pub(crate) fn decimal(digits: &[u8]) -> BigUint {
 }
 
 /// Whether two naturals have no common factor.
+///
+/// Lehmer's algorithm (Knuth, *The Art of Computer Programming* 2, section 4.5.2, algorithm L):
+/// the leading words decide about thirty bits' worth of Euclid's quotients at once. The binary
+/// algorithm of `num-integer` takes a pass over the numbers for every bit, which would let a
+/// short file of long fractions keep a reader busy.
 fn coprime(a: &BigUint, b: &BigUint) -> bool {
-    a.gcd(b).is_one()
+    let (mut a, mut b) = if a >= b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) };
+    while b.bits() > 64 {
+        let shift = a.bits() - 62;
+        match lehmer_step(leading(&a, shift), leading(&b, shift)) {
+            // The leading bits do not even determine one quotient.
+            None => (a, b) = (b.clone(), a % b),
+            Some([[p, q], [r, s]]) => {
+                (a, b) = (combination(&a, p, &b, q), combination(&a, r, &b, s));
+            }
+        }
+    }
+    a.gcd(&b).is_one()
+}
+
+/// `value / 2^shift` rounded down, for a quotient known to fit.
+fn leading(value: &BigUint, shift: u64) -> i128 {
+    (value >> shift).iter_u64_digits().next().unwrap_or(0).into()
+}
+
+/// The product of Euclid's steps that numbers with these leading bits have in common, as a
+/// matrix of cofactors; `None` if there are none.
+fn lehmer_step(mut x: i128, mut y: i128) -> Option<[[i64; 2]; 2]> {
+    let [[mut p, mut q], [mut r, mut s]]: [[i128; 2]; 2] = [[1, 0], [0, 1]];
+    while y + r != 0 && y + s != 0 {
+        // The quotient at both ends of what the unseen bits may add.
+        let quotient = (x + p) / (y + r);
+        if quotient != (x + q) / (y + s) {
+            break;
+        }
+        (p, r) = (r, p - quotient * r);
+        (q, s) = (s, q - quotient * s);
+        (x, y) = (y, x - quotient * y);
+    }
+    // Cofactors are no longer than the 62 bits that they were made from.
+    (q != 0).then_some([[p as i64, q as i64], [r as i64, s as i64]])
+}
+
+/// `a p + b q`, which is not negative though one of the cofactors may be.
+fn combination(a: &BigUint, p: i64, b: &BigUint, q: i64) -> BigUint {
+    let (left, right) = (a * p.unsigned_abs(), b * q.unsigned_abs());
+    match (p < 0, q < 0) {
+        (true, _) => right - left,
+        (_, true) => left - right,
+        _ => left + right,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coprime_is_a_greatest_common_divisor_of_one() {
+        // Pseudo-random numbers of many lengths, and neighbours of the Fibonacci numbers,
+        // whose quotients are all 1.
+        let mut state = 1_u64;
+        let mut number = |words: u64| {
+            (0..words).fold(BigUint::one(), |value, _| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (value << 64) + (state ^ state >> 29)
+            })
+        };
+        let mut pairs = vec![(BigUint::from(1_u8), BigUint::from(1_u8))];
+        for _ in 0..1500 {
+            let (a, b) = pairs[pairs.len() - 1].clone();
+            pairs.push((&a + &b, a));
+        }
+        for k in 0..200 {
+            let (a, b, common) = (number(k % 9 + 1), number(k / 9 % 9 + 1), number(k % 3));
+            pairs.push((&a * &common, &b * &common));
+            pairs.push((a, b));
+        }
+        let mut found = [0, 0];
+        for (a, b) in &pairs {
+            for (a, b) in [(a.clone(), b.clone()), (b.clone(), a + 2_u8), (a * b, b.clone())] {
+                let expected = a.gcd(&b).is_one();
+                assert_eq!(coprime(&a, &b), expected, "{a} and {b}");
+                found[usize::from(expected)] += 1;
+            }
+        }
+        assert!(found[0] > 100 && found[1] > 100, "both answers occur: {found:?}");
+    }
 }

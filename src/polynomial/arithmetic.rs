@@ -329,7 +329,16 @@ pub(super) fn multiply_rational(
     };
     let denominator = common_a * common_b;
     let product = multiply(&a, &b, limit)?;
-    Ok(product.map(|c| BigRational::new(c.clone(), denominator.clone())))
+    let twos = denominator.trailing_zeros().unwrap_or(0);
+    let odd = &denominator >> twos;
+    Ok(product.map(|c| {
+        // Powers of two cancel by a shift; f64 weights leave nothing else.
+        let shared = c.trailing_zeros().unwrap_or(0).min(twos);
+        let (numerator, rest) = (c >> shared, twos - shared);
+        let common =
+            if odd == BigInt::from(1) { odd.clone() } else { (&numerator % &odd).gcd(&odd) };
+        BigRational::new_raw(numerator / &common, (&odd / &common) << rest)
+    }))
 }
 
 /// The polynomial times the common denominator of its coefficients, and that denominator;

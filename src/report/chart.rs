@@ -126,7 +126,9 @@ pub fn curves(title: &str, x_name: &str, y_name: &str, curves: &[Curve]) -> Resu
             chart
                 .draw_series(LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2)))?
                 .label(&curve.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2))
+                });
         }
         legend(&mut chart)
     })
@@ -158,7 +160,8 @@ pub fn surface(
         chart.draw_series(values.indexed_iter().map(|((row, column), &v)| {
             let (x, y) = (left + column as f64 * width, bottom + row as f64 * height);
             let v = if v.is_finite() { v.clamp(0.0, 1.0) } else { 0.5 };
-            let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * v) as u8;
+            let mix =
+                |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * v) as u8;
             let colour = RGBColor(mix(170, 250), mix(205, 205), mix(235, 170));
             Rectangle::new([(x, y), (x + width, y + height)], colour.filled())
         }))?;
