@@ -262,14 +262,16 @@ fn an_expansion_stops_when_told_to() {
     let network = deep(4, 2, 2);
     let mut steps = Vec::new();
     let stopped = expand_watched(&network, None, &Limits::default(), &mut |step| {
-        steps.push((step.layer, step.neuron));
-        if steps.len() == 6 {
-            Err(Error::Interrupted { saved: "nothing to save".into() })
-        } else {
-            Ok(())
+        {
+            steps.push((step.layer, step.neuron));
+            if steps.len() == 6 {
+                Err(Error::Interrupted { saved: "nothing to save".into() })
+            } else {
+                Ok(())
+            }
         }
-    }
-    .into());
+        .into()
+    });
     assert!(matches!(stopped, Err(Error::Interrupted { .. })));
     assert_eq!(steps, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]);
 }
@@ -297,7 +299,8 @@ fn extreme_weights_expand_exactly() {
 fn cancellation_to_zero_leaves_no_term() {
     let layers = vec![
         Layer::Affine(
-            Affine::new(ndarray::array![[1.0, 1.0], [1.0, 1.0]], ndarray::array![0.5, 0.5]).unwrap(),
+            Affine::new(ndarray::array![[1.0, 1.0], [1.0, 1.0]], ndarray::array![0.5, 0.5])
+                .unwrap(),
         ),
         Layer::Slaf(Slaf::new(Basis::Monomial, ndarray::array![[1.0, 2.0, 3.0]]).unwrap()),
         Layer::Affine(Affine::new(ndarray::array![[1.0, -1.0]], ndarray::array![0.0]).unwrap()),
@@ -332,12 +335,20 @@ fn conventional_networks_are_told_apart_by_a_proven_point() {
         let mut bare = a.inputs().to_vec();
         bare.iter_mut().for_each(|input| (input.lower, input.upper) = (None, None));
         let bare = Model::Network(
-            Network::new(bare, a.outputs().to_vec(), conventional(function, 3).layers().to_vec(), Head::Identity)
-                .unwrap(),
+            Network::new(
+                bare,
+                a.outputs().to_vec(),
+                conventional(function, 3).layers().to_vec(),
+                Head::Identity,
+            )
+            .unwrap(),
         );
-        let text = compare(&bare, &bare_twin(&bare), None, &no_limits(), SEED).unwrap_err().to_string();
+        let text =
+            compare(&bare, &bare_twin(&bare), None, &no_limits(), SEED).unwrap_err().to_string();
         assert!(text.contains("box"), "{text}");
-        assert!(compare(&bare, &bare_twin(&bare), Some(&[(0.0, 1.0); 2]), &no_limits(), SEED).is_ok());
+        assert!(
+            compare(&bare, &bare_twin(&bare), Some(&[(0.0, 1.0); 2]), &no_limits(), SEED).is_ok()
+        );
     }
 }
 

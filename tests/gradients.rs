@@ -10,9 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use slnn::Table;
 use slnn::network::{Activation, Basis, Layer, Network};
 use slnn::numeric::rational::rational_from_f64;
-use slnn::train::{
-    BasisKind, HiddenActivation, Loss, Objective, Optimiser, Options, Routine,
-};
+use slnn::train::{BasisKind, HiddenActivation, Loss, Objective, Optimiser, Options, Routine};
 
 fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     // 20 random bits: exact arithmetic on these numbers stays short.

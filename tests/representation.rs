@@ -258,18 +258,17 @@ fn hybrid_layers_are_refused_with_their_place() {
         )
     };
     let network = |function, stream: &mut Stream| {
-        let layers = vec![
-            affine(stream, 3, 2),
-            mixed(function, stream),
-            affine(stream, 1, 3),
-        ];
+        let layers = vec![affine(stream, 3, 2), mixed(function, stream), affine(stream, 1, 3)];
         let inputs = vec![Input::named("a"), Input::named("b")];
         Network::new(inputs, vec!["y".into()], layers, Head::Identity).unwrap()
     };
     let error = expand(&network(Activation::Relu, &mut stream), &Limits::default()).unwrap_err();
     assert!(matches!(error, Error::NotPolynomial { layer: 1, .. }));
     let text = error.to_string();
-    assert!(text.contains("layer 1") && text.contains("relu") && text.contains("neuron 1"), "{text}");
+    assert!(
+        text.contains("layer 1") && text.contains("relu") && text.contains("neuron 1"),
+        "{text}"
+    );
     // Identity is a polynomial, so the same hybrid with identity expands.
     let network = network(Activation::Identity, &mut stream);
     let expansion = expand(&network, &Limits::default()).unwrap();

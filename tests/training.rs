@@ -29,7 +29,12 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
 }
 
 /// Rows of inputs uniform in [-1, 1] and targets computed from them.
-fn sampled(rows: usize, inputs: usize, seed: u64, f: impl Fn(ArrayView1<f64>) -> Vec<f64>) -> Table {
+fn sampled(
+    rows: usize,
+    inputs: usize,
+    seed: u64,
+    f: impl Fn(ArrayView1<f64>) -> Vec<f64>,
+) -> Table {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let x = Array2::from_shape_simple_fn((rows, inputs), || uniform(&mut rng));
     let targets: Vec<Vec<f64>> = x.rows().into_iter().map(&f).collect();
@@ -62,7 +67,9 @@ fn bits(network: &Network) -> Vec<u64> {
                 bits.extend(affine.weight().to_f64().iter().map(|x| x.to_bits()));
                 bits.extend(affine.bias().to_f64().iter().map(|x| x.to_bits()));
             }
-            Layer::Slaf(slaf) => bits.extend(slaf.coefficients().to_f64().iter().map(|x| x.to_bits())),
+            Layer::Slaf(slaf) => {
+                bits.extend(slaf.coefficients().to_f64().iter().map(|x| x.to_bits()))
+            }
             Layer::Activation(_) | Layer::Mixed(_) => {}
         }
     }
@@ -186,10 +193,12 @@ fn a_slaf_from_random_coefficients_learns_every_activation() {
         let z = |i: usize| 3.0 * (2.0 * i as f64 / (rows - 1) as f64 - 1.0);
         let x = Array2::from_shape_fn((rows, 1), |(i, _)| z(i));
         let t = Array2::from_shape_fn((rows, 1), |(i, _)| function.value(z(i)));
-        let table = Table::new(x, t.clone(), names("z", 1), names("y", 1), function.name()).unwrap();
+        let table =
+            Table::new(x, t.clone(), names("z", 1), names("y", 1), function.name()).unwrap();
         // The best polynomial of the degree on the same points, by least squares on T_1..T_d.
-        let chebyshev =
-            Array2::from_shape_fn((rows, degree), |(i, k)| ((k + 1) as f64 * (z(i) / 3.0).acos()).cos());
+        let chebyshev = Array2::from_shape_fn((rows, degree), |(i, k)| {
+            ((k + 1) as f64 * (z(i) / 3.0).acos()).cos()
+        });
         let basis = Table::new(chebyshev, t, names("t", degree), names("y", 1), "basis").unwrap();
         let best = rmse(&linear_model(&basis, &all(&basis)).unwrap(), &basis);
         let options = Options {
@@ -431,7 +440,8 @@ fn the_saved_network_is_in_the_units_of_the_table() {
     let mut table = sampled(60, 3, 9, |x| vec![1000.0 + 50.0 * x[0] * x[1]]);
     let mut inputs = table.inputs() * 40.0 + 300.0;
     inputs.column_mut(2).fill(17.0);
-    table = Table::new(inputs, table.targets().clone(), names("x", 3), names("y", 1), "units").unwrap();
+    table =
+        Table::new(inputs, table.targets().clone(), names("x", 3), names("y", 1), "units").unwrap();
     for standardise in [true, false] {
         let options = Options {
             hidden: vec![4],
@@ -450,7 +460,11 @@ fn the_saved_network_is_in_the_units_of_the_table() {
             1.0
         };
         let own = rmse(&trained.network, &table) / deviation;
-        assert!((own - trained.loss.sqrt()).abs() <= 1e-9 * own, "{own} and {}", trained.loss.sqrt());
+        assert!(
+            (own - trained.loss.sqrt()).abs() <= 1e-9 * own,
+            "{own} and {}",
+            trained.loss.sqrt()
+        );
         assert_eq!(trained.warnings.len(), 1);
         assert!(trained.warnings[0].contains("\"x3\" is constant"), "{:?}", trained.warnings);
         let Layer::Affine(first) = &trained.network.layers()[0] else { panic!("affine first") };
@@ -520,7 +534,8 @@ fn classes_are_learned() {
         vec![inside, 1.0 - inside]
     });
     for loss in [Loss::SoftmaxCrossEntropy, Loss::LogisticCrossEntropy] {
-        let options = Options { hidden: vec![6], degrees: vec![2], loss, epochs: 500, ..Options::default() };
+        let options =
+            Options { hidden: vec![6], degrees: vec![2], loss, epochs: 500, ..Options::default() };
         let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
         let own =
             metrics::of(&trained.network, table.inputs().view(), table.targets().view()).unwrap();
@@ -529,7 +544,8 @@ fn classes_are_learned() {
     }
     let regression = sampled(20, 2, 1, |x| vec![x[0]]);
     let options = Options { loss: Loss::LogisticCrossEntropy, ..Options::default() };
-    let message = train(&regression, &all(&regression), &options, &mut Quiet).unwrap_err().to_string();
+    let message =
+        train(&regression, &all(&regression), &options, &mut Quiet).unwrap_err().to_string();
     assert!(message.contains("targets, row"), "{message}");
 }
 
@@ -549,8 +565,7 @@ fn data() -> Option<PathBuf> {
 /// The default recipe on a real table: test error, mean over the first five of the fixed splits.
 fn mean_test_error(name: &str, degrees: [usize; 2], limit: f64) {
     let Some(data) = data() else { return };
-    let table =
-        Table::read(&data.join(format!("{name}.csv")), &ReadOptions::default()).unwrap();
+    let table = Table::read(&data.join(format!("{name}.csv")), &ReadOptions::default()).unwrap();
     let splits = read_splits(&data.join(format!("{name}.splits.json"))).unwrap();
     let mut sum = 0.0;
     for (k, test) in splits.iter().take(5).enumerate() {

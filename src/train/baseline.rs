@@ -59,7 +59,8 @@ fn least_squares(mut matrix: Vec<Vec<f64>>, mut sides: Vec<Vec<f64>>) -> Vec<Vec
     let mut diagonal = Vec::new();
     for k in 0..n.min(rows) {
         let norms: Vec<f64> = matrix[k..].iter().map(|c| dot(&c[k..], &c[k..])).collect();
-        let largest = (0..norms.len()).fold(0, |best, j| if norms[j] > norms[best] { j } else { best });
+        let largest =
+            (0..norms.len()).fold(0, |best, j| if norms[j] > norms[best] { j } else { best });
         matrix.swap(k, k + largest);
         order.swap(k, k + largest);
         let norm = norms[largest].sqrt();

@@ -219,7 +219,11 @@ impl Checkpoint {
             Err(Error::invalid(
                 format!("checkpoint: {place}"),
                 found,
-                if expected.is_empty() { advice.into() } else { format!("{expected} (now given), {advice}") },
+                if expected.is_empty() {
+                    advice.into()
+                } else {
+                    format!("{expected} (now given), {advice}")
+                },
             ))
         };
         for (place, old, new) in
@@ -253,11 +257,19 @@ fn check_state(state: &State, objective: &Objective) -> Result<()> {
         Err(Error::invalid(format!("checkpoint: {place}"), found, expected))
     };
     let count = |place: &str, found: usize, most: usize| {
-        if found <= most { Ok(()) } else { wrong(place, found.to_string(), format!("at most {most}")) }
+        if found <= most {
+            Ok(())
+        } else {
+            wrong(place, found.to_string(), format!("at most {most}"))
+        }
     };
     let length = |place: &str, found: usize| {
         let expected = format!("{parameters}, one a parameter");
-        if found == parameters { Ok(()) } else { wrong(place, format!("{found} numbers"), expected) }
+        if found == parameters {
+            Ok(())
+        } else {
+            wrong(place, format!("{found} numbers"), expected)
+        }
     };
     count("attempt", state.attempt, options.restarts)?;
     count("epoch", state.epoch, options.epochs)?;
@@ -278,7 +290,13 @@ fn check_state(state: &State, objective: &Objective) -> Result<()> {
                 length("memory.pairs", y.len())?;
             }
         }
-        _ => return wrong("memory.kind", "another optimiser's".into(), "the optimiser's own".into()),
+        _ => {
+            return wrong(
+                "memory.kind",
+                "another optimiser's".into(),
+                "the optimiser's own".into(),
+            );
+        }
     }
     let own = objective.statistics();
     let fits = |other: &Statistics| {

@@ -161,7 +161,8 @@ impl Engine {
         };
         self.sums.resize(most.unwrap_or(0), 0.0);
         for (b, block) in self.blocks.iter_mut().enumerate() {
-            (block.first, block.rows) = (rows * b / count, rows * (b + 1) / count - rows * b / count);
+            (block.first, block.rows) =
+                (rows * b / count, rows * (b + 1) / count - rows * b / count);
             let stages = self.model.stages.len();
             for buffers in [&mut block.z, &mut block.y, &mut block.d] {
                 buffers.resize_with(stages, Vec::new);
@@ -260,8 +261,8 @@ impl Engine {
                 each(&mut self.blocks, parallel, |b| b.through_function(s, stage, function));
             }
             if let (Some(shape), Some(kernel)) = (&stage.slaf, &self.kernels[s]) {
-                let through = moments != Moments::Frozen
-                    && shape.basis == BasisKind::NormalisedMonomial;
+                let through =
+                    moments != Moments::Frozen && shape.basis == BasisKind::NormalisedMonomial;
                 let width = stage.neurons;
                 each(&mut self.blocks, parallel, |b| b.through_slafs(s, width, kernel, through));
                 add_up(&self.blocks, &mut self.sums);
@@ -310,12 +311,7 @@ impl Block {
         );
     }
 
-    fn sum(
-        &mut self,
-        s: usize,
-        width: usize,
-        add: impl Fn(&[f64], &mut [f64], &mut Scratch),
-    ) {
+    fn sum(&mut self, s: usize, width: usize, add: impl Fn(&[f64], &mut [f64], &mut Scratch)) {
         self.sums.fill(0.0);
         for z in self.z[s][..width * self.rows].chunks_exact(width) {
             add(z, &mut self.sums, &mut self.scratch);

@@ -218,8 +218,8 @@ impl Slafs {
         for i in 0..self.neurons {
             let t = scratch.argument[i];
             let value = a * t * scratch.current[i] - b * scratch.previous[i];
-            let slope = a * (scratch.current[i] + t * scratch.slope[i])
-                - b * scratch.slope_previous[i];
+            let slope =
+                a * (scratch.current[i] + t * scratch.slope[i]) - b * scratch.slope_previous[i];
             scratch.previous[i] = scratch.current[i];
             scratch.current[i] = value;
             scratch.slope_previous[i] = scratch.slope[i];

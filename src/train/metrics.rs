@@ -49,7 +49,14 @@ pub fn of(network: &Network, inputs: ArrayView2<f64>, targets: ArrayView2<f64>) 
     let predictions = predictions.view();
     if network.head() != Head::Identity {
         let accuracy = Some(accuracy(predictions, targets)?);
-        return Ok(Metrics { rmse: None, mae: None, r2: None, rmse_by_output: None, accuracy, loss });
+        return Ok(Metrics {
+            rmse: None,
+            mae: None,
+            r2: None,
+            rmse_by_output: None,
+            accuracy,
+            loss,
+        });
     }
     Ok(Metrics {
         rmse: Some(rmse(predictions, targets)?),

@@ -46,9 +46,7 @@ use crate::table::Table;
 
 pub use checkpoint::Checkpoint;
 pub use objective::Objective;
-pub use options::{
-    BasisKind, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
-};
+pub use options::{BasisKind, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule};
 
 use checkpoint::{Best, Fingerprint, State};
 use engine::{Batch, Moments};
@@ -185,7 +183,9 @@ fn begin(
 
 /// How an epoch ended.
 enum End {
-    Complete { loss: f64 },
+    Complete {
+        loss: f64,
+    },
     /// The target loss is met, or L-BFGS finds no lower loss.
     Final,
     Diverged,
@@ -278,7 +278,11 @@ impl<'a> Run<'a> {
                 loss,
                 validation,
             });
-            if self.control.checkpoint_every().is_some_and(|n| self.state.epoch.is_multiple_of(n.max(1))) {
+            if self
+                .control
+                .checkpoint_every()
+                .is_some_and(|n| self.state.epoch.is_multiple_of(n.max(1)))
+            {
                 self.checkpoint()?;
             }
             let patient = self.options.patience.is_none_or(|limit| self.state.stale < limit);
@@ -347,8 +351,7 @@ impl<'a> Run<'a> {
         let (mut loss, mut gradient) = match self.known.take() {
             Some(known) => known,
             None => {
-                let loss =
-                    self.objective.value(&self.state.parameters, Some(&mut self.gradient));
+                let loss = self.objective.value(&self.state.parameters, Some(&mut self.gradient));
                 (loss, self.gradient.clone())
             }
         };

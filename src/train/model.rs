@@ -318,7 +318,13 @@ impl Model {
     }
 
     /// Adds `l1 sum |p| + l2 sum p^2` to the loss and its derivative to the gradient.
-    pub fn penalise(&self, parameters: &[f64], l1: f64, l2: f64, gradient: Option<&mut [f64]>) -> f64 {
+    pub fn penalise(
+        &self,
+        parameters: &[f64],
+        l1: f64,
+        l2: f64,
+        gradient: Option<&mut [f64]>,
+    ) -> f64 {
         if l1 == 0.0 && l2 == 0.0 {
             return 0.0;
         }

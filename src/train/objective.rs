@@ -87,12 +87,13 @@ impl Objective {
         };
         let (fit, held) = split(rows, options)?;
         check_batch(options, fit.len())?;
-        let box_ends = inputs.columns().into_iter().zip(table.input_names()).map(|(column, name)| {
-            let ends = rows.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, u), &row| {
-                (l.min(column[row]), u.max(column[row]))
+        let box_ends =
+            inputs.columns().into_iter().zip(table.input_names()).map(|(column, name)| {
+                let ends = rows.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, u), &row| {
+                    (l.min(column[row]), u.max(column[row]))
+                });
+                Input { name: name.clone(), lower: Some(ends.0), upper: Some(ends.1) }
             });
-            Input { name: name.clone(), lower: Some(ends.0), upper: Some(ends.1) }
-        });
         let model = Model::new(inputs.ncols(), targets.ncols(), options);
         let mut objective = Objective {
             engine: Engine::new(model, options.loss),
@@ -231,7 +232,11 @@ fn check_targets(table: &Table, rows: &[usize], loss: Loss) -> Result<()> {
         let sum = own.sum();
         if loss == Loss::SoftmaxCrossEntropy && (sum - 1.0).abs() > 1e-9 {
             let expected = "probabilities of sum 1, as softmax cross-entropy needs";
-            return Err(Error::invalid(format!("targets, row {row}"), format!("sum {sum}"), expected));
+            return Err(Error::invalid(
+                format!("targets, row {row}"),
+                format!("sum {sum}"),
+                expected,
+            ));
         }
     }
     Ok(())

@@ -5,10 +5,18 @@ use crate::train::options::{Optimiser, Options};
 /// The moments of a first-order method, or the history of L-BFGS.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Memory {
-    Adam { first: Vec<f64>, second: Vec<f64>, steps: usize },
-    Sgd { velocity: Vec<f64> },
+    Adam {
+        first: Vec<f64>,
+        second: Vec<f64>,
+        steps: usize,
+    },
+    Sgd {
+        velocity: Vec<f64>,
+    },
     /// Pairs of parameter and gradient differences, oldest first.
-    Lbfgs { pairs: Vec<(Vec<f64>, Vec<f64>)> },
+    Lbfgs {
+        pairs: Vec<(Vec<f64>, Vec<f64>)>,
+    },
 }
 
 /// How an iteration of L-BFGS ended.
@@ -30,7 +38,13 @@ impl Memory {
     }
 
     /// One step of Adam or of gradient descent; `gradient` is clipped in place.
-    pub fn step(&mut self, options: &Options, rate: f64, parameters: &mut [f64], gradient: &mut [f64]) {
+    pub fn step(
+        &mut self,
+        options: &Options,
+        rate: f64,
+        parameters: &mut [f64],
+        gradient: &mut [f64],
+    ) {
         if let Some(limit) = options.clip_norm() {
             let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
             if norm > limit {
@@ -38,10 +52,7 @@ impl Memory {
             }
         }
         match (self, options.optimiser) {
-            (
-                Memory::Adam { first, second, steps },
-                Optimiser::Adam { beta1, beta2, epsilon },
-            ) => {
+            (Memory::Adam { first, second, steps }, Optimiser::Adam { beta1, beta2, epsilon }) => {
                 *steps += 1;
                 // A power beyond i32 is 0 in f64 for any decay below 1 that matters.
                 let power = (*steps).min(i32::MAX as usize) as i32;
@@ -86,10 +97,18 @@ pub(super) fn iterate(
         let direction = direction(pairs, gradient);
         let slope = dot(&direction, gradient);
         if slope < 0.0
-            && let Some(step) = search(parameters, *loss, slope, &direction, first_step(pairs, gradient), &mut objective)
+            && let Some(step) = search(
+                parameters,
+                *loss,
+                slope,
+                &direction,
+                first_step(pairs, gradient),
+                &mut objective,
+            )
         {
             let moved: Vec<f64> = step.point.iter().zip(&*parameters).map(|(a, b)| a - b).collect();
-            let turned: Vec<f64> = step.gradient.iter().zip(&*gradient).map(|(a, b)| a - b).collect();
+            let turned: Vec<f64> =
+                step.gradient.iter().zip(&*gradient).map(|(a, b)| a - b).collect();
             // Positive curvature keeps the estimate positive definite.
             if dot(&moved, &turned) > f64::EPSILON * dot(&turned, &turned) {
                 if pairs.len() == history {
@@ -164,7 +183,8 @@ fn search(
         Step { length, loss, slope, point, gradient }
     };
     // NaN fails every one of these comparisons and so counts as too high.
-    let low_enough = |s: &Step| s.loss <= loss + SUFFICIENT * s.length * slope && s.slope.is_finite();
+    let low_enough =
+        |s: &Step| s.loss <= loss + SUFFICIENT * s.length * slope && s.slope.is_finite();
     let flat_enough = |s: &Step| s.slope.abs() <= -CURVATURE * slope;
     let mut low = Step { length: 0.0, loss, slope, point: Vec::new(), gradient: Vec::new() };
     let mut high: Option<Step> = None;

@@ -437,7 +437,11 @@ impl Options {
             let refused = [
                 (self.batch.is_some(), "batch", "full batches"),
                 (self.l1 > 0.0, "l1", "a smooth penalty such as l2"),
-                (self.clip_norm().is_some(), "clip", "no clipping: its line search bounds the step"),
+                (
+                    self.clip_norm().is_some(),
+                    "clip",
+                    "no clipping: its line search bounds the step",
+                ),
             ];
             if let Some((_, name, expected)) = refused.into_iter().find(|(bad, ..)| *bad) {
                 return Err(wrong(name, format!("{name} with L-BFGS"), expected));
@@ -474,8 +478,25 @@ impl Options {
             }};
         }
         entries!(
-            hidden, degrees, activation, routine, loss, optimiser, learning_rate, schedule, epochs,
-            batch, l1, l2, clip, validation, patience, restarts, target_loss, seed, standardise
+            hidden,
+            degrees,
+            activation,
+            routine,
+            loss,
+            optimiser,
+            learning_rate,
+            schedule,
+            epochs,
+            batch,
+            l1,
+            l2,
+            clip,
+            validation,
+            patience,
+            restarts,
+            target_loss,
+            seed,
+            standardise
         )
     }
 }

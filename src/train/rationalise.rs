@@ -7,9 +7,9 @@
 //! layer, which enters linearly, is solved for exactly. Whatever it finds, the sum of squared
 //! residuals is then *computed exactly* over all rows: zero means zero.
 
+use ndarray::{Array1, Array2};
 use num_rational::BigRational;
 use num_traits::{One, Zero};
-use ndarray::{Array1, Array2};
 
 use crate::error::{Error, Result};
 use crate::network::{Affine, Basis, Head, Layer, Network, Slaf};
@@ -217,11 +217,12 @@ impl<'a> Search<'a> {
     fn replace(&mut self, parameter: usize) {
         let (old, value) = (self.values.clone(), self.values[parameter]);
         let mut tried: Vec<BigRational> = Vec::new();
-        let proposals = std::iter::once(BigRational::zero()).chain(WINDOWS.iter().filter_map(|w| {
-            let width = w * value.abs().max(1.0);
-            let (a, b) = (rational_from_f64(value - width)?, rational_from_f64(value + width)?);
-            Some(simplest_between(&a, &b))
-        }));
+        let proposals =
+            std::iter::once(BigRational::zero()).chain(WINDOWS.iter().filter_map(|w| {
+                let width = w * value.abs().max(1.0);
+                let (a, b) = (rational_from_f64(value - width)?, rational_from_f64(value + width)?);
+                Some(simplest_between(&a, &b))
+            }));
         for proposal in proposals {
             if tried.contains(&proposal) {
                 continue;
@@ -241,7 +242,8 @@ impl<'a> Search<'a> {
     /// Levenberg and Marquardt over the parameters that are not fixed. With a `target`, whether
     /// the sum of squares comes down to it; without, the best is taken as it comes.
     fn refit(&mut self, target: Option<f64>) -> bool {
-        let free: Vec<usize> = (0..self.values.len()).filter(|&i| self.fixed[i].is_none()).collect();
+        let free: Vec<usize> =
+            (0..self.values.len()).filter(|&i| self.fixed[i].is_none()).collect();
         let good = |sum: f64| target.is_some_and(|t| sum <= t);
         let (mut residuals, mut jacobian) = self.residuals(&self.values, &free);
         let mut sum = square(&residuals);
@@ -327,7 +329,8 @@ impl<'a> Search<'a> {
         let Some(solutions) = solve(system, inputs + 1) else { return Ok(false) };
         for (o, solution) in solutions.into_iter().enumerate() {
             for (j, value) in solution.into_iter().enumerate() {
-                let position = if j < inputs { at + o * inputs + j } else { at + outputs * inputs + o };
+                let position =
+                    if j < inputs { at + o * inputs + j } else { at + outputs * inputs + o };
                 self.values[position] = rational_to_f64(&value).unwrap_or(f64::NAN);
                 self.fixed[position] = Some(value);
             }
