@@ -10,6 +10,12 @@ use num_traits::{One, Signed};
 use proptest::prelude::*;
 use slnn::network::{Activation, Group, Head, Input, Layer, Mixed, Network, Part};
 
+/// A rational point with small entries.
+fn point(seed: u64, n: usize) -> Vec<BigRational> {
+    let mut stream = Stream::new(seed, Parameters::Rational);
+    (0..n).map(|_| stream.rational()).collect()
+}
+
 fn power_of_two(exponent: i32) -> BigRational {
     let power = BigRational::from(BigInt::one() << exponent.unsigned_abs());
     if exponent < 0 { power.recip() } else { power }
@@ -76,7 +82,7 @@ proptest! {
             Activation::HardTanh,
         ];
         let network = hybrid(pieces[first], pieces[second], seed, Parameters::Rational);
-        let point = common::point(seed, 2);
+        let point = point(seed, 2);
         let exact = network.forward_exact(&point).unwrap();
         let enclosed = network.forward_enclosure(&point, &power_of_two(-50)).unwrap();
         for (exact, enclosed) in exact.iter().zip(&enclosed) {
@@ -105,13 +111,9 @@ proptest! {
 #[test]
 fn transcendental_networks_have_no_rational_value() {
     let network = hybrid(Activation::Tanh, Activation::Relu, 1, Parameters::Small);
-    let text = network.forward_exact(&common::point(1, 2)).unwrap_err().to_string();
+    let text = network.forward_exact(&point(1, 2)).unwrap_err().to_string();
     assert!(text.contains("layer 1") && text.contains("tanh"), "{text}");
-    assert!(
-        network
-            .forward_enclosure(&common::point(1, 2), &BigRational::from(BigInt::from(0)))
-            .is_err()
-    );
+    assert!(network.forward_enclosure(&point(1, 2), &BigRational::from(BigInt::from(0))).is_err());
 }
 
 #[test]

@@ -1,19 +1,28 @@
 //! The promise: an SLNN *is* the polynomials it expands into, and every polynomial is an SLNN.
 
 mod common;
+#[path = "common/shapes.rs"]
+mod shapes;
 
-use common::{Parameters, Shape, Stream, affine, point, shapes, slaf};
+use common::{Parameters, Stream, affine, slaf};
 use num_bigint::BigInt;
 use num_integer::binomial;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use proptest::prelude::*;
+use shapes::{Shape, shapes};
 use slnn::expand::{Limits, expand, plan, prove_equal};
 use slnn::network::exact::{ExactNetwork, Rationals};
 use slnn::network::{
     Activation, Basis, Family, Group, Head, Input, Layer, Mixed, Network, Part, Slaf,
 };
 use slnn::{Error, Polynomial};
+
+/// A rational point with small entries.
+fn point(seed: u64, n: usize) -> Vec<BigRational> {
+    let mut stream = Stream::new(seed, Parameters::Rational);
+    (0..n).map(|_| stream.rational()).collect()
+}
 
 fn monomials(n: usize, degree: usize) -> u64 {
     binomial((n + degree) as u64, degree as u64)

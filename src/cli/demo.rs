@@ -10,6 +10,7 @@ use std::time::Instant;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
+use rayon::prelude::*;
 use serde_json::json;
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Limits, expand, prove_equal};
@@ -17,13 +18,16 @@ use slnn::export::{self, Target};
 use slnn::network::{Activation, Network};
 use slnn::report;
 use slnn::table::{Split, Standardisation, Table, problems};
-use slnn::train::{Control, HiddenActivation, Options, baseline, metrics, train};
+use slnn::train::{Control, HiddenActivation, Options, Quiet, baseline, metrics, train};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, grouped, short};
 use super::progress::Progress;
 
 const DIRECTORY: &str = "slnn-demo";
+
+/// Random validation splits by which degree and L2 are chosen.
+const SPLITS: u64 = 4;
 
 /// Terms of the formula that are printed.
 const SHOWN: usize = 8;
@@ -60,10 +64,16 @@ pub fn run(globals: &Globals) -> Outcome {
         table.input_names().join(", "),
     ));
 
-    let options =
-        Options { hidden: vec![8], degrees: vec![3], epochs: 1500, l2: 1e-3, ..Options::default() };
-    let conventional =
-        Options { activation: HiddenActivation::Function(Activation::Relu), ..options.clone() };
+    let slaf = |degree, l2| Options { degrees: vec![degree], l2, ..base_options() };
+    let relu = |l2| Options {
+        activation: HiddenActivation::Function(Activation::Relu),
+        l2,
+        ..base_options()
+    };
+    let penalties = [3e-3, 1e-2, 3e-2, 1e-1];
+    let slafs = [2, 3].into_iter().flat_map(|degree| penalties.map(|l2| slaf(degree, l2)));
+    let options = best(&table, &split.train, slafs.collect())?;
+    let conventional = best(&table, &split.train, penalties.map(relu).to_vec())?;
     let linear = baseline::linear_model(&table, &split.train)?;
     let relu = train(
         &table,
@@ -80,10 +90,13 @@ pub fn run(globals: &Globals) -> Outcome {
     let network = Network::read(&path)?;
 
     answer.line(format_args!(
-        "Training  {} epochs on {}, tested on {} others",
+        "Training  {} epochs on {}, tested on {} others; degree {} and L2 {} of the SLNN, and the \
+         L2\n          of the ReLU network, chosen by validation inside the training rows",
         trained.epochs,
         counted(split.train.len(), "row"),
-        split.test.len()
+        split.test.len(),
+        options.degrees[0],
+        options.l2,
     ));
     answer.line("");
     let mut rows =
@@ -163,6 +176,7 @@ pub fn run(globals: &Globals) -> Outcome {
     answer.line(format_args!("Done in {}.", duration(start.elapsed().as_secs_f64())));
 
     answer.set("rows", table.rows());
+    answer.set("l2", options.l2);
     answer.set("degree", expansion.degree());
     answer.set("terms", expansion.terms());
     answer.set("equal", true);
@@ -171,6 +185,31 @@ pub fn run(globals: &Globals) -> Outcome {
     answer.set("files", files.map(|(file, _)| file.display().to_string()).to_vec());
     answer.set("seconds", start.elapsed().as_secs_f64());
     Ok(answer)
+}
+
+/// What both networks have in common.
+fn base_options() -> Options {
+    Options { hidden: vec![8], epochs: 600, ..Options::default() }
+}
+
+/// The candidate with the least squared error over random validation splits of the training rows.
+fn best(table: &Table, rows: &[usize], candidates: Vec<Options>) -> Result<Options> {
+    let splits = (0..SPLITS)
+        .map(|seed| Split::by_fraction(rows.len(), 0.25, seed))
+        .collect::<Result<Vec<_>>>()?;
+    let errors = candidates
+        .par_iter()
+        .map(|options| {
+            splits.iter().try_fold(0.0, |sum, split| {
+                let own = |part: &[usize]| part.iter().map(|&i| rows[i]).collect::<Vec<_>>();
+                let network = train(table, &own(&split.train), options, &mut Quiet)?.network;
+                let rmse = score(&network, table, &own(&split.test))?.rmse.unwrap_or(f64::INFINITY);
+                Ok(sum + rmse * rmse)
+            })
+        })
+        .collect::<Result<Vec<f64>>>()?;
+    let best = (1..errors.len()).fold(0, |best, i| if errors[i] < errors[best] { i } else { best });
+    Ok(candidates[best].clone())
 }
 
 fn score(model: &Network, table: &Table, rows: &[usize]) -> Result<metrics::Metrics> {

@@ -192,7 +192,7 @@ fn polynomial(expansion: &Expansion) -> Answer {
     let mut largest = serde_json::Map::new();
     for (polynomial, output) in polynomials.iter().zip(expansion.outputs()) {
         let mut terms: Vec<_> = polynomial.terms().map(|(e, c)| (e.to_vec(), c.clone())).collect();
-        terms.sort_by(|a, b| b.1.abs().cmp(&a.1.abs()));
+        terms.sort_by_key(|term| std::cmp::Reverse(term.1.abs()));
         terms.truncate(SHOWN_TERMS);
         answer.line(format_args!(
             "  {output}: {}, the largest coefficients:",
@@ -238,7 +238,7 @@ fn table(table: &Table) -> Answer {
     answer.set("kind", "table");
     answer.set("rows", table.rows());
     answer.line(format_args!("table {}: {}", table.source(), counted(table.rows(), "row")));
-    let mut rows = vec![["".into(), "", "lower", "mean", "upper"].map(|s: &str| s.to_owned())];
+    let mut rows = vec![["", "", "lower", "mean", "upper"].map(str::to_owned)];
     for (kind, names, values) in [
         ("inputs", table.input_names(), table.inputs()),
         ("targets", table.target_names(), table.targets()),

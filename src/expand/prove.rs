@@ -122,6 +122,9 @@ fn check_face(network: &Network, expansion: &Expansion) -> Result<()> {
     Ok(())
 }
 
+/// Sees a lattice point and the values of the polynomials there.
+type Visit<'a> = dyn FnMut(&[u32], &[BigRational]) -> Result<()> + 'a;
+
 /// Visits every lattice point with `rest` left to spend on the first `free` variables; `p` are the
 /// polynomials with the others fixed.
 fn walk(
@@ -129,7 +132,7 @@ fn walk(
     free: usize,
     rest: u32,
     point: &mut Vec<u32>,
-    visit: &mut dyn FnMut(&[u32], &[BigRational]) -> Result<()>,
+    visit: &mut Visit,
 ) -> Result<()> {
     if free == 0 {
         let zero = vec![0; point.len()];
