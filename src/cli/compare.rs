@@ -10,15 +10,14 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Comparison, Model, compare};
+use slnn::export::read_model;
 use slnn::json::{Cursor, Json};
-use slnn::network::Head;
-use slnn::network::Network;
+use slnn::network::{Head, Input};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, short};
 use super::input::LimitArguments;
-use slnn::export::read_model;
 
 /// Decides whether two networks or polynomials are the same function
 ///
@@ -169,23 +168,26 @@ fn parse_box(text: &str, inputs: usize) -> Result<Vec<(f64, f64)>> {
             "two numbers lower,upper, or a file that exists",
         ));
     }
-    box_of(&Json::read(path)?).map_err(|e| e.within(path.display()))
+    match Json::read(path)? {
+        list @ Json::Array(_) => {
+            let intervals = list.top().array()?.map(|interval| interval_of(&interval));
+            intervals.collect::<Result<_>>().map_err(|e| e.within(path.display()))
+        }
+        _ => box_of(&read_model(path)?).map_err(|e| e.within(path.display())),
+    }
 }
 
-fn box_of(document: &Json) -> Result<Vec<(f64, f64)>> {
-    if matches!(document, Json::Object(_)) {
-        return Network::from_document(document)?
-            .inputs()
-            .iter()
-            .enumerate()
-            .map(|(i, input)| {
-                input.lower.zip(input.upper).ok_or_else(|| {
-                    Error::invalid(format!("inputs[{i}]"), "no lower and upper", "a box")
-                })
-            })
-            .collect();
-    }
-    document.top().array()?.map(|interval| interval_of(&interval)).collect()
+fn box_of(model: &Model) -> Result<Vec<(f64, f64)>> {
+    let Model::Network(network) = model else {
+        return Err(Error::invalid("format", "a polynomial", "a network, which has a box"));
+    };
+    let ends = |(i, input): (usize, &Input)| {
+        input
+            .lower
+            .zip(input.upper)
+            .ok_or_else(|| Error::invalid(format!("inputs[{i}]"), "no lower and upper", "a box"))
+    };
+    network.inputs().iter().enumerate().map(ends).collect()
 }
 
 fn interval_of(cursor: &Cursor) -> Result<(f64, f64)> {
@@ -221,7 +223,9 @@ mod tests {
     fn boxes() {
         assert_eq!(parse_box("-1, 2", 2).unwrap(), [(-1.0, 2.0); 2]);
         assert!(parse_box("2,1", 1).unwrap_err().to_string().contains("lower one first"));
-        let list = Json::parse("[[0, 1], [2, 3]]").unwrap();
-        assert_eq!(box_of(&list).unwrap(), [(0.0, 1.0), (2.0, 3.0)]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[[0, 1], [2, 3]]").unwrap();
+        let path = file.path().to_str().unwrap();
+        assert_eq!(parse_box(path, 2).unwrap(), [(0.0, 1.0), (2.0, 3.0)]);
     }
 }

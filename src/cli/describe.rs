@@ -1,5 +1,7 @@
 //! `slnn describe`: what is in a file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -51,11 +53,8 @@ fn is_json(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut start = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| {
-            std::io::Read::read_to_end(&mut std::io::Read::take(file, 256), &mut start)
-        })
-        .map_err(|e| Error::io(path, e))?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    file.take(256).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
     Ok(start.trim_ascii_start().starts_with(b"{"))
 }
 
@@ -79,7 +78,7 @@ fn network(network: &Network) -> Outcome {
 
     answer.line("network");
     for input in network.inputs() {
-        let end = |x: Option<f64>| x.map_or("?".to_owned(), short);
+        let end = |x: Option<f64>| x.map_or("?".to_owned(), plain);
         let interval = match (input.lower, input.upper) {
             (None, None) => String::new(),
             (lower, upper) => format!("  in [{}, {}]", end(lower), end(upper)),
@@ -211,6 +210,12 @@ fn polynomial(expansion: &Expansion) -> Answer {
     answer
 }
 
+/// As it was written where that is short.
+fn plain(x: f64) -> String {
+    let text = x.to_string();
+    if text.len() <= 8 { text } else { short(x) }
+}
+
 fn approximate(c: &BigRational) -> f64 {
     let overflow = if c.is_negative() { f64::NEG_INFINITY } else { f64::INFINITY };
     if c.is_zero() { 0.0 } else { rational_to_f64(c).unwrap_or(overflow) }
@@ -247,9 +252,9 @@ fn table(table: &Table) -> Answer {
             rows.push([
                 format!("  {name}"),
                 kind.trim_end_matches('s').into(),
-                short(lower),
+                plain(lower),
                 short(mean),
-                short(upper),
+                plain(upper),
             ]);
         }
         answer.set(kind, columns);

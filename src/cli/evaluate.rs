@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1};
 use slnn::error::{Error, Result};
-use slnn::expand::{Expansion, Model};
+use slnn::expand::Model;
 use slnn::export::read_model;
 use slnn::file::write_atomically;
 use slnn::network::Head;
@@ -14,10 +14,11 @@ use super::answer::{Answer, Outcome, counted};
 use super::input::{TableArguments, check_output};
 use super::score::{Score, outside};
 
-/// Writes the outputs for every row of a table, and scores them where the table has the targets
+/// Writes the outputs for every row of a table
 ///
 /// One column an output, after the head; for classes a column `label` with the likeliest. The
-/// inputs are found in the table by their names.
+/// inputs are found in the table by their names; where it has the targets too, the outputs are
+/// scored.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: slnn evaluate cars.json cars.csv -o predictions.csv")]
 pub struct Arguments {
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         (Model::Network(network), false) => (network.forward(inputs.view())?, None),
         (Model::Expansion(expansion), false) => (expansion.forward(inputs.view())?, None),
         (Model::Expansion(expansion), true) if head == Head::Identity => {
-            let (values, bounds) = with_bounds(expansion, inputs.view())?;
+            let (values, bounds) = expansion.forward_with_bounds(inputs.view())?;
             (values, Some(bounds))
         }
         (Model::Network(_), true) => {
@@ -112,14 +113,6 @@ fn remembered_target(model: &Model) -> Vec<String> {
         Model::Expansion(expansion) => expansion.about(),
     };
     about.get("target").and_then(|name| name.as_str()).map(str::to_owned).into_iter().collect()
-}
-
-/// Values and bounds, both (rows, outputs).
-fn with_bounds(
-    expansion: &Expansion,
-    inputs: ArrayView2<f64>,
-) -> Result<(Array2<f64>, Array2<f64>)> {
-    expansion.forward_with_bounds(inputs)
 }
 
 /// The index of the largest entry, the first of equals.

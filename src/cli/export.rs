@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use slnn::error::{Error, Result};
-use slnn::expand::{Expansion, Model, expand_watched, plan};
-use slnn::export::{DEFAULT_DIGITS, latex, python, read_model, sympy};
+use clap::Args;
+use slnn::error::Error;
+use slnn::expand::{Model, expand_watched, plan};
+use slnn::export::{Target, latex, read_model, write};
 use slnn::file::{remove_stale, write_atomically};
 
 use super::Globals;
@@ -22,37 +22,30 @@ pub struct Arguments {
     /// A polynomial or a network
     #[arg(value_name = "POLY-or-NET.json")]
     model: PathBuf,
-    /// What to write
-    #[arg(long, value_enum)]
-    to: Format,
+    /// latex, python (no dependencies), sympy, json (exact) or json-f64 (rounded once)
+    #[arg(long, value_name = "FORMAT", value_parser = parse_target)]
+    to: Target,
     /// Where to write it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// In LaTeX, round coefficients to so many significant digits
+    /// In LaTeX, round long coefficients to so many significant digits
     #[arg(long, value_name = "N")]
     digits: Option<usize>,
     #[command(flatten)]
     limits: LimitArguments,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Format {
-    /// A LaTeX document fragment
-    Latex,
-    /// A Python module without dependencies
-    Python,
-    /// A Python module that builds SymPy expressions
-    Sympy,
-    /// Our own file, exact rational coefficients
-    Json,
-    /// Our own file, each coefficient rounded once to f64
-    JsonF64,
+fn parse_target(name: &str) -> std::result::Result<Target, String> {
+    Target::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Target::ALL.iter().map(|target| target.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
 }
 
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     check_output(&arguments.output, &[&arguments.model])?;
     if let Some(digits) = arguments.digits {
-        if arguments.to != Format::Latex {
+        if arguments.to != Target::Latex {
             return Err(Error::invalid(
                 "--digits",
                 "another format",
@@ -81,10 +74,15 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         }
     };
     remove_stale(&arguments.output)?;
-    write(arguments, &expansion)?;
+    match (arguments.to, arguments.digits) {
+        (Target::Latex, Some(digits)) => {
+            write_atomically(&arguments.output, |out| latex(&expansion, digits, out))?;
+        }
+        (target, _) => write(&expansion, target, &arguments.output)?,
+    }
     let mut answer = Answer::default();
-    let name = arguments.to.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
-    answer.set("to", name.clone());
+    let name = arguments.to.name();
+    answer.set("to", name);
     answer.set("terms", expansion.terms());
     answer.set("outputs", expansion.outputs().len());
     answer.set("file", arguments.output.display().to_string());
@@ -94,17 +92,4 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         arguments.output.display()
     ));
     Ok(answer)
-}
-
-fn write(arguments: &Arguments, expansion: &Expansion) -> Result<()> {
-    let path = &arguments.output;
-    match arguments.to {
-        Format::Json => expansion.write(path),
-        Format::JsonF64 => expansion.to_f64()?.0.write(path),
-        Format::Latex => write_atomically(path, |out| {
-            latex(expansion, arguments.digits.unwrap_or(DEFAULT_DIGITS), out)
-        }),
-        Format::Python => write_atomically(path, |out| python(expansion, out)),
-        Format::Sympy => write_atomically(path, |out| sympy(expansion, out)),
-    }
 }

@@ -53,19 +53,19 @@ pub struct Arguments {
     #[command(flatten)]
     stopping: Stopping,
     /// The seed of every random number
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = "Run", value_name = "N")]
     seed: Option<u64>,
     /// Only f64 is offered
-    #[arg(long, value_name = "f64", default_value = "f64")]
+    #[arg(long, help_heading = "Run", value_name = "f64", default_value = "f64")]
     precision: String,
     /// Go on from the checkpoint beside the output
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     resume: bool,
     /// Write a checkpoint every N epochs; 0 for none but at Ctrl-C [default: every 10 seconds]
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = "Run", value_name = "N")]
     checkpoint_every: Option<usize>,
     /// Propose small rationals near the parameters and prove that they fit the table exactly
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     rationalise: bool,
 }
 

@@ -291,7 +291,11 @@ fn check_state(state: &State, objective: &Objective) -> Result<()> {
             }
         }
         _ => {
-            return wrong("memory.kind", "another optimiser's".into(), "the optimiser's own".into());
+            return wrong(
+                "memory.kind",
+                "another optimiser's".into(),
+                "the optimiser's own".into(),
+            );
         }
     }
     let own = objective.statistics();
