@@ -596,7 +596,9 @@ fn hostile() -> Expansion {
     ];
     let n = variables.len();
     let long = BigRational::new(BigInt::from(7).pow(6_000), BigInt::from(3).pow(10_000));
-    let mut terms = vec![(vec![0; n], long.clone()), (vec![2; n], -long)];
+    let mut product = vec![0; n];
+    (product[0], product[n - 1]) = (2, 2);
+    let mut terms = vec![(vec![0; n], long.clone()), (product, -long)];
     for i in 0..n {
         let mut exponents = vec![0; n];
         exponents[i] = i as u32 + 1;
