@@ -5,13 +5,13 @@ mod common;
 use std::fmt::Write as _;
 use std::process::Command;
 
-use common::{Parameters, Stream, slaf};
+use common::{Parameters, Stream, point, shapes, slaf};
 use ndarray::{Array1, Array2, array};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use proptest::prelude::*;
 use slnn::Polynomial;
-use slnn::expand::{Coefficients, Expansion, Model};
+use slnn::expand::{Coefficients, Expansion, Limits, Model, expand};
 use slnn::export::{self, Target};
 use slnn::network::{
     Activation, Affine, Basis, Group, Head, Input, Layer, Mixed, Network, Numbers, Part, Slaf,
@@ -134,6 +134,28 @@ fn every_layer_survives_in_f64_and_in_rationals() {
             let read = Network::from_json(&text).unwrap();
             assert_eq!(read, network);
             assert_eq!(read.to_json(), text);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn random_networks_and_their_expansions_survive(
+        shape in shapes(vec![Parameters::Small, Parameters::Full, Parameters::Rational], 4),
+    ) {
+        let network = shape.network();
+        let read = Network::from_json(&network.to_json()).unwrap();
+        prop_assert_eq!(&read, &network);
+        let expansion = expand(&network, &Limits::default()).unwrap();
+        let read = Expansion::from_json(&text_of(&expansion)).unwrap();
+        prop_assert_eq!(&read, &expansion);
+        prop_assert!(read.degree() as usize <= shape.degree());
+        let point = point(shape.seed, shape.inputs);
+        let values = network.forward_exact(&point).unwrap();
+        for (polynomial, value) in read.rational().unwrap().iter().zip(&values) {
+            prop_assert_eq!(&polynomial.evaluate(&point).unwrap(), value);
         }
     }
 }
@@ -574,7 +596,9 @@ fn hostile() -> Expansion {
     ];
     let n = variables.len();
     let long = BigRational::new(BigInt::from(7).pow(6_000), BigInt::from(3).pow(10_000));
-    let mut terms = vec![(vec![0; n], long.clone()), (vec![2; n], -long)];
+    let mut product = vec![0; n];
+    (product[0], product[n - 1]) = (2, 2);
+    let mut terms = vec![(vec![0; n], long.clone()), (product, -long)];
     for i in 0..n {
         let mut exponents = vec![0; n];
         exponents[i] = i as u32 + 1;
@@ -594,7 +618,7 @@ fn hostile() -> Expansion {
 }
 
 /// The point at which modules are asked, as Python and as ours.
-fn point() -> (&'static str, Vec<BigRational>) {
+fn asked() -> (&'static str, Vec<BigRational>) {
     let ours = ["1/2", "-2", "3/5", "7", "1/9", "-1/11", "4"].map(rational).to_vec();
     ("[F(1, 2), F(-2), F(3, 5), F(7), F(1, 9), F(-1, 11), F(4)]", ours)
 }
@@ -602,7 +626,7 @@ fn point() -> (&'static str, Vec<BigRational>) {
 /// The exact value there, about the centre.
 fn exact_value(expansion: &Expansion) -> BigRational {
     let centre = expansion.centre().unwrap();
-    let shifted: Vec<_> = point().1.iter().zip(centre).map(|(x, c)| x - c).collect();
+    let shifted: Vec<_> = asked().1.iter().zip(centre).map(|(x, c)| x - c).collect();
     expansion.rational().unwrap()[0].evaluate(&shifted).unwrap()
 }
 
@@ -619,7 +643,7 @@ fn the_python_module_is_exact_and_names_do_no_harm() {
          floats = module.predict(*point)\n\
          assert math.isclose(floats[0], values[0], rel_tol=1e-12) and floats[1] == 0.0\n\
          print(module.VARIABLES[0], len(set(module.PARAMETERS.values())))",
-        point().0
+        asked().0
     );
     let Some(output) = python(&written(&expansion, Target::Python), "fractions", &script) else {
         eprintln!("skipped: no python3");
@@ -640,7 +664,7 @@ fn the_sympy_module_is_exact() {
          point = [sympy.Rational(v.numerator, v.denominator) for v in {}]\n\
          value = module.POLYNOMIALS[module.OUTPUTS[0]].as_expr().xreplace(dict(zip(module.SYMBOLS, point)))\n\
          show(F(int(value.p), int(value.q)))\nassert module.POLYNOMIALS[module.OUTPUTS[1]].is_zero",
-        point().0
+        asked().0
     );
     let Some(output) = python(&written(&expansion, Target::Sympy), "sympy", &script) else {
         eprintln!("skipped: no python3 with sympy");

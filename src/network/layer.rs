@@ -173,6 +173,13 @@ impl Slaf {
     /// When there is no coefficient, shapes disagree, or a number is not finite.
     pub fn new(basis: Basis, coefficients: impl Into<Matrix>) -> Result<Self> {
         let coefficients = coefficients.into();
+        let basis = match basis {
+            // Without powers to normalise there are no entries.
+            Basis::NormalisedMonomial { mean, scale } => {
+                Basis::NormalisedMonomial { mean: mean.canonical(), scale: scale.canonical() }
+            }
+            other => other,
+        };
         if coefficients.is_empty() {
             return Err(shape("coefficients", "no entry", "at least one row and one column"));
         }

@@ -56,6 +56,14 @@ impl<D: Dimension> Numbers<D> {
         }
     }
 
+    /// The same array; one without entries, which no file can tell the kind of, as f64.
+    pub(crate) fn canonical(self) -> Self {
+        match self {
+            Numbers::Exact(a) if a.is_empty() => Numbers::Float(a.map(|_| 0.0)),
+            other => other,
+        }
+    }
+
     /// # Errors
     /// When an f64 entry is NaN or infinite.
     pub(crate) fn check_finite(&self, place: &str) -> Result<()> {
