@@ -265,15 +265,11 @@ fn an_expansion_stops_when_told_to() {
     let network = deep(4, 2, 2);
     let mut steps = Vec::new();
     let stopped = expand_watched(&network, None, &Limits::default(), &mut |step| {
-        {
-            steps.push((step.layer, step.neuron));
-            if steps.len() == 6 {
-                Err(Error::Interrupted { saved: "nothing to save".into() })
-            } else {
-                Ok(())
-            }
+        steps.push((step.layer, step.neuron));
+        match steps.len() {
+            6 => Err(Error::Interrupted { saved: "nothing to save".into() }),
+            _ => Ok(()),
         }
-        .into()
     });
     assert!(matches!(stopped, Err(Error::Interrupted { .. })));
     assert_eq!(steps, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]);

@@ -71,7 +71,8 @@ impl Expansion {
     /// An expansion from its parts.
     ///
     /// # Errors
-    /// When names are missing, empty or repeated, or a polynomial has another number of variables.
+    /// When names are missing, empty or repeated, a polynomial has another number of variables,
+    /// or an f64 coefficient is not finite.
     pub fn new(
         variables: Vec<String>,
         outputs: Vec<String>,
@@ -97,6 +98,12 @@ impl Expansion {
                 format!("{} variables", counts[o]),
                 format!("{}, as there are names", variables.len()),
             ));
+        }
+        if let Coefficients::Float(polynomials) = &coefficients
+            && let Some(c) =
+                polynomials.iter().flat_map(|p| p.coefficients()).find(|c| !c.is_finite())
+        {
+            return Err(Error::invalid("coefficients", c.to_string(), "finite numbers only"));
         }
         Ok(Expansion {
             variables,
@@ -270,10 +277,27 @@ impl Expansion {
     }
 
     /// The same polynomials with bounds on the errors of their coefficients.
-    #[must_use]
-    pub fn with_errors(mut self, errors: Option<Vec<Polynomial<f64>>>) -> Self {
+    ///
+    /// # Errors
+    /// When there is not one polynomial of bounds an output, in the same variables.
+    pub fn with_errors(mut self, errors: Option<Vec<Polynomial<f64>>>) -> Result<Self> {
+        if let Some(errors) = &errors {
+            let fits = errors.len() == self.outputs.len()
+                && errors.iter().all(|p| p.variables() == self.variables.len());
+            if !fits {
+                return Err(Error::invalid(
+                    "errors",
+                    format!("{} polynomials of bounds", errors.len()),
+                    format!(
+                        "{}, one an output, in {} variables",
+                        self.outputs.len(),
+                        self.variables.len()
+                    ),
+                ));
+            }
+        }
         self.errors = errors;
-        self
+        Ok(self)
     }
 
     /// Free remarks that go into the file and that readers ignore.

@@ -495,7 +495,7 @@ fn assemble(fields: &mut Fields, outputs: Vec<(String, Terms)>) -> Result<Expans
     Ok(Expansion::new(variables, names, coefficients, head)?
         .with_centre(centre)?
         .with_truncated(truncated)
-        .with_errors(errors.then_some(bounds))
+        .with_errors(errors.then_some(bounds))?
         .with_about(about))
 }
 
