@@ -582,13 +582,11 @@ fn mean_test_error(name: &str, degrees: [usize; 2], limit: f64) {
 }
 
 #[test]
-#[ignore = "3,000 epochs on five splits: run with --release"]
 fn yacht_reaches_its_error() {
     mean_test_error("yacht", [3, 3], 0.50);
 }
 
 #[test]
-#[ignore = "3,000 epochs on five splits: run with --release"]
 fn energy_reaches_its_error() {
     mean_test_error("energy", [3, 2], 0.55);
 }

@@ -7,9 +7,9 @@
 //! use ndarray::array;
 //! use slnn::train::metrics;
 //!
-//! let (predictions, targets) = (array![[1.0], [2.0]], array![[1.0], [4.0]]);
-//! assert_eq!(metrics::mae(predictions.view(), targets.view())?, 1.0);
-//! assert_eq!(metrics::rmse(predictions.view(), targets.view())?, 2f64.sqrt());
+//! let (predictions, targets) = (array![[1.0], [2.0]], array![[2.0], [9.0]]);
+//! assert_eq!(metrics::mae(predictions.view(), targets.view())?, 4.0);
+//! assert_eq!(metrics::rmse(predictions.view(), targets.view())?, 5.0);
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
