@@ -18,6 +18,9 @@ use super::progress::{Gentle, Progress};
 /// Lattice points up to which the expansion is proved equal without being asked.
 const PROVE_POINTS: u128 = 20_000;
 
+/// Variables up to which it is: a walk copies its polynomials once a variable.
+const PROVE_VARIABLES: usize = 32;
+
 /// Writes a network as exact polynomials, one an output
 ///
 /// The plan comes first: terms, memory and time. Above the limits the expansion is refused. What
@@ -155,7 +158,7 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
 /// Composition is exact in integers: it takes no primes.
 fn describe_plan(plan: &Plan) -> String {
     format!(
-        "plan: total degree {}, {} terms, coefficients of up to {} bits, {}, about {}",
+        "plan: total degree {}, {} terms, coefficients of up to {} bits, {}, in {}",
         grouped(plan.degree),
         grouped(plan.terms),
         short(plan.bits.ceil()),
@@ -207,7 +210,8 @@ fn prove(
         };
     }
     let points = lattice_points(plan);
-    if arguments.no_prove || !(arguments.prove || points <= PROVE_POINTS) {
+    let cheap = points <= PROVE_POINTS && network.inputs().len() <= PROVE_VARIABLES;
+    if arguments.no_prove || !(arguments.prove || cheap) {
         return Ok(None);
     }
     if points > PROVE_POINTS {

@@ -67,7 +67,10 @@ impl Plan {
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) when the plan exceeds one of `limits`.
     pub fn check(&self, limits: &Limits) -> Result<()> {
-        let over = if self.terms > u128::from(limits.terms) {
+        let over = if self.degree > u128::from(u32::MAX) {
+            // Exponents are 32-bit, whatever the limits say.
+            "degree 4294967295".into()
+        } else if self.terms > u128::from(limits.terms) {
             format!("{} terms", limits.terms)
         } else if self.bytes > limits.bytes as f64 {
             format!("{} bytes", limits.bytes)

@@ -20,6 +20,9 @@ use crate::network::exact::{Dyadics, ExactNetwork, Rationals};
 use crate::numeric::Dyadic;
 use crate::polynomial::Polynomial;
 
+/// Variables that a proof may walk, one call deep each.
+const VARIABLE_LIMIT: usize = 2_048;
+
 /// Lattice points that a proof may take.
 const POINT_LIMIT: u128 = 1_000_000;
 
@@ -49,13 +52,14 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
     let n = network.inputs().len();
     let points = dense_terms(n, degree);
     // Beyond 2^32 the lattice is beyond the limit in any number of variables.
-    let (true, Ok(degree)) = (points <= POINT_LIMIT, u32::try_from(degree)) else {
+    let affordable = points <= POINT_LIMIT && n <= VARIABLE_LIMIT;
+    let (true, Ok(degree)) = (affordable, u32::try_from(degree)) else {
         return Err(TooLarge {
             what: "the proof by lattice points".into(),
             count: format!("{points} points"),
             bytes: points.saturating_mul(8 * n as u128).to_string(),
             seconds: points as f64 * 1e-4,
-            limit: format!("{POINT_LIMIT} points"),
+            limit: format!("{POINT_LIMIT} points in {VARIABLE_LIMIT} variables"),
             advice: "compare the two by expansion instead".into(),
         }
         .into());
@@ -134,7 +138,8 @@ fn walk(
     point: &mut Vec<u32>,
     visit: &mut Visit,
 ) -> Result<()> {
-    if free == 0 {
+    // With nothing left to spend the other variables are 0: only the constant term speaks.
+    if free == 0 || rest == 0 {
         let zero = vec![0; point.len()];
         let values: Vec<_> = p
             .iter()
