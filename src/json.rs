@@ -241,7 +241,14 @@ impl<'a> Fields<'a> {
     /// When the key is missing.
     pub fn take(&mut self, key: &str) -> Result<Cursor<'a>> {
         self.take_optional(key).ok_or_else(|| {
-            Error::invalid(self.place(), format!("no key {key:?}"), format!("the key {key:?}"))
+            // A misspelt key is among those that nobody has taken yet.
+            let others: Vec<_> =
+                self.fields.iter().take(8).map(|(k, _)| format!("{k:?}")).collect();
+            let found = match others.as_slice() {
+                [] => format!("no key {key:?}"),
+                others => format!("no key {key:?} beside {}", others.join(", ")),
+            };
+            Error::invalid(self.place(), found, format!("the key {key:?}"))
         })
     }
 

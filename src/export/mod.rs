@@ -1,6 +1,6 @@
 //! Polynomials as files: our own JSON, LaTeX, Python, SymPy.
 //!
-//! [`write`] writes any of them atomically; [`read_model`] reads our own two formats back.
+//! [`write()`] writes any of them atomically; [`read_model`] reads our own two formats back.
 //! The polynomial file ([`Expansion::write`], [`Expansion::read`]) holds everything an
 //! [`Expansion`] does; the others are for people and other programs. Terms are spelled in
 //! parallel and written in order, so the bytes do not depend on the number of threads and

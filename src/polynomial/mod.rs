@@ -2,7 +2,7 @@
 //!
 //! [`Polynomial<C>`] is a sparse sum of terms, each a coefficient and the exponents
 //! of its monomial. The coefficients may be `f64`, or exact: [`BigInt`],
-//! [`Dyadic`](crate::numeric::Dyadic) or [`BigRational`]. Over the exact types every
+//! [`Dyadic`] or [`BigRational`]. Over the exact types every
 //! operation is exact and equal polynomials are equal values.
 //!
 //! ```

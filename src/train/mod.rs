@@ -1,4 +1,4 @@
-//! Training: from a table to a [`Network`](crate::network::Network) in the table's own units.
+//! Training: from a table to a [`Network`] in the table's own units.
 //!
 //! [`train`] minimises a [`Loss`] over the rows it is given, as [`Options`] says, and answers
 //! with a network into which the standardisation of inputs and targets, the attention factors
