@@ -21,7 +21,8 @@ fn main() -> slnn::Result<()> {
         },
         loss: Loss::LogisticCrossEntropy,
         batch: Some(128),
-        epochs: 1000,
+        epochs: 1200,
+        clip: Some(5.0),
         l2: 0.0,
         ..Options::default()
     };
