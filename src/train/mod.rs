@@ -181,6 +181,22 @@ fn begin(
     }
 }
 
+/// One warning for all constant inputs: a table of images has hundreds.
+fn constant_inputs_warning(names: &[String]) -> Option<String> {
+    const NAMED: usize = 5;
+    let quoted: Vec<_> = names.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
+    let listed = quoted.join(", ");
+    let rest = "constant on the training rows";
+    match names.len() {
+        0 => None,
+        1 => Some(format!("input {listed} is {rest}: its weight is 0")),
+        n if n <= NAMED => Some(format!("inputs {listed} are {rest}: their weights are 0")),
+        n => {
+            Some(format!("inputs {listed} and {} more are {rest}: their weights are 0", n - NAMED))
+        }
+    }
+}
+
 /// How an epoch ended.
 enum End {
     Complete {
@@ -438,12 +454,8 @@ impl<'a> Run<'a> {
 
     fn trained(mut self, best: Best, stopped: bool) -> Result<Trained> {
         self.objective.engine.set_statistics(&best.statistics);
-        let mut warnings: Vec<String> = self
-            .objective
-            .constant_inputs()
-            .into_iter()
-            .map(|name| format!("input {name:?} is constant on the training rows: its weight is 0"))
-            .collect();
+        let mut warnings: Vec<String> =
+            constant_inputs_warning(&self.objective.constant_inputs()).into_iter().collect();
         warnings.append(&mut self.state.warnings);
         let network = self.objective.network(&best.parameters)?;
         self.seconds.sort_by(f64::total_cmp);
