@@ -1,15 +1,11 @@
 //! The promise: the cost is told first, the expansion is exact, and equality is decided, not guessed.
 
-mod common;
-#[path = "common/shapes.rs"]
-mod shapes;
-
-use common::{Parameters, Stream, affine};
+use crate::common::shapes::{Shape, shapes};
+use crate::common::{Parameters, Stream, affine};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed};
 use proptest::prelude::*;
-use shapes::{Shape, shapes};
 use slnn::expand::{
     Coefficients, Expansion, Limits, Method, Model, compare, expand, expand_watched, plan,
 };

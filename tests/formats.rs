@@ -1,18 +1,14 @@
 //! What is written is read back to the last bit, and whatever is not right is refused by name.
 
-mod common;
-#[path = "common/shapes.rs"]
-mod shapes;
-
 use std::fmt::Write as _;
 use std::process::Command;
 
-use common::{Parameters, Stream, slaf};
+use crate::common::shapes::shapes;
+use crate::common::{Parameters, Stream, slaf};
 use ndarray::{Array1, Array2, array};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use proptest::prelude::*;
-use shapes::shapes;
 use slnn::Polynomial;
 use slnn::expand::{Coefficients, Expansion, Limits, Model, expand};
 use slnn::export::{self, Target};
@@ -119,7 +115,7 @@ fn f64_coefficients_survive_bit_for_bit() {
 fn every_layer_survives_in_f64_and_in_rationals() {
     for parameters in [Parameters::Small, Parameters::Full, Parameters::Rational] {
         let mut stream = Stream::new(7, parameters);
-        let mut layers = vec![common::affine(&mut stream, 3, 2)];
+        let mut layers = vec![crate::common::affine(&mut stream, 3, 2)];
         for (basis, shared) in (0..5).flat_map(|b| [(b, true), (b, false)]) {
             // Degree 0 has no powers to normalise, hence rows without entries in the file.
             for degree in [0, 3] {
@@ -134,7 +130,7 @@ fn every_layer_survives_in_f64_and_in_rationals() {
             Group { neurons: vec![1], part: Part::Activation(Activation::Relu) },
         ];
         layers.push(Layer::Mixed(Mixed::new(parts).unwrap()));
-        layers.push(common::affine(&mut stream, 2, 3));
+        layers.push(crate::common::affine(&mut stream, 2, 3));
         let mut ends = inputs(2);
         (ends[0].lower, ends[0].upper, ends[1].upper) = (Some(-0.1), Some(1e300), Some(5e-324));
         for head in [Head::Identity, Head::Softmax, Head::Logistic] {

@@ -1,8 +1,6 @@
 //! The promise: a network has one value at a point, and every way to compute it agrees.
 
-mod common;
-
-use common::{Parameters, Stream, affine, slaf};
+use crate::common::{Parameters, Stream, affine, slaf};
 use ndarray::Array2;
 use num_bigint::BigInt;
 use num_rational::BigRational;

@@ -1,16 +1,12 @@
 //! The promise: an SLNN *is* the polynomials it expands into, and every polynomial is an SLNN.
 
-mod common;
-#[path = "common/shapes.rs"]
-mod shapes;
-
-use common::{Parameters, Stream, affine, slaf};
+use crate::common::shapes::{Shape, shapes};
+use crate::common::{Parameters, Stream, affine, slaf};
 use num_bigint::BigInt;
 use num_integer::binomial;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use proptest::prelude::*;
-use shapes::{Shape, shapes};
 use slnn::expand::{Limits, expand, plan, prove_equal};
 use slnn::network::exact::{ExactNetwork, Rationals};
 use slnn::network::{

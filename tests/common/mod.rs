@@ -1,5 +1,7 @@
 //! Random networks for property tests.
 
+pub mod shapes;
+
 use ndarray::{Array1, Array2};
 use num_bigint::BigInt;
 use num_rational::BigRational;

@@ -1,0 +1,17 @@
+//! Every integration test in one binary, so that the library is compiled in and linked once.
+//! One file: `cargo test --test suite expansion::`.
+
+mod activation;
+#[cfg(feature = "cli")]
+mod cli;
+mod common;
+mod expansion;
+mod formats;
+mod gradients;
+#[cfg(feature = "cli")]
+mod interruption;
+mod network;
+mod polynomial;
+mod representation;
+mod table;
+mod training;
