@@ -22,6 +22,9 @@ use super::input::{BUILT_IN, TableArguments};
 /// How many of the largest terms are shown.
 const SHOWN_TERMS: usize = 8;
 
+/// How many inputs of a network are shown.
+const SHOWN_INPUTS: usize = 32;
+
 /// Says what is in a network, a polynomial, a checkpoint or a table
 #[derive(Args, Debug)]
 #[command(after_help = "Example: slnn describe cars.json")]
@@ -77,13 +80,17 @@ fn network(network: &Network) -> Outcome {
     answer.set("head", network.head().name());
 
     answer.line("network");
-    for input in network.inputs() {
+    for input in network.inputs().iter().take(SHOWN_INPUTS) {
         let end = |x: Option<f64>| x.map_or("?".to_owned(), plain);
         let interval = match (input.lower, input.upper) {
             (None, None) => String::new(),
             (lower, upper) => format!("  in [{}, {}]", end(lower), end(upper)),
         };
         answer.line(format_args!("  input   {}{interval}", input.name));
+    }
+    let hidden = network.inputs().len().saturating_sub(SHOWN_INPUTS);
+    if hidden > 0 {
+        answer.line(format_args!("  and {} (--json lists them)", counted(hidden, "more input")));
     }
     for (l, line) in lines.iter().enumerate() {
         answer.line(format_args!("  layer {l} {line}"));

@@ -74,7 +74,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
     };
 
-    let score = targets.map(|targets| Score::of(&values, targets.view(), head)).transpose()?;
+    let score =
+        targets.map(|targets| Score::of(values.clone(), targets.view(), head)).transpose()?;
     let outside = match &model {
         Model::Network(network) => outside(inputs.view(), network.inputs()),
         Model::Expansion(_) => None,

@@ -20,8 +20,8 @@ impl Score {
     ///
     /// # Errors
     /// When the shapes differ or there are no rows.
-    pub fn of(outputs: &Array2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<Self> {
-        let metrics = metrics_of(outputs, targets, head)?;
+    pub fn of(outputs: Array2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<Self> {
+        let metrics = metrics::of_outputs(outputs, targets, head)?;
         Ok(Score { rows: targets.nrows(), metrics })
     }
 
@@ -74,26 +74,4 @@ pub fn outside(rows: ArrayView2<f64>, inputs: &[Input]) -> Option<usize> {
         input.lower.is_some_and(|lower| *x < lower) || input.upper.is_some_and(|upper| *x > upper)
     };
     Some(rows.rows().into_iter().filter(|row| row.iter().zip(inputs).any(out)).count())
-}
-
-/// [`metrics::of`], for outputs that are there already.
-fn metrics_of(outputs: &Array2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<Metrics> {
-    let loss = metrics::loss(head, outputs.view(), targets)?;
-    let mut predictions = outputs.clone();
-    head.apply(&mut predictions);
-    let predictions = predictions.view();
-    let numbers = head == Head::Identity;
-    let when = |asked: bool, figure: fn(ArrayView2<f64>, ArrayView2<f64>) -> Result<f64>| {
-        asked.then(|| figure(predictions, targets)).transpose()
-    };
-    Ok(Metrics {
-        rmse: when(numbers, metrics::rmse)?,
-        mae: when(numbers, metrics::mae)?,
-        r2: if numbers { metrics::r2(predictions, targets)? } else { None },
-        rmse_by_output: numbers
-            .then(|| metrics::rmse_by_output(predictions, targets))
-            .transpose()?,
-        accuracy: when(!numbers, metrics::accuracy)?,
-        loss,
-    })
 }

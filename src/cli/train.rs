@@ -583,7 +583,7 @@ impl Control for Watch {
 
 fn score(network: &Network, table: &Table) -> Result<Score> {
     let outputs = network.forward(table.inputs().view())?;
-    Score::of(&outputs, table.targets().view(), network.head())
+    Score::of(outputs, table.targets().view(), network.head())
 }
 
 fn remove_checkpoint(path: &Path) -> Result<()> {

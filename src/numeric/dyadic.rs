@@ -24,7 +24,7 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote};
 
 /// The largest absolute binary exponent that text may ask for.
 ///
@@ -384,9 +384,7 @@ impl FromStr for Dyadic {
         if text == "0" {
             return Ok(Dyadic::zero());
         }
-        let refuse = |expected: &str| {
-            Error::invalid("dyadic number", super::rational::quote(text), expected)
-        };
+        let refuse = |expected: &str| Error::invalid("dyadic number", quote(text), expected);
         let form = || {
             refuse(
                 "the form -?0xHEXp[+-]E: lower-case digits without leading zeros, a sign on the \

@@ -21,7 +21,7 @@ use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
 use super::dyadic::{Dyadic, MAX_TEXT_EXPONENT, nearest_f64};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote};
 
 /// The most decimal digits that [`parse_exact`] reads in a numerator or denominator.
 pub const MAX_TEXT_DIGITS: usize = 1 << 18;
@@ -159,15 +159,6 @@ pub fn convergents(value: &BigRational) -> impl Iterator<Item = BigRational> {
         // Neighbouring convergents have determinant 1, so the terms are lowest.
         Some(BigRational::new_raw(current.0.clone(), current.1.clone()))
     })
-}
-
-/// `text` in quotation marks, cut to a length that fits in a message.
-pub(crate) fn quote(text: &str) -> String {
-    const LONGEST: usize = 40;
-    match text.char_indices().nth(LONGEST) {
-        None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}... ({} bytes)", &text[..end], text.len()),
-    }
 }
 
 /// A natural number in decimal without sign and leading zeros; `whole` is quoted in the error.

@@ -13,9 +13,9 @@ use num_rational::BigRational;
 use num_traits::Zero;
 
 use super::{Coefficient, Polynomial};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote};
 use crate::numeric::Dyadic;
-use crate::numeric::rational::{MAX_TEXT_DIGITS, decimal, quote};
+use crate::numeric::rational::{MAX_TEXT_DIGITS, decimal};
 
 /// The largest absolute power of ten that a decimal coefficient may have.
 const MAX_DECIMAL_EXPONENT: i64 = 4_000;

@@ -13,7 +13,7 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
 use crate::network::{Head, Network};
@@ -42,29 +42,29 @@ pub struct Metrics {
 /// # Errors
 /// When the shapes do not fit the network or each other, or there are no rows.
 pub fn of(network: &Network, inputs: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Metrics> {
-    let outputs = network.forward(inputs)?;
-    let loss = loss(network.head(), outputs.view(), targets)?;
+    of_outputs(network.forward(inputs)?, targets, network.head())
+}
+
+/// All figures of outputs *before* the head and targets, both (rows, outputs).
+///
+/// # Errors
+/// When the shapes differ or there are no rows.
+pub fn of_outputs(outputs: Array2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<Metrics> {
+    let loss = loss(head, outputs.view(), targets)?;
     let mut predictions = outputs;
-    network.head().apply(&mut predictions);
+    head.apply(&mut predictions);
     let predictions = predictions.view();
-    if network.head() != Head::Identity {
-        let accuracy = Some(accuracy(predictions, targets)?);
-        return Ok(Metrics {
-            rmse: None,
-            mae: None,
-            r2: None,
-            rmse_by_output: None,
-            accuracy,
-            loss,
-        });
+    let none =
+        Metrics { rmse: None, mae: None, r2: None, rmse_by_output: None, accuracy: None, loss };
+    if head != Head::Identity {
+        return Ok(Metrics { accuracy: Some(accuracy(predictions, targets)?), ..none });
     }
     Ok(Metrics {
         rmse: Some(rmse(predictions, targets)?),
         mae: Some(mae(predictions, targets)?),
         r2: r2(predictions, targets)?,
         rmse_by_output: Some(rmse_by_output(predictions, targets)?),
-        accuracy: None,
-        loss,
+        ..none
     })
 }
 
