@@ -55,16 +55,17 @@ pub enum Error {
 /// Work that was refused before it began, and what it would have cost.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "{what} would take {count}, {bytes} bytes and about {seconds:.1} s, above the limit of \
-     {limit}; {advice}"
+    "{what} would take {count}, {} and about {}, above the limit of {limit}; {advice}",
+    size(*bytes),
+    duration(*seconds)
 )]
 pub struct TooLarge {
     /// The work.
     pub what: String,
     /// How many terms, points or forms (as text: it may exceed any machine integer).
     pub count: String,
-    /// Predicted peak memory in bytes (as text, for the same reason).
-    pub bytes: String,
+    /// Predicted peak memory in bytes.
+    pub bytes: f64,
     /// Predicted time in seconds.
     pub seconds: f64,
     /// The limit that was exceeded.
@@ -108,6 +109,30 @@ impl Error {
     }
 }
 
+/// A size in memory for people.
+pub fn size(bytes: f64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let step = ((bytes.max(1.0).log2() / 10.0).floor() as usize).min(units.len() - 1);
+    match bytes / 1024f64.powi(step as i32) {
+        bytes if step == 0 => format!("{bytes:.0} bytes"),
+        scaled if scaled < 1e4 => format!("{scaled:.1} {}", units[step]),
+        scaled => format!("{scaled:.0e} {}", units[step]),
+    }
+}
+
+/// A time for people.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1e-3 => "under 1 ms".into(),
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s if s < 360_000.0 => format!("{:.0} h", s / 3600.0),
+        s if s < 3.2e9 => format!("{:.0} days", s / 86_400.0),
+        s => format!("{:.0e} years", s / 3.156e7),
+    }
+}
+
 /// `text` in quotation marks, cut to a length that fits in a message.
 pub(crate) fn quote(text: &str) -> String {
     const LONGEST: usize = 40;
@@ -120,6 +145,16 @@ pub(crate) fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_and_times_for_people() {
+        assert_eq!(size(12.0), "12 bytes");
+        assert_eq!(size(3.0 * 1024.0 * 1024.0), "3.0 MiB");
+        assert_eq!(size(5.5e44), "5e32 TiB");
+        assert_eq!(duration(0.25), "250 ms");
+        assert_eq!(duration(7200.0), "2 h");
+        assert_eq!(duration(6e75), "2e68 years");
+    }
 
     #[test]
     fn within_puts_the_outer_place_first() {

@@ -267,6 +267,19 @@ fn a_defect_is_named_and_ends_with_2() {
     write("word.json", &affine("\"one\"", "0"));
     write("deep.json", &format!("{{\"format\": {}", "[".repeat(1_000_000)));
     write("relu.json", &relu([1, 0], [0, 1]));
+    write("rows.json", "{\"test_rows\": [[0, 1]]}");
+    write("x.checkpoint", "a,b,y\n1,2,3\n4,5,6\n7,8,1\n");
+    write("list.json", "[]");
+    write("null.json", "null");
+    write("cut.json", &polynomial("\"truncated\": 2,", "7", "1"));
+    write("far.csv", "x\n0\n1e200\n");
+    let difference = r#""layers": [
+        {"kind": "affine", "weight": [[1], [1]], "bias": [0, 0]},
+        {"kind": "slaf", "basis": "monomial", "coefficients": [[0, 0, 1]]},
+        {"kind": "affine", "weight": [[1, -1]], "bias": [0]}]"#;
+    let whole = affine("1", "0");
+    let layers = whole.find("\"layers\"").unwrap()..whole.find(",\n           \"head\"").unwrap();
+    write("nan-net.json", &whole.replace(&whole[layers], difference));
     for (arguments, parts) in [
         ("train absent.csv -o x.json", &["absent.csv"][..]),
         ("train numbers.csv --target z -o x.json", &["numbers.csv", "\"z\"", "\"a\"", "\"b\""]),
@@ -287,6 +300,30 @@ fn a_defect_is_named_and_ends_with_2() {
         ("train numbers.csv --activation relu --degree 2 -o x.json", &["--degree", "--hybrid"]),
         ("train numbers.csv --patience 3 -o x.json", &["--patience", "validation"]),
         ("train xor --target z -o x.json", &["--target", "built-in"]),
+        ("train numbers.csv --validation 0.99 -o x.json", &["--validation", "0.99", "1 row"]),
+        ("train numbers.csv --test-fraction 0.97 -o x.json", &["--test-fraction", "1 row"]),
+        ("train numbers.csv --activation relu --rationalise -o x.json", &["--activation", "--rat"]),
+        ("train classes.csv --rationalise -o x.json", &["--rationalise", "softmax"]),
+        ("train numbers.csv --hidden 99 --rationalise -o x.json", &["--rationalise", "parameters"]),
+        ("train numbers.csv --hidden none --degree 5 -o x.json", &["--degree", "--hidden none"]),
+        ("train numbers.csv --hidden none --shared -o x.json", &["--shared", "--hidden none"]),
+        ("train xor --optimiser lbfgs --learning-rate 5 -o x.json", &["--learning-rate", "lbfgs"]),
+        ("train xor --optimiser lbfgs --schedule constant -o x.json", &["--schedule", "lbfgs"]),
+        ("train numbers.csv --labels classes.csv -o x.json", &["--labels", "numbers.csv"]),
+        ("train xor --labels classes.csv -o x.json", &["--labels", "classes.csv"]),
+        ("train numbers.csv --test-rows rows.json:0 -o rows.json", &["-o rows.json", "input"]),
+        ("train x.checkpoint -o x", &["checkpoint x.checkpoint", "input"]),
+        ("evaluate net.json numbers.csv --labels rows.json -o rows.json", &["-o rows.json"]),
+        ("evaluate net.json numbers.csv --labels rows.json -o x.csv", &["--labels"]),
+        ("evaluate net.json numbers.csv --target nosuch -o x.csv", &["\"nosuch\"", "\"y\""]),
+        ("evaluate net.json numbers.csv --ignore nosuch -o x.csv", &["\"nosuch\"", "\"y\""]),
+        ("evaluate net.json numbers.csv --target a -o x.csv", &["--target", "\"a\"", "input"]),
+        ("evaluate net.json numbers.csv --ignore a -o x.csv", &["--ignore", "\"a\"", "input"]),
+        ("evaluate net.json xor --target z -o x.csv", &["--target", "built-in"]),
+        ("evaluate nan-net.json far.csv -o x.csv", &["row 1", "\"y\"", "NaN"]),
+        ("describe list.json", &["list.json", "JSON", "format"]),
+        ("describe null.json", &["null.json", "JSON", "format"]),
+        ("describe cut.json", &["cut.json", "terms[0].exponents", "7", "\"truncated\": 2"]),
         ("train numbers.csv --threads 0 -o x.json", &["--threads", "0"]),
         ("train numbers.csv", &["--output"]),
         ("expand key.json -o x.json", &["key.json", "\"hat\""]),
@@ -300,7 +337,9 @@ fn a_defect_is_named_and_ends_with_2() {
         ("expand poly.json -o x.json", &["poly.json", "polynomial"]),
         ("expand net.json -o net.json", &["-o net.json", "input"]),
         ("expand net.json", &["--output"]),
-        ("expand net.json --limit-terms 2 -o x.json", &["6 terms", "bytes", " s,", "2 terms"]),
+        ("expand net.json --limit-terms 2 -o x.json", &["6 terms", "KiB", " ms,", "2 terms"]),
+        ("expand net.json --prove --no-prove -o x.json", &["--prove", "--no-prove"]),
+        ("expand net.json --plan -o x.json", &["--plan", "--output"]),
         ("expand net.json --max-degree 1 --prove -o x.json", &["--prove", "--max-degree 1"]),
         ("expand net.json --limit-seconds nan -o x.json", &["--limit-seconds"]),
         ("evaluate net.json hole.csv -o x.csv", &["hole.csv", "line 3"]),
@@ -326,6 +365,159 @@ fn a_defect_is_named_and_ends_with_2() {
         assert_eq!(json.keys(), ["error"], "{arguments}");
         assert!(!at.join("x.json").exists() && !at.join("x.csv").exists(), "{arguments}");
     }
+    fs::write(at.join("slnn-demo"), "mine").unwrap();
+    let demo = slnn(at, "").ends(2);
+    assert!(demo.err.contains("slnn-demo") && demo.err.contains("a folder"), "{}", demo.err);
+}
+
+/// One term `coefficient x^power`, and what else the file says.
+fn polynomial(more: &str, power: &str, coefficient: &str) -> String {
+    format!(
+        r#"{{"format": "slnn.polynomial", "version": 1, "variables": ["x"], {more}
+           "coefficients": "rational", "outputs": [{{"name": "y", "terms": [
+           {{"exponents": [{power}], "coefficient": {coefficient}}}]}}]}}"#
+    )
+}
+
+#[test]
+fn values_that_f64_passes_through_infinity_to_are_exact() {
+    let directory = folder();
+    let at = directory.path();
+    let value = |model: String, x: &str| {
+        fs::write(at.join("poly.json"), model).unwrap();
+        fs::write(at.join("x.csv"), format!("x\n{x}\n")).unwrap();
+        slnn(at, "evaluate poly.json x.csv -o y.csv")
+    };
+    let read = |run: Run| -> f64 {
+        run.ends(0);
+        let text = fs::read_to_string(at.join("y.csv")).unwrap();
+        text.lines().nth(1).unwrap().parse().unwrap()
+    };
+    // 1e200 is not 10^200, nor 1e-300 a power of ten: compare with the quotient in f64.
+    let found = read(value(polynomial("", "2", "1e-300"), "1e200"));
+    assert!((found / 1e100 - 1.0).abs() < 1e-15, "{found}");
+    let found = read(value(polynomial("", "1", "\"0x1p+2000\""), "1e-310"));
+    let expected = 1e-310 * 2f64.powi(1000) * 2f64.powi(1000);
+    assert_eq!(found, expected);
+    // What is beyond f64 is an error that says so.
+    let run = value(polynomial("", "2", "1e-300"), "1e305").ends(2);
+    assert!(
+        run.err.contains("row 0") && run.err.contains("beyond the range of f64"),
+        "{}",
+        run.err
+    );
+    // About a centre the point moves, not the polynomial: this degree has no expansion.
+    let high = || polynomial("\"centre\": [\"1/2\"],", "4294967295", "3");
+    assert_eq!(read(value(high(), "1.5")), 3.0);
+    assert_eq!(read(value(high(), "0.5")), 0.0);
+    assert_eq!(read(value(high(), "-0.5")), -3.0);
+    let run = value(high(), "0.75").ends(2);
+    assert!(run.err.contains("bits"), "{}", run.err);
+    let thirds = polynomial("\"centre\": [\"1/3\"],", "2", "9");
+    assert!((read(value(thirds, "0.5")) - 0.25).abs() < 1e-12);
+
+    fs::write(at.join("huge.json"), polynomial("", "1", "\"-0x1p+1048576\"")).unwrap();
+    let run = slnn(at, "describe huge.json").ends(0);
+    assert!(run.out.contains("-2^1048576") && !run.out.contains("inf"), "{}", run.out);
+    let largest = &slnn(at, "describe huge.json --json").ends(0).json()["largest"]["y"][0];
+    assert_eq!(largest["coefficient"], "-0x1p+1048576");
+}
+
+#[test]
+fn a_rounded_file_is_not_called_proved() {
+    let directory = trained();
+    let at = directory.path();
+    let run = slnn(at, "expand net.json --coefficients f64 -o rounded.json").ends(0);
+    assert!(run.out.contains("rounded once") && !run.out.contains("\nproved equal"), "{}", run.out);
+    let answer = slnn(at, "expand net.json --coefficients f64 -o rounded.json --json").json();
+    assert_eq!((&answer["proved"], &answer["rounded"]), (&true.into(), &true.into()));
+    assert_eq!(slnn(at, "expand net.json -o poly.json --json").json()["rounded"], false);
+    let plan = slnn(at, "expand net.json --plan --limit-terms 2 --json").ends(1).json();
+    assert_eq!(plan["feasible"], false);
+}
+
+#[test]
+fn targets_are_found_or_left_out_as_asked() {
+    let directory = folder();
+    let at = directory.path();
+    // The column is remembered though no flag named it, in the polynomial's file too.
+    slnn(at, "train classes.csv --hidden 2 --degree 2 --epochs 40 -o net.json").ends(0);
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    for model in ["net.json", "poly.json"] {
+        let evaluate = format!("evaluate {model} classes.csv -o out.csv --json");
+        let answer = slnn(at, &evaluate).ends(0).json();
+        assert!(answer["score"]["accuracy"].is_number(), "{model}: {answer}");
+        let answer = slnn(at, &format!("{evaluate} --ignore kind")).ends(0).json();
+        assert_eq!(answer["score"], Value::Null);
+    }
+    slnn(at, &format!("{TRAIN} -o numbers.json")).ends(0);
+    // Rows to be predicted have no target yet, or one of another kind.
+    for cells in ["a,b,y\n1,2,\n", "a,b,y\n1,2,unknown\n"] {
+        fs::write(at.join("new.csv"), cells).unwrap();
+        let run = slnn(at, "evaluate numbers.json new.csv -o out.csv").ends(2);
+        assert!(run.err.contains("--ignore \"y\""), "{}", run.err);
+        let answer = slnn(at, "evaluate numbers.json new.csv --ignore y -o out.csv --json").ends(0);
+        assert_eq!(answer.json()["score"], Value::Null);
+    }
+    fs::write(at.join("new.csv"), "a,b,kind\n1,2,hot\n").unwrap();
+    let run = slnn(at, "evaluate net.json new.csv -o out.csv").ends(2);
+    assert!(run.err.contains("\"hot\"") && run.err.contains("--ignore \"kind\""), "{}", run.err);
+    slnn(at, "evaluate net.json new.csv --ignore kind -o out.csv").ends(0);
+    // A target under another name.
+    let renamed = fs::read_to_string(at.join("numbers.csv")).unwrap().replace(",y\n", ",z\n");
+    fs::write(at.join("renamed.csv"), renamed).unwrap();
+    let score = |arguments: &str| slnn(at, arguments).ends(0).json()["score"].clone();
+    let original = score("evaluate numbers.json numbers.csv -o out.csv --json");
+    assert_eq!(score("evaluate numbers.json renamed.csv -o out.csv --json"), Value::Null);
+    assert_eq!(score("evaluate numbers.json renamed.csv --target z -o out.csv --json"), original);
+}
+
+#[test]
+fn inputs_are_compared_by_name() {
+    let directory = folder();
+    let at = directory.path();
+    let net = |name: &str, inputs: [&str; 2], weight: &str, outputs: [&str; 2]| {
+        let text = format!(
+            r#"{{"format": "slnn.network", "version": 1, "inputs": [{{"name": "{}"}}, {{"name": "{}"}}],
+               "outputs": {outputs:?}, "head": "identity",
+               "layers": [{{"kind": "affine", "weight": {weight}, "bias": [0, 0]}}]}}"#,
+            inputs[0], inputs[1]
+        );
+        fs::write(at.join(name), text).unwrap();
+    };
+    net("ab.json", ["a", "b"], "[[1, 2], [3, 4]]", ["y", "z"]);
+    net("ba.json", ["b", "a"], "[[2, 1], [4, 3]]", ["y", "z"]);
+    net("zy.json", ["b", "a"], "[[4, 3], [2, 1]]", ["z", "y"]);
+    net("cd.json", ["c", "d"], "[[1, 2], [3, 4]]", ["y", "z"]);
+    net("wrong.json", ["b", "a"], "[[1, 2], [3, 4]]", ["y", "z"]);
+    slnn(at, "expand zy.json -o poly.json").ends(0);
+    for other in ["ba.json", "zy.json", "poly.json"] {
+        for pair in [format!("ab.json {other}"), format!("{other} ab.json")] {
+            let answer = slnn(at, &format!("compare {pair} --json")).ends(0).json();
+            assert_eq!((&answer["equal"], &answer["by_position"]), (&true.into(), &false.into()));
+        }
+    }
+    let answer = slnn(at, "compare ab.json wrong.json --json").ends(1).json();
+    assert_eq!((&answer["equal"], &answer["by_position"]), (&false.into(), &false.into()));
+    let answer = slnn(at, "compare ab.json cd.json --json").ends(0).json();
+    assert_eq!((&answer["equal"], &answer["by_position"]), (&true.into(), &true.into()));
+    assert!(slnn(at, "compare ab.json cd.json").out.contains("by position"));
+}
+
+#[test]
+fn an_open_comparison_says_what_would_decide() {
+    let directory = trained();
+    let at = directory.path();
+    slnn(at, "expand net.json -o poly.json").ends(0);
+    let run = slnn(at, "compare net.json poly.json --limit-operations 1").ends(1);
+    assert!(run.out.contains("not decided"), "{}", run.out);
+    assert!(
+        run.out.contains("1 operations") && run.out.contains("--limit-operations"),
+        "{}",
+        run.out
+    );
+    slnn(at, "compare net.json poly.json --limit-operations 1e6").ends(0);
+    slnn(at, "compare net.json poly.json --limit-operations nan").ends(2);
 }
 
 #[test]

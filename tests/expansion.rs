@@ -15,7 +15,7 @@ use slnn::{Error, Polynomial};
 const SEED: [u8; 32] = [7; 32];
 
 fn no_limits() -> Limits {
-    Limits { terms: u64::MAX, bytes: u64::MAX, seconds: None }
+    Limits { terms: u64::MAX, bytes: u64::MAX, seconds: None, operations: Some(f64::MAX) }
 }
 
 /// Too small for any expansion of degree above 1.
@@ -239,7 +239,7 @@ fn what_would_explode_is_refused_with_its_cost_and_a_way_out() {
         let Err(Error::TooLarge(refusal)) = expand(&network, &Limits::default()) else {
             panic!("an expansion of this size must be refused");
         };
-        assert!(!refusal.count.is_empty() && !refusal.bytes.is_empty());
+        assert!(!refusal.count.is_empty() && refusal.bytes > 0.0);
         assert!(refusal.advice.contains("low degree"), "{refusal}");
         // The plan itself is cheap and finite in any case.
         let plan = plan(&network, None).unwrap();
@@ -370,4 +370,112 @@ fn mismatched_faces_are_errors() {
         Head::Identity,
     );
     assert!(zero.is_err());
+}
+
+/// `layers` of two neurons of degree 3 in two inputs, the last coefficient given.
+fn tower(layers: usize, last: f64) -> Network {
+    let affine = || {
+        let weight = ndarray::array![[1.1, 0.3], [0.2, 0.4]];
+        Layer::Affine(Affine::new(weight, ndarray::array![0.1, 0.2]).unwrap())
+    };
+    let slaf =
+        || Layer::Slaf(Slaf::new(Basis::Monomial, ndarray::array![[0.1, 0.3, 0.7, last]]).unwrap());
+    let layers = (0..layers).flat_map(|_| [affine(), slaf()]).collect();
+    let inputs = vec![Input::named("a"), Input::named("b")];
+    Network::new(inputs, vec!["y".into(), "z".into()], layers, Head::Identity).unwrap()
+}
+
+#[test]
+fn what_would_take_hours_is_answered_at_random() {
+    // Few terms, but more products of long numbers than the default allows.
+    let network = deep(4, 2, 8);
+    let limits = Limits { terms: u64::MAX, bytes: u64::MAX, ..Limits::default() };
+    assert!(plan(&network, None).unwrap().operations > 1e9);
+    let a = Model::Network(network);
+    let answer = equal(&a, &bare_twin(&a), &limits);
+    assert_eq!((answer.equal, answer.method), (None, Method::RandomModular));
+    assert!(answer.error_probability.unwrap() <= 2_f64.powi(-100));
+    assert!(answer.reasons[0].contains("operations"), "{:?}", answer.reasons);
+}
+
+#[test]
+fn one_point_proves_a_difference_of_any_degree() {
+    for layers in [30, 60, 700] {
+        let (a, b) = (tower(layers, 0.2), tower(layers, 0.21));
+        let answer = equal(&Model::Network(a.clone()), &Model::Network(b), &Limits::default());
+        assert_eq!((answer.equal, answer.method), (Some(false), Method::RandomModular));
+        let a = Model::Network(a);
+        let answer = equal(&a, &bare_twin(&a), &Limits::default());
+        assert_eq!(answer.equal, None);
+        let small = answer.error_probability.is_some_and(|p| p <= 2_f64.powi(-100));
+        assert_eq!(small, layers == 30);
+        if !small {
+            // Nothing is claimed, and the message says why.
+            assert_eq!(answer.error_probability, None);
+            assert!(answer.reasons[0].contains("too large for primes"), "{:?}", answer.reasons);
+        }
+    }
+}
+
+/// `layers` and a ReLU behind them, on the box [-1, 1].
+fn with_relu(mut layers: Vec<Layer>) -> Model {
+    layers.push(Layer::Activation(Activation::Relu));
+    let input = Input { name: "a".into(), lower: Some(-1.0), upper: Some(1.0) };
+    Model::Network(Network::new(vec![input], vec!["y".into()], layers, Head::Identity).unwrap())
+}
+
+#[test]
+fn points_where_f64_overflows_are_compared_exactly() {
+    let overflowing = |bias: f64| {
+        let affine = |w, b| Layer::Affine(Affine::new(w, b).unwrap());
+        with_relu(vec![
+            affine(ndarray::array![[1e200], [1e200]], ndarray::array![0.0, 0.0]),
+            Layer::Slaf(Slaf::new(Basis::Monomial, ndarray::array![[0.0, 0.0, 1.0]]).unwrap()),
+            affine(ndarray::array![[1.0, -1.0]], ndarray::array![bias]),
+        ])
+    };
+    let answer = equal(&overflowing(0.0), &overflowing(2.0), &no_limits());
+    assert_eq!((answer.equal, answer.method), (Some(false), Method::Point));
+    assert_eq!(answer.largest_difference, Some(2.0));
+    // The width of this box is beyond f64, and every point of it is a point.
+    let identity = |bias: f64| {
+        let affine = Affine::new(ndarray::array![[1.0]], ndarray::array![bias]).unwrap();
+        with_relu(vec![Layer::Affine(affine)])
+    };
+    let whole = [(-f64::MAX, f64::MAX)];
+    let answer =
+        compare(&identity(0.0), &identity(1e300), Some(&whole), &no_limits(), SEED).unwrap();
+    assert_eq!((answer.equal, answer.at.unwrap().len()), (Some(false), 1));
+}
+
+#[test]
+fn a_point_of_unbounded_cost_is_left_undecided() {
+    let deep = |last: f64| {
+        let layers = (0..12).flat_map(|_| {
+            let affine = Affine::new(ndarray::array![[1.1]], ndarray::array![0.1]).unwrap();
+            let row = ndarray::array![[0.1, 0.3, 0.7, 0.2, 0.5, 0.2, 0.1, last]];
+            [Layer::Affine(affine), Layer::Slaf(Slaf::new(Basis::Monomial, row).unwrap())]
+        });
+        with_relu(layers.collect())
+    };
+    let answer = equal(&deep(0.3), &deep(0.31), &no_limits());
+    assert_eq!((answer.equal, answer.method), (None, Method::Sampling));
+}
+
+#[test]
+fn rounding_is_recognised_about_a_centre_and_up_to_a_degree() {
+    let network = deep(2, 2, 2);
+    let whole = expand(&network, &no_limits()).unwrap();
+    let third = BigRational::new(BigInt::from(1), BigInt::from(3));
+    let centred = whole.recentred(&[third.clone(), -third]).unwrap();
+    let part = expand_watched(&network, Some(2), &no_limits(), &mut |_| Ok(())).unwrap().0;
+    let a = Model::Network(network);
+    for expansion in [centred, part] {
+        let rounded = Model::Expansion(expansion.to_f64().unwrap().0);
+        for (a, b) in [(&a, &rounded), (&rounded, &a)] {
+            let answer = equal(a, b, &no_limits());
+            assert_eq!(answer.equal, Some(false));
+            assert_eq!(answer.equal_after_rounding, Some(true));
+        }
+    }
 }

@@ -212,7 +212,7 @@ fn every_key_of_the_polynomial_file_survives() {
     assert_eq!(Expansion::from_document(&document).unwrap(), expansion);
 
     // Bounds on the errors, also of coefficients that are zero.
-    let errors = Polynomial::from_terms(2, [([0, 0], 1e-9), ([0, 1], 1e-3), ([7, 0], 5e-324)]);
+    let errors = Polynomial::from_terms(2, [([0, 0], 1e-9), ([0, 1], 1e-3), ([4, 0], 5e-324)]);
     let expansion =
         expansion.with_errors(Some(vec![errors.unwrap(), Polynomial::zero(2)])).unwrap();
     let text = text_of(&expansion);
@@ -687,7 +687,12 @@ fn heads_are_applied_by_predict_alone() {
         let coefficients = Coefficients::Rational(vec![p.clone(), p.clone()]);
         let expansion = Expansion::new(names("x", 1), names("y", 2), coefficients, head).unwrap();
         let script = "import module; x = 0 if module.HEAD == 'logistic' else 3\n\
-                      print(module.predict(x)); assert module.predict_exact(3) == (3, 3)";
+                      print(module.predict(x)); assert module.predict_exact(3) == (3, 3)\n\
+                      if module.HEAD == 'logistic':\n    \
+                      import math\n    \
+                      small = math.exp(-700)\n    \
+                      assert module.predict(-700) == (small, small), module.predict(-700)\n    \
+                      assert module.predict(1000) == (1, 1) and module.predict(-1000) == (0, 0)";
         match python(&written(&expansion, Target::Python), "math", script) {
             Some(output) => assert_eq!(output.trim(), expected),
             None => eprintln!("skipped: no python3"),

@@ -125,7 +125,7 @@ fn ctrl_c_saves_and_resuming_continues() {
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{err}");
-    assert!(err.contains("--resume"), "{err}");
+    assert!(err.contains("--resume") && err.contains("Ctrl-C again"), "{err}");
     assert!(checkpoint.exists() && !directory.path().join("net.json").exists());
 
     // What changed since is named, and nothing is touched.

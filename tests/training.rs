@@ -249,6 +249,20 @@ fn a_hidden_polynomial_is_recovered() {
     }
 }
 
+#[test]
+fn the_target_loss_ends_mini_batches_too() {
+    let table = sampled(90, 2, 5, |x| vec![x[0] * x[1]]);
+    let options = Options {
+        hidden: vec![3],
+        batch: Some(20),
+        epochs: 40,
+        target_loss: Some(1e9),
+        ..Options::default()
+    };
+    let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+    assert_eq!(trained.epochs, 1);
+}
+
 /// Small runs that between them use every optimiser, loss and kind of layer.
 fn runs() -> Vec<(Table, Options)> {
     let smooth = sampled(90, 3, 5, |x| vec![(2.0 * x[0]).sin() + x[1] * x[2], x[0] * x[0]]);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 use slnn::error::{Error, Result};
+pub use slnn::error::{duration, size};
 
 use super::Globals;
 
@@ -153,30 +154,6 @@ pub fn counted(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u128), if n == 1 { "" } else { "s" })
 }
 
-/// A size in memory for people.
-pub fn size(bytes: f64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let step = ((bytes.max(1.0).log2() / 10.0).floor() as usize).min(units.len() - 1);
-    let scaled = bytes / 1024f64.powi(step as i32);
-    if step == 0 {
-        format!("{bytes:.0} bytes")
-    } else {
-        format!("{} {}", short(scaled), units[step])
-    }
-}
-
-/// A time for people.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-3 => "under 1 ms".into(),
-        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s if s < 100.0 => format!("{} s", short(s)),
-        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
-        s if s < 360_000.0 => format!("{:.0} h", s / 3600.0),
-        s => format!("{} days", short(s / 86_400.0)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +166,6 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(grouped(u128::MAX), "more than 3e38");
         assert_eq!(counted(1, "row"), "1 row");
-        assert_eq!(size(3.0 * 1024.0 * 1024.0), "3.000 MiB");
         assert_eq!(count(u128::MAX), Value::from(u128::MAX as f64));
     }
 }

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
-use slnn::expand::{Comparison, Model, compare};
+use slnn::expand::{Comparison, Method, Model, Stage, Step, compare_watched};
 use slnn::export::read_model;
 use slnn::json::{Cursor, Json};
 use slnn::network::{Head, Input};
@@ -17,12 +17,15 @@ use slnn::numeric::rational::{format_exact, rational_to_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, short};
+use super::expand::describe_plan;
 use super::input::LimitArguments;
+use super::progress::{Gentle, Progress};
 
 /// Decides whether two networks or polynomials are the same function
 ///
 /// Exactly, by the difference of their expansions. Where those are too large: by random
-/// evaluation modulo large primes, with a stated probability of error. Where a function is no
+/// evaluation modulo large primes, with a stated probability of error. Inputs and outputs are
+/// matched by their names, or where these differ by position. Where a function is no
 /// polynomial: the largest difference found on a box. Exit code 0 when equal, 1 when not equal
 /// or not decided.
 #[derive(Args, Debug)]
@@ -44,26 +47,38 @@ pub struct Arguments {
     seed: Option<String>,
     #[command(flatten)]
     limits: LimitArguments,
+    /// Expand where that takes at most so many products of terms (one more for every 32 products
+    /// of machine words in them); otherwise evaluate at random [default: 1e9]
+    #[arg(long, value_name = "COUNT")]
+    limit_operations: Option<f64>,
 }
 
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
-    let limits = arguments.limits.limits()?;
+    let mut limits = arguments.limits.limits()?;
+    limits.operations = arguments.limit_operations;
+    if let Some(count) = limits.operations.filter(|count| count.is_nan() || *count < 0.0) {
+        return Err(Error::invalid("--limit-operations", count.to_string(), "a number from 0"));
+    }
     let seed = seed(arguments.seed.as_deref())?;
     let (a, b) = (read_model(&arguments.a)?, read_model(&arguments.b)?);
     let domain = arguments.domain.as_deref().map(|text| parse_box(text, a.inputs())).transpose()?;
-    if names(&a) != names(&b) {
-        globals.remark("the inputs have different names; they are compared by position");
-    }
-    let comparison =
-        compare(&a, &b, domain.as_deref(), &limits, seed).map_err(|e| name_files(e, arguments))?;
+    let gentle = Gentle::begin(globals);
+    let mut progress = None;
+    let comparison = compare_watched(&a, &b, domain.as_deref(), &limits, seed, &mut |stage| {
+        if gentle.requested() {
+            return Err(Error::Interrupted { saved: "nothing was decided".into() });
+        }
+        match stage {
+            Stage::Plan(plan) => globals.remark(describe_plan(plan)),
+            Stage::Step(Step { layer, layers, neuron }) => progress
+                .get_or_insert_with(|| Progress::new(globals, "expand", layers))
+                .at(layer, || format!("layer {layer}, neuron {neuron}")),
+        }
+        Ok(())
+    })
+    .map_err(|e| name_files(e, arguments))?;
+    drop((progress, gentle));
     Ok(answer(&comparison, &a, &b, &seed))
-}
-
-fn names(model: &Model) -> Vec<String> {
-    match model {
-        Model::Network(network) => network.input_names(),
-        Model::Expansion(expansion) => expansion.variables().to_vec(),
-    }
 }
 
 /// The library speaks of models; here they are files.
@@ -83,6 +98,7 @@ fn answer(comparison: &Comparison, a: &Model, b: &Model, seed: &[u8; 32]) -> Ans
     answer.set("at", at.map(|point| Value::from_iter(point.iter().map(coordinate))));
     let before_head = a.head() != Head::Identity || b.head() != Head::Identity;
     answer.set("before_head", before_head);
+    answer.set("by_position", comparison.by_position);
     answer.set("seed", hex(seed));
     let method = comparison.method.name();
     match comparison.equal {
@@ -103,6 +119,17 @@ fn answer(comparison: &Comparison, a: &Model, b: &Model, seed: &[u8; 32]) -> Ans
     if let (Some(difference), Some(point)) = (comparison.largest_difference, at) {
         let point: Vec<_> = point.iter().map(|x| short(nearest(x))).collect();
         answer.line(format_args!("difference {} at ({})", short(difference), point.join(", ")));
+    }
+    for reason in &comparison.reasons {
+        answer.line(reason);
+    }
+    if comparison.method == Method::RandomModular && comparison.equal.is_none() {
+        answer.line(
+            "--limit-operations, --limit-terms, --limit-bytes and --limit-seconds set the limits",
+        );
+    }
+    if comparison.by_position {
+        answer.line("the names of inputs or outputs differ: they were compared by position");
     }
     if before_head {
         let (a, b) = (a.head().name(), b.head().name());

@@ -51,6 +51,10 @@ impl Control for Watching {
 pub fn run(globals: &Globals) -> Outcome {
     let start = Instant::now();
     let directory = Path::new(DIRECTORY);
+    if directory.exists() && !directory.is_dir() {
+        let expected = "a folder, or nothing there: the files of this run are written into it";
+        return Err(Error::invalid(DIRECTORY, "a file of that name", expected));
+    }
     std::fs::create_dir_all(directory).map_err(|e| Error::io(directory, e))?;
     let mut answer = Answer::default();
 

@@ -13,7 +13,7 @@ use slnn::expand::{Expansion, Model, plan};
 use slnn::export::{format_of, read_model};
 use slnn::json::Json;
 use slnn::network::{Layer, Network, Part, Slaf};
-use slnn::numeric::rational::rational_to_f64;
+use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::Table;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short};
@@ -38,7 +38,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
-    if !is_json(path)? {
+    // Our files begin with a brace, which no table does.
+    let first = first_byte(path)?;
+    if first != Some(b'{') {
+        let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        if first == Some(b'[') || named {
+            refuse_other_json(path)?;
+        }
         return Ok(table(&arguments.table.read(path)?));
     }
     if format_of(path)?.as_deref() == Some("slnn.checkpoint") {
@@ -50,15 +56,29 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-/// Our files begin with a brace, which no table does.
-fn is_json(path: &Path) -> Result<bool> {
+/// The first byte that is no white space; none of the name of a built-in table.
+fn first_byte(path: &Path) -> Result<Option<u8>> {
     if path.to_str().is_some_and(|name| BUILT_IN.contains(&name)) {
-        return Ok(false);
+        return Ok(None);
     }
     let mut start = Vec::new();
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     file.take(256).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
-    Ok(start.trim_ascii_start().starts_with(b"{"))
+    Ok(start.trim_ascii_start().first().copied())
+}
+
+/// # Errors
+/// When the file is JSON all the same: a list or a bare word is none of our formats.
+fn refuse_other_json(path: &Path) -> Result<()> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Error::invalid(
+            path.display().to_string(),
+            "JSON that is no object",
+            "an object with a key \"format\": a network, a polynomial or a checkpoint",
+        )),
+    }
 }
 
 fn network(network: &Network) -> Outcome {
@@ -208,8 +228,9 @@ fn polynomial(expansion: &Expansion) -> Answer {
         let mut shown = Vec::new();
         for (exponents, c) in &terms {
             let monomial = monomial(exponents, expansion);
-            answer.line(format_args!("    {:>12}  {monomial}", short(approximate(c))));
-            shown.push(json!({"monomial": monomial, "coefficient": approximate(c)}));
+            answer.line(format_args!("    {:>12}  {monomial}", approximate(c)));
+            let value = nearest(c).map_or_else(|| format_exact(c).into(), Value::from);
+            shown.push(json!({"monomial": monomial, "coefficient": value}));
         }
         largest.insert(output.clone(), shown.into());
     }
@@ -223,9 +244,16 @@ fn plain(x: f64) -> String {
     if text.len() <= 8 { text } else { short(x) }
 }
 
-fn approximate(c: &BigRational) -> f64 {
-    let overflow = if c.is_negative() { f64::NEG_INFINITY } else { f64::INFINITY };
-    if c.is_zero() { 0.0 } else { rational_to_f64(c).unwrap_or(overflow) }
+/// The nearest f64, where there is one of that size.
+fn nearest(c: &BigRational) -> Option<f64> {
+    rational_to_f64(c).filter(|x| *x != 0.0 || c.is_zero())
+}
+
+/// Four digits, or beyond f64 the nearest power of two from below or above.
+fn approximate(c: &BigRational) -> String {
+    let power = || c.numer().bits() as i64 - c.denom().bits() as i64;
+    let sign = if c.is_negative() { "-" } else { "" };
+    nearest(c).map_or_else(|| format!("about {sign}2^{}", power()), short)
 }
 
 fn monomial(exponents: &[u32], expansion: &Expansion) -> String {

@@ -12,7 +12,7 @@ use slnn::network::Head;
 
 use super::answer::{Answer, Outcome, counted};
 use super::input::{TableArguments, check_output};
-use super::score::{Score, outside};
+use super::score::{Score, check_finite, outside};
 
 /// Writes the outputs for every row of a table
 ///
@@ -39,17 +39,17 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    check_output(&arguments.output, &[&arguments.model, &arguments.table])?;
+    let mut files = vec![arguments.model.as_path(), &arguments.table];
+    files.extend(arguments.columns.labels.as_deref());
+    check_output(&arguments.output, &files)?;
     let model = read_model(&arguments.model)?;
     let (names, outputs, head) = match &model {
         Model::Network(n) => (n.input_names(), n.outputs().to_vec(), n.head()),
         Model::Expansion(e) => (e.variables().to_vec(), e.outputs().to_vec(), e.head()),
     };
-    let mut columns = arguments.columns.clone();
-    if columns.target.is_empty() {
-        columns.target = remembered_target(&model);
-    }
-    let (inputs, targets) = columns.read_for(&arguments.table, &names, &outputs)?;
+    let remembered = remembered_target(&model);
+    let (inputs, targets) =
+        arguments.columns.read_for(&arguments.table, &names, &outputs, remembered)?;
 
     let (values, bounds) = match (&model, arguments.bounds) {
         (Model::Network(network), false) => (network.forward(inputs.view())?, None),
@@ -74,6 +74,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
     };
 
+    check_finite(&values, &outputs)?;
     let score =
         targets.map(|targets| Score::of(values.clone(), targets.view(), head)).transpose()?;
     let outside = match &model {
@@ -108,12 +109,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// The column that held the class labels when the network was trained.
-fn remembered_target(model: &Model) -> Vec<String> {
+fn remembered_target(model: &Model) -> Option<String> {
     let about = match model {
         Model::Network(network) => network.about(),
         Model::Expansion(expansion) => expansion.about(),
     };
-    about.get("target").and_then(|name| name.as_str()).map(str::to_owned).into_iter().collect()
+    about.get("target").and_then(|name| name.as_str()).map(str::to_owned)
 }
 
 /// The index of the largest entry, the first of equals.

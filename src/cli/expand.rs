@@ -34,8 +34,9 @@ pub struct Arguments {
     network: PathBuf,
     /// Where to write the polynomials
     #[arg(short, long, value_name = "POLY.json", required_unless_present = "plan")]
+    #[arg(conflicts_with = "plan")]
     output: Option<PathBuf>,
-    /// Only predict: terms, bytes, seconds, and whether that is within the limits
+    /// Only predict: terms, bytes, seconds, and whether that is within the limits (else exit 1)
     #[arg(long)]
     plan: bool,
     /// Exact rationals, or each coefficient rounded once to f64
@@ -45,7 +46,7 @@ pub struct Arguments {
     #[arg(long, value_name = "Q")]
     max_degree: Option<u32>,
     /// Prove the expansion equal to the network [default: where 20,000 lattice points suffice]
-    #[arg(long, overrides_with = "no_prove")]
+    #[arg(long, conflicts_with = "no_prove")]
     prove: bool,
     /// Leave out the proof
     #[arg(long)]
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let prediction = plan(&network, arguments.max_degree)?;
     let planning = started.elapsed().as_secs_f64();
     match &arguments.output {
-        Some(output) if !arguments.plan => {
+        Some(output) => {
             globals.remark(describe_plan(&prediction));
             prediction.check(&limits)?;
             let mut answer = Answer::default();
@@ -95,7 +96,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             written.write(output)?;
             seconds.push(("write", started.elapsed().as_secs_f64()));
             fill(&mut answer, &written, &prediction, &seconds);
+            let rounded = arguments.coefficients == Numbers::F64;
             answer.set("proved", proved.is_some());
+            answer.set("rounded", rounded);
             answer.set("points", proved.map(|(points, _)| points));
             answer.set("underflowed", underflowed);
             answer.set("file", output.display().to_string());
@@ -109,6 +112,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                 duration(total),
             ));
             match (proved, written.truncated()) {
+                (Some((points, _)), _) if rounded => answer.line(format_args!(
+                    "the exact expansion was proved equal to the network by exact values at {}; \
+                     the file holds its coefficients rounded once",
+                    counted(points, "lattice point")
+                )),
                 (Some((points, _)), _) => answer.line(format_args!(
                     "proved equal to the network by exact values at {}",
                     counted(points, "lattice point")
@@ -131,7 +139,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             answer.line(format_args!("written to {}", output.display()));
             Ok(answer)
         }
-        _ => Ok(planned(&prediction, &limits)),
+        None => Ok(planned(&prediction, &limits)),
     }
 }
 
@@ -150,13 +158,16 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
     answer.line(describe_plan(prediction));
     match refusal {
         None => answer.line("feasible"),
-        Some(refusal) => answer.line(format_args!("not feasible: {refusal}")),
+        Some(refusal) => {
+            answer.is_no();
+            answer.line(format_args!("not feasible: {refusal}"));
+        }
     }
     answer
 }
 
 /// Composition is exact in integers: it takes no primes.
-fn describe_plan(plan: &Plan) -> String {
+pub(super) fn describe_plan(plan: &Plan) -> String {
     format!(
         "plan: total degree {}, {} terms, coefficients of up to {} bits, {}, in {}",
         grouped(plan.degree),
@@ -175,7 +186,7 @@ fn expanded(
     limits: &Limits,
     globals: &Globals,
 ) -> Result<(Expansion, Seconds)> {
-    let gentle = Gentle::begin();
+    let gentle = Gentle::begin(globals);
     let progress = Progress::new(globals, "expand", network.layers().len());
     let started = Instant::now();
     let (expansion, _) = expand_watched(network, arguments.max_degree, limits, &mut |step| {

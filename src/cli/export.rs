@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Model::Network(network) => {
             let limits = arguments.limits.limits()?;
             plan(&network, None)?.check(&limits)?;
-            let gentle = Gentle::begin();
+            let gentle = Gentle::begin(globals);
             let progress = Progress::new(globals, "expand", network.layers().len());
             let watched = expand_watched(&network, None, &limits, &mut |step| {
                 progress.at(step.layer, || format!("layer {}", step.layer));

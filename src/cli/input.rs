@@ -6,7 +6,8 @@ use clap::Args;
 use ndarray::Array2;
 use slnn::error::{Error, Result};
 use slnn::expand::Limits;
-use slnn::table::{ReadOptions, Table, problems, read_inputs, read_targets};
+use slnn::file::check_writable;
+use slnn::table::{ReadOptions, Table, column_names, problems, read_inputs, read_targets};
 
 /// The tables that need no file.
 pub const BUILT_IN: [&str; 4] = ["xor", "two-spirals", "sparse-polynomial", "auto-mpg"];
@@ -63,6 +64,13 @@ impl TableArguments {
     pub fn read(&self, name: &Path) -> Result<Table> {
         let Some(table) = built_in(name) else { return Table::read(name, &self.options()?) };
         let table = table?;
+        self.check_built_in(&table)?;
+        Ok(table)
+    }
+
+    /// # Errors
+    /// When columns or labels are chosen that a built-in table does not have.
+    fn check_built_in(&self, table: &Table) -> Result<()> {
         if !(self.target.is_empty() || self.target == table.target_names()) {
             return Err(Error::invalid(
                 "--target",
@@ -77,28 +85,46 @@ impl TableArguments {
                 "nothing: a built-in table is taken whole",
             ));
         }
-        Ok(table)
+        if let Some(labels) = &self.labels {
+            let found = labels.display().to_string();
+            return Err(Error::invalid("--labels", found, "an IDX file of images beside it"));
+        }
+        Ok(())
     }
 
-    /// The inputs called `names` (rows x names) and, where the table has them, the targets
-    /// called `outputs` (rows x outputs).
+    /// The inputs called `names` (rows x names) and, where the table has them, the targets of
+    /// `outputs` (rows x outputs); `remembered` is the column that held them in training.
     ///
     /// # Errors
-    /// As [`read_inputs`] and [`read_targets`].
+    /// As [`read_inputs`] and [`read_targets`], and when an input is ignored or a target.
     pub fn read_for(
         &self,
         name: &Path,
         names: &[String],
         outputs: &[String],
+        remembered: Option<String>,
     ) -> Result<(Array2<f64>, Option<Array2<f64>>)> {
+        for (flag, columns) in [("--target", &self.target), ("--ignore", &self.ignore)] {
+            if let Some(column) = columns.iter().find(|column| names.contains(column)) {
+                let expected = "other columns than the inputs of the model";
+                return Err(Error::invalid(flag, format!("{column:?}, an input"), expected));
+            }
+        }
         let Some(table) = built_in(name) else {
-            let options = self.options()?;
+            let mut options = self.options()?;
+            if let Some(target) = remembered.filter(|_| options.targets.is_empty())
+                && options.labels.is_none()
+                && column_names(name, &options)?.contains(&target)
+            {
+                options.targets.push(target);
+            }
             return Ok((
                 read_inputs(name, names, &options)?,
                 read_targets(name, outputs, &options)?,
             ));
         };
         let table = table?;
+        self.check_built_in(&table)?;
         let columns = names
             .iter()
             .map(|name| {
@@ -157,6 +183,7 @@ impl LimitArguments {
             terms: self.limit_terms.unwrap_or(default.terms),
             bytes: self.limit_bytes.unwrap_or(default.bytes),
             seconds: self.limit_seconds.or(default.seconds),
+            operations: None,
         })
     }
 }
@@ -164,9 +191,17 @@ impl LimitArguments {
 /// Refuses an output that would fail after the work, or would replace an input.
 ///
 /// # Errors
-/// When the output is one of `inputs`, is a folder, or lies in a folder that is not there.
+/// When the output is one of `inputs`, is a folder, or lies in a folder that is not there or that
+/// cannot be written.
 pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
-    let place = format!("-o {}", output.display());
+    check_target(&format!("-o {}", output.display()), output, inputs)
+}
+
+/// As [`check_output`] for any file that will be written, called `place` in messages.
+///
+/// # Errors
+/// As [`check_output`].
+pub fn check_target(place: &str, output: &Path, inputs: &[&Path]) -> Result<()> {
     if output.is_dir() {
         return Err(Error::invalid(place, "a folder", "the name of a file to write"));
     }
@@ -178,9 +213,11 @@ pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
             "a folder that exists: make it first",
         ));
     }
-    let Ok(whole) = output.canonicalize() else { return Ok(()) };
-    if inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == whole)) {
+    if let Ok(whole) = output.canonicalize()
+        && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == whole))
+    {
         return Err(Error::invalid(place, "an input of the same command", "another name"));
     }
-    Ok(())
+    check_writable(output)
+        .map_err(|e| Error::invalid(place, e.to_string(), "a place that can be written"))
 }

@@ -2,7 +2,8 @@
 //!
 //! Ctrl-C ends the program at once, as anywhere else, except while a verb holds a
 //! [`Gentle`]: then the first one is a request that the verb sees in
-//! [`Gentle::requested`] and answers by saving and ending; the second ends the program.
+//! [`Gentle::requested`] and answers by saving and ending, which may take as long as one
+//! product of polynomials, so a remark says so; the second ends the program.
 //! Files are written atomically, so the end may come at any moment.
 
 use std::sync::Once;
@@ -16,6 +17,7 @@ use super::answer::complain;
 
 static GENTLE: AtomicBool = AtomicBool::new(false);
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+static QUIET: AtomicBool = AtomicBool::new(false);
 static HANDLER: Once = Once::new();
 
 /// While it lives, Ctrl-C asks instead of killing.
@@ -24,13 +26,17 @@ pub struct Gentle(());
 
 impl Gentle {
     /// Begins to catch Ctrl-C (and a request to terminate).
-    pub fn begin() -> Self {
+    pub fn begin(globals: &Globals) -> Self {
+        QUIET.store(globals.quiet, Ordering::SeqCst);
         HANDLER.call_once(|| {
             // Without a handler the system's own, which ends the program, stays in place.
             let _ = ctrlc::set_handler(|| {
                 if !GENTLE.load(Ordering::SeqCst) || REQUESTED.swap(true, Ordering::SeqCst) {
                     complain("interrupted");
                     std::process::exit(130);
+                }
+                if !QUIET.load(Ordering::SeqCst) {
+                    complain("stopping; Ctrl-C again stops at once");
                 }
             });
         });

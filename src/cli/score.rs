@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Map, Value, json};
-use slnn::error::Result;
+use slnn::error::{Error, Result};
 use slnn::network::{Head, Input};
 use slnn::train::metrics::{self, Metrics};
 
@@ -62,6 +62,19 @@ impl Score {
             None => [name.into(), rows, shown(*rmse), shown(*mae), shown(*r2)],
             Some(_) => [name.into(), rows, shown(*accuracy), short(*loss), String::new()],
         }
+    }
+}
+
+/// # Errors
+/// When an output (rows, outputs) is not a finite number; the message names its row.
+pub fn check_finite(outputs: &Array2<f64>, names: &[String]) -> Result<()> {
+    match outputs.indexed_iter().find(|(_, y)| !y.is_finite()) {
+        None => Ok(()),
+        Some(((row, o), y)) => Err(Error::invalid(
+            format!("row {row}, output {:?}", names[o]),
+            y.to_string(),
+            "a finite number: inputs nearer to those of the training, or a lower degree",
+        )),
     }
 }
 

@@ -11,9 +11,9 @@ use serde_json::Value;
 use slnn::error::{Error, Result};
 use slnn::expand::plan;
 use slnn::file::remove_stale;
-use slnn::network::{Activation, Network};
+use slnn::network::{Activation, Head, Network};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
-use slnn::table::{Split, Table};
+use slnn::table::{Split, Table, parse_test_rows};
 use slnn::train::rationalise::{RationaliseOptions, rationalise};
 use slnn::train::{
     BasisKind, Checkpoint, Control, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
@@ -22,9 +22,9 @@ use slnn::train::{
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short};
-use super::input::{TableArguments, check_output};
+use super::input::{TableArguments, check_output, check_target};
 use super::progress::{Gentle, Progress};
-use super::score::{Score, outside};
+use super::score::{Score, check_finite, outside};
 
 /// Learns a network from a table
 ///
@@ -163,7 +163,8 @@ struct Stopping {
     /// Begin again up to N times a run that diverged or missed --target-loss
     #[arg(long, value_name = "N")]
     restarts: Option<usize>,
-    /// Stop at this training loss
+    /// Stop at this training loss: the one that is minimised, so with penalties (--l1, --l2) and,
+    /// unless --no-standardise is given, of standardised targets; not the loss that is reported
     #[arg(long, value_name = "LOSS")]
     target_loss: Option<f64>,
 }
@@ -319,6 +320,61 @@ impl Arguments {
         })
     }
 
+    /// # Errors
+    /// When a file that is read would be overwritten, or what is written could not be.
+    fn check_files(&self) -> Result<()> {
+        let mut inputs = vec![self.table.as_path()];
+        inputs.extend(self.columns.labels.as_deref());
+        let test_rows = self.test.test_rows.as_deref().map(parse_test_rows).transpose()?;
+        inputs.extend(test_rows.as_ref().map(|(path, _)| path.as_path()));
+        check_output(&self.output, &inputs)?;
+        if std::fs::metadata(&self.output).is_ok_and(|found| !found.is_file()) {
+            let place = format!("-o {}", self.output.display());
+            let expected = "a file: the network is read back from it";
+            return Err(Error::invalid(place, "a pipe or a device", expected));
+        }
+        let checkpoint = checkpoint_path(&self.output);
+        check_target(&format!("the checkpoint {}", checkpoint.display()), &checkpoint, &inputs)
+    }
+
+    /// Flags that say nothing together; what the library refuses is not repeated here.
+    ///
+    /// # Errors
+    /// The first flag that would go unheeded or fail after the training.
+    fn check_combinations(&self) -> Result<()> {
+        let Shape { hidden, degree, basis, shared, attention, activation, hybrid } = &self.shape;
+        let refuse = |flags: &[(bool, &str)], found: &str, expected: &str| match flags
+            .iter()
+            .find(|(given, _)| *given)
+        {
+            Some((_, flag)) => Err(Error::invalid(*flag, found, expected)),
+            None => Ok(()),
+        };
+        if hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty()) {
+            let flags = [
+                (degree.is_some(), "--degree"),
+                (basis.is_some(), "--basis"),
+                (*shared, "--shared"),
+                (*attention, "--attention"),
+                (activation.is_some(), "--activation"),
+                (hybrid.is_some(), "--hybrid"),
+            ];
+            refuse(&flags, "--hidden none", "hidden layers, or one of the two left out")?;
+        }
+        if matches!(self.method.optimiser, Some(OptimiserName::Lbfgs)) {
+            let flags = [
+                (self.method.learning_rate.is_some(), "--learning-rate"),
+                (self.method.schedule.is_some(), "--schedule"),
+            ];
+            refuse(&flags, "--optimiser lbfgs, which finds its own steps", "another optimiser")?;
+        }
+        if self.rationalise {
+            let flags = [(activation.is_some(), "--activation"), (hybrid.is_some(), "--hybrid")];
+            refuse(&flags, "--rationalise, which takes SLAFs only", "one of the two left out")?;
+        }
+        Ok(())
+    }
+
     fn split(&self, rows: usize, seed: u64) -> Result<Option<Split>> {
         match (&self.test.test_fraction, &self.test.test_rows) {
             (Some(fraction), _) => Split::by_fraction(rows, *fraction, seed)
@@ -359,11 +415,13 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         ));
     }
     let output = &arguments.output;
-    let mut inputs = vec![arguments.table.as_path()];
-    inputs.extend(arguments.columns.labels.as_deref());
-    check_output(output, &inputs)?;
+    arguments.check_files()?;
+    arguments.check_combinations()?;
     let table = arguments.columns.read(&arguments.table)?;
     let options = arguments.options(&table)?;
+    if arguments.rationalise {
+        check_rationalise(&options, &table)?;
+    }
     let split = arguments.split(table.rows(), options.seed)?;
     let rows = match &split {
         Some(split) => split.train.clone(),
@@ -383,10 +441,13 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Some(proposal) if proposal.zero => proposal.network.clone(),
         _ => trained.network.clone(),
     };
+    // Figures of outputs that are not numbers would be none.
+    let outputs = network.forward(table.select(&rows).inputs().view())?;
+    check_finite(&outputs, network.outputs()).map_err(|e| e.within("the trained network"))?;
     let mut about = network.about().clone();
-    if let (Some(_), [target]) = (table.classes(), &arguments.columns.target[..]) {
+    if let Some(target) = table.label_column() {
         // `evaluate` finds the labels by it.
-        about.insert("target".into(), target.as_str().into());
+        about.insert("target".into(), target.into());
     }
     network.with_about(about).write(output)?;
     remove_checkpoint(&checkpoint_path(output))?;
@@ -399,8 +460,13 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     answer.set("seconds", seconds);
     answer.set("seconds_per_epoch", trained.seconds_per_epoch);
     let mut scores = Vec::new();
+    let mut warnings = trained.warnings;
     for (name, rows) in [("train", Some(&rows)), ("test", split.as_ref().map(|s| &s.test))] {
         let score = rows.map(|rows| score(&network, &table.select(rows))).transpose()?;
+        if matches!(score, Some(None)) {
+            warnings.push(format!("the outputs of some {name} rows are beyond f64: no figures"));
+        }
+        let score = score.flatten();
         answer.set(name, score.as_ref().map(Score::to_value));
         scores.extend(score.map(|score| (name, score)));
     }
@@ -418,7 +484,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     answer.set("seed", options.seed);
     answer.set("restarts", trained.restarts);
     answer.set("resumed_from_epoch", resumed);
-    answer.set("warnings", trained.warnings.clone());
+    answer.set("warnings", warnings.clone());
     answer.set("rationalised", rationalised.as_ref().map(|proposal| proposal.zero));
     answer.set("residual", rationalised.as_ref().map(|proposal| format_exact(&proposal.residual)));
     answer.set("file", output.display().to_string());
@@ -470,7 +536,15 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             ));
         }
     }
-    for warning in &trained.warnings {
+    if let Some(target) = options.target_loss {
+        let standardised = options.standardise && options.loss == Loss::MeanSquaredError;
+        answer.line(format_args!(
+            "training loss {}, penalties included{} (--target-loss {target})",
+            short(trained.loss),
+            if standardised { ", of standardised targets" } else { "" },
+        ));
+    }
+    for warning in &warnings {
         answer.line(format_args!("warning: {warning}"));
     }
     answer.line(format_args!("written to {}", output.display()));
@@ -507,7 +581,7 @@ fn fit(
         None => {}
     }
     let mut watch = Watch {
-        gentle: Gentle::begin(),
+        gentle: Gentle::begin(globals),
         progress: Progress::new(globals, "train", options.epochs),
         path: path.clone(),
         every: arguments.checkpoint_every,
@@ -519,7 +593,18 @@ fn fit(
             .map_err(|e| e.within(path.display())),
         None => train(table, rows, options, &mut watch),
     };
-    let trained = trained.map_err(name_flag)?;
+    let trained = trained.map_err(|e| match name_flag(e) {
+        // The test took the others.
+        Error::Invalid { place, found, expected } if place == "training rows" => {
+            let flag = match arguments.test {
+                TestRows { test_fraction: Some(_), .. } => "--test-fraction".into(),
+                TestRows { test_rows: Some(_), .. } => "--test-rows".into(),
+                _ => place,
+            };
+            Error::invalid(flag, format!("{found} to train on"), expected)
+        }
+        other => other,
+    })?;
     if trained.stopped {
         return Err(Error::Interrupted {
             saved: format!(
@@ -581,9 +666,34 @@ impl Control for Watch {
     }
 }
 
-fn score(network: &Network, table: &Table) -> Result<Score> {
+/// The figures, or `None` where an output is not finite.
+fn score(network: &Network, table: &Table) -> Result<Option<Score>> {
     let outputs = network.forward(table.inputs().view())?;
-    Score::of(outputs, table.targets().view(), network.head())
+    match outputs.iter().all(|y| y.is_finite()) {
+        true => Score::of(outputs, table.targets().view(), network.head()).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// What [`rationalise`] would refuse, before the training rather than after it.
+fn check_rationalise(options: &Options, table: &Table) -> Result<()> {
+    let most = RationaliseOptions::default().max_parameters;
+    let mut width = table.input_names().len();
+    let mut parameters = 0usize;
+    for (l, &neurons) in options.hidden.iter().enumerate() {
+        let degree = options.degrees.get(l).or(options.degrees.first()).copied().unwrap_or(0);
+        parameters = parameters.saturating_add(neurons.saturating_mul(width + 1 + degree + 1));
+        width = neurons;
+    }
+    parameters = parameters.saturating_add(table.target_names().len().saturating_mul(width + 1));
+    let (found, expected) = if options.loss.head() != Head::Identity {
+        (format!("the head {}", options.loss.head().name()), "a regression, without head".into())
+    } else if parameters > most {
+        (format!("a network of {parameters} parameters"), format!("at most {most}: fewer neurons"))
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid("--rationalise", found, expected))
 }
 
 fn remove_checkpoint(path: &Path) -> Result<()> {

@@ -3,21 +3,28 @@
 //! Where both are polynomial and small enough the difference of their expansions
 //! decides. Where they are too large, exact evaluation at random points modulo
 //! random primes either proves them different or leaves a stated probability of
-//! error. Where one is not a polynomial, the largest difference found on the box is
-//! reported, and an exact value at that point proves inequality where it can.
+//! error; a few such points come before every expansion of more than a moment. Where
+//! one is not a polynomial, the largest difference found on the box is reported, and
+//! an exact value at that point proves inequality where it can.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use ndarray::Array2;
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{Signed, Zero};
+use num_traits::{One, Signed, Zero};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::{Error, Result, TooLarge};
-use crate::expand::plan::{log2_sum, log2_upper, plan_exact};
-use crate::expand::{Coefficients, Expansion, Limits, expand};
+use crate::error::{Error, Result};
+use crate::expand::compose::Step;
+use crate::expand::evaluate::EXACT_BITS;
+use crate::expand::plan::{dense_terms, log2_sum, log2_upper, plan_exact};
+use crate::expand::{Coefficients, Expansion, Limits, Plan, expand_watched, plan};
 use crate::network::exact::{Algebra, ExactNetwork, Modulo};
-use crate::network::{Head, Input, Network};
+use crate::network::{Activation, Affine, Head, Input, Layer, Network};
+use crate::numeric::interval::Enclosure;
 use crate::numeric::modular;
 use crate::numeric::rational::{rational_from_f64, rational_to_f64};
 use crate::polynomial::Polynomial;
@@ -30,6 +37,21 @@ const PRIME_BITS: u32 = 62;
 
 /// log2 of the error probability that random evaluation must reach.
 const TARGET: f64 = -100.0;
+
+/// Operations that an expansion may take where the limits say nothing: a minute or two.
+const OPERATIONS: f64 = 1e9;
+
+/// Operations below which an expansion is the quickest answer.
+const CHEAP: f64 = 1e6;
+
+/// Random points that come before an expansion that is not cheap, and before any claim about more.
+const FIRST_TRIALS: usize = 2;
+
+/// Points at which f64 overflows that are looked at exactly.
+const OVERFLOWING: usize = 8;
+
+/// Parameters times bits that exact values at a point may take: some seconds.
+const POINT_WORK: f64 = (1_u64 << 34) as f64;
 
 /// A function to compare: a network, or polynomials.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,19 +103,40 @@ pub struct Comparison {
     pub error_probability: Option<f64>,
     /// The absolute difference at [`at`](Self::at).
     pub largest_difference: Option<f64>,
-    /// A point at which the two differ, or where the largest difference was found.
+    /// A point at which the two differ, or where the largest difference was found; in the order of
+    /// the first model's inputs.
     pub at: Option<Vec<BigRational>>,
+    /// Whether inputs or outputs were matched by their position, since their names differ. Where
+    /// they have the same names in another order, they are matched by name.
+    pub by_position: bool,
+    /// Where the answer is open: what stood in the way of another.
+    pub reasons: Vec<String>,
+}
+
+/// What [`compare_watched`] tells before it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Stage<'a> {
+    /// This expansion will be carried out; not told of those that take no time.
+    Plan(&'a Plan),
+    /// A step of it.
+    Step(Step),
 }
 
 impl Comparison {
     fn decided(equal: bool, method: Method) -> Self {
+        Comparison { equal: Some(equal), ..Comparison::open(method) }
+    }
+
+    fn open(method: Method) -> Self {
         Comparison {
-            equal: Some(equal),
+            equal: None,
             method,
             equal_after_rounding: None,
             error_probability: None,
             largest_difference: None,
             at: None,
+            by_position: false,
+            reasons: Vec::new(),
         }
     }
 }
@@ -107,12 +150,25 @@ impl Model {
         }
     }
 
+    /// The names of the inputs.
+    pub fn input_names(&self) -> Vec<String> {
+        match self {
+            Model::Network(network) => network.input_names(),
+            Model::Expansion(expansion) => expansion.variables().to_vec(),
+        }
+    }
+
     /// The names of the outputs.
     pub fn outputs(&self) -> &[String] {
         match self {
             Model::Network(network) => network.outputs(),
             Model::Expansion(expansion) => expansion.outputs(),
         }
+    }
+
+    /// Whether this is an expansion with f64 coefficients.
+    fn is_rounded(&self) -> bool {
+        matches!(self, Model::Expansion(e) if matches!(e.coefficients(), Coefficients::Float(_)))
     }
 
     /// The head, which stays outside every comparison.
@@ -123,47 +179,151 @@ impl Model {
         }
     }
 
+    /// What the polynomials in the inputs themselves cost; `None` where they are at hand.
+    ///
+    /// # Errors
+    /// [`Error::NotPolynomial`].
+    fn plan(&self) -> Result<Option<Plan>> {
+        let expansion = match self {
+            Model::Network(network) => return plan(network, None).map(Some),
+            Model::Expansion(expansion) => expansion,
+        };
+        let Some(centre) = expansion.centre() else { return Ok(None) };
+        // Horner's rule multiplies by the two terms of x_i + c_i, at most once a degree and
+        // variable, polynomials that together have no more terms than a dense one.
+        let (n, degree) = (expansion.variables().len(), u128::from(expansion.degree()));
+        let bits = |c: &BigRational| (c.numer().bits() + c.denom().bits()) as f64;
+        let longest = |bits: &mut dyn Iterator<Item = f64>| bits.fold(1.0, f64::max);
+        let polynomials = expansion.to_rational();
+        let own = longest(&mut polynomials.iter().flat_map(|p| p.coefficients()).map(bits));
+        let words = ((own + degree as f64 * longest(&mut centre.iter().map(bits))) / 64.0).ceil();
+        let terms = dense_terms(n, degree).saturating_mul(polynomials.len() as u128);
+        let operations = 2.0 * n as f64 * degree as f64 * terms as f64 * (1.0 + words / 32.0);
+        Ok(Some(Plan {
+            variables: n,
+            outputs: polynomials.len(),
+            degree,
+            terms,
+            bits: 64.0 * words,
+            bytes: 3.0 * terms as f64 * (4.0 * n as f64 + 80.0 + 8.0 * words),
+            seconds: operations * 1e-7,
+            operations,
+        }))
+    }
+
     /// The exact polynomials in the inputs themselves (about the centre 0).
-    fn polynomials(&self, limits: &Limits) -> Result<Vec<Polynomial<BigRational>>> {
-        match self {
-            Model::Network(network) => Ok(expand(network, limits)?.rational()?.to_vec()),
-            Model::Expansion(expansion) => expansion.about_zero(),
-        }
+    fn polynomials(&self, watch: &mut Watch) -> Result<Vec<Polynomial<BigRational>>> {
+        let network = match self {
+            Model::Network(network) => network,
+            Model::Expansion(expansion) => return expansion.about_zero(),
+        };
+        // The plan was checked before.
+        let any = Limits { terms: u64::MAX, bytes: u64::MAX, seconds: None, operations: None };
+        let mut step = |step| watch(Stage::Step(step));
+        Ok(expand_watched(network, None, &any, &mut step)?.0.rational()?.to_vec())
     }
 
-    /// Exact outputs at a rational point, or `None` where they are not rational.
-    fn exact(&self, point: &[BigRational]) -> Result<Option<Vec<BigRational>>> {
-        match self {
-            Model::Network(network) => match network.forward_exact(point) {
-                Ok(outputs) => Ok(Some(outputs)),
-                Err(Error::NotPolynomial { .. }) => Ok(None),
-                Err(error) => Err(error),
-            },
-            Model::Expansion(expansion) => expansion
-                .about_zero()?
-                .iter()
-                .map(|p| p.evaluate(point))
-                .collect::<Result<_>>()
-                .map(Some),
-        }
-    }
-
-    /// Outputs before the head for a batch of points, in f64.
+    /// Outputs before the head for a batch of points, in f64; not finite where f64 overflows.
     fn forward(&self, points: &Array2<f64>) -> Result<Array2<f64>> {
         match self {
             Model::Network(network) => network.forward(points.view()),
-            Model::Expansion(expansion) => expansion.forward(points.view()),
+            Model::Expansion(expansion) => Ok(expansion.forward_where_possible(points.view())?.0),
+        }
+    }
+
+    /// The outputs at a point: exact, or enclosed, or `None` where that would take too long.
+    fn enclosed(&self, point: &[BigRational]) -> Result<Option<Vec<Enclosure>>> {
+        let network = match self {
+            Model::Network(network) => network,
+            Model::Expansion(expansion) => {
+                let values = expansion.evaluate_exact(point).ok();
+                return Ok(values.map(|v| v.into_iter().map(Enclosure::point).collect()));
+            }
+        };
+        let start: Vec<Bits> = point.iter().map(Bits::of).collect();
+        let sizes = ExactNetwork::new(network).over(&CoefficientBits)?;
+        let sizes = sizes.evaluate(&CoefficientBits, start)?;
+        let bits = sizes.iter().map(Bits::total).fold(0.0, f64::max);
+        let norm = sizes.iter().map(|b| b.norm).fold(0.0, f64::max);
+        let parameters = network.parameters() as f64;
+        if bits <= EXACT_BITS && bits * parameters <= POINT_WORK {
+            match network.forward_exact(point) {
+                Ok(values) => return Ok(Some(values.into_iter().map(Enclosure::point).collect())),
+                Err(Error::NotPolynomial { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // The enclosure takes at most 2^16 fractional bits.
+        let bits = norm + f64::from(1 << 16);
+        if bits <= EXACT_BITS && bits * parameters <= POINT_WORK {
+            let width = BigRational::new(BigInt::one(), BigInt::one() << 100_u32);
+            return Ok(network.forward_enclosure(point, &width).ok());
+        }
+        Ok(None)
+    }
+
+    /// The same function with input `i` called and placed as input `inputs[i]` was, outputs alike.
+    fn permuted(&self, inputs: &[usize], outputs: &[usize]) -> Result<Model> {
+        let names = |names: &[String], order: &[usize]| -> Vec<String> {
+            order.iter().map(|&i| names[i].clone()).collect()
+        };
+        let new_outputs = names(self.outputs(), outputs);
+        match self {
+            Model::Network(network) => {
+                let matrix = |order: &[usize], inverse: bool| {
+                    let mut matrix = Array2::zeros((order.len(), order.len()));
+                    for (i, &o) in order.iter().enumerate() {
+                        matrix[if inverse { (o, i) } else { (i, o) }] = 1.0;
+                    }
+                    Affine::new(matrix, ndarray::Array1::<f64>::zeros(order.len()))
+                };
+                let mut layers = vec![Layer::Affine(matrix(inputs, true)?)];
+                layers.extend_from_slice(network.layers());
+                layers.push(Layer::Affine(matrix(outputs, false)?));
+                let inputs = inputs.iter().map(|&i| network.inputs()[i].clone()).collect();
+                Network::new(inputs, new_outputs, layers, network.head()).map(Model::Network)
+            }
+            Model::Expansion(expansion) => {
+                fn moved<C: crate::polynomial::Coefficient>(
+                    polynomials: &[Polynomial<C>],
+                    inputs: &[usize],
+                    outputs: &[usize],
+                ) -> Result<Vec<Polynomial<C>>> {
+                    let exponents = |row: &[u32]| inputs.iter().map(|&i| row[i]).collect();
+                    outputs
+                        .iter()
+                        .map(|&o| {
+                            let terms = polynomials[o].terms();
+                            let terms = terms.map(|(row, c)| (exponents(row), c.clone()));
+                            Polynomial::from_terms::<Vec<u32>>(inputs.len(), terms)
+                        })
+                        .collect()
+                }
+                let coefficients = match expansion.coefficients() {
+                    Coefficients::Rational(p) => Coefficients::Rational(moved(p, inputs, outputs)?),
+                    Coefficients::Float(p) => Coefficients::Float(moved(p, inputs, outputs)?),
+                };
+                let centre = expansion.centre().map(|c| inputs.iter().map(|&i| c[i].clone()));
+                let variables = names(expansion.variables(), inputs);
+                Expansion::new(variables, new_outputs, coefficients, expansion.head())?
+                    .with_truncated(expansion.truncated())
+                    .with_centre(centre.map(Iterator::collect))
+                    .map(Model::Expansion)
+            }
         }
     }
 }
 
+type Watch<'a> = dyn FnMut(Stage) -> Result<()> + 'a;
+
 /// Decides whether two models are the same function (before their heads).
 ///
-/// `domain` is the box for models that are not polynomials, `seed` the source of the random points
-/// and primes: the stated probability of error is over its choice.
+/// `domain` is the box for models that are not polynomials, in the order of the first one's inputs;
+/// `seed` the source of the random points and primes: the stated probability of error is over its
+/// choice.
 ///
-/// Cost: two expansions where the plan allows them under `limits`; otherwise a few evaluations
-/// modulo primes, or of the samples.
+/// Cost: two expansions where the plan allows them under `limits` (where these say nothing of
+/// operations, at most a billion); otherwise a few evaluations modulo primes, or of the samples.
 ///
 /// # Errors
 /// When the numbers of inputs or outputs differ, or a box is needed and missing.
@@ -173,6 +333,22 @@ pub fn compare(
     domain: Option<&[(f64, f64)]>,
     limits: &Limits,
     seed: [u8; 32],
+) -> Result<Comparison> {
+    compare_watched(a, b, domain, limits, seed, &mut |_| Ok(()))
+}
+
+/// As [`compare`]; `watch` sees every expansion and its steps before they are taken and ends the
+/// work by an error.
+///
+/// # Errors
+/// As [`compare`], and those of `watch`.
+pub fn compare_watched(
+    a: &Model,
+    b: &Model,
+    domain: Option<&[(f64, f64)]>,
+    limits: &Limits,
+    seed: [u8; 32],
+    watch: &mut Watch,
 ) -> Result<Comparison> {
     if a.inputs() != b.inputs() {
         return Err(Error::invalid(
@@ -188,30 +364,83 @@ pub fn compare(
             format!("{}, as in the first", a.outputs().len()),
         ));
     }
+    let (b, by_position) = in_order(a, b)?;
+    let mut answer = decide(a, &b, domain, limits, seed, watch)?;
+    answer.by_position = by_position;
+    Ok(answer)
+}
+
+/// `b` with its inputs and outputs in the order of those of `a`, and whether some have other names.
+fn in_order<'m>(a: &Model, b: &'m Model) -> Result<(Cow<'m, Model>, bool)> {
+    let inputs = order(&a.input_names(), &b.input_names());
+    let outputs = order(a.outputs(), b.outputs());
+    let by_position = inputs.is_none() || outputs.is_none();
+    let inputs = inputs.unwrap_or_else(|| (0..a.inputs()).collect());
+    let outputs = outputs.unwrap_or_else(|| (0..a.outputs().len()).collect());
+    Ok((
+        match inputs.is_sorted() && outputs.is_sorted() {
+            true => Cow::Borrowed(b),
+            false => Cow::Owned(b.permuted(&inputs, &outputs)?),
+        },
+        by_position,
+    ))
+}
+
+/// Where each of the names `wanted` stands among those `held`, if it is the same names.
+fn order(wanted: &[String], held: &[String]) -> Option<Vec<usize>> {
+    let places: HashMap<_, _> = held.iter().enumerate().map(|(i, name)| (name, i)).collect();
+    wanted.iter().map(|name| places.get(name).copied()).collect()
+}
+
+fn decide(
+    a: &Model,
+    b: &Model,
+    domain: Option<&[(f64, f64)]>,
+    limits: &Limits,
+    seed: [u8; 32],
+    watch: &mut Watch,
+) -> Result<Comparison> {
     if let (Model::Network(x), Model::Network(y)) = (a, b)
         && x.layers() == y.layers()
     {
         return Ok(Comparison::decided(true, Method::SameLayers));
     }
-    match (a.polynomials(limits), b.polynomials(limits)) {
-        (Ok(p), Ok(q)) => by_expansion(a, b, &p, &q),
+    let plans = match (a.plan(), b.plan()) {
         (Err(Error::NotPolynomial { .. }), _) | (_, Err(Error::NotPolynomial { .. })) => {
-            by_sampling(a, b, domain, seed)
+            return by_sampling(a, b, domain, seed);
         }
-        (Err(Error::TooLarge(_)), _) | (_, Err(Error::TooLarge(_))) => {
-            by_random_evaluation(a, b, seed)
+        (p, q) => [p?, q?].into_iter().flatten().collect::<Vec<_>>(),
+    };
+    let operations = Some(limits.operations.unwrap_or(OPERATIONS));
+    let limits = Limits { operations, ..limits.clone() };
+    let refused = plans.iter().find_map(|plan| plan.check(&limits).err());
+    let cheap = plans.iter().map(|plan| plan.operations).sum::<f64>() <= CHEAP;
+    // Whether one is the other rounded is seen in their coefficients alone.
+    let rounding = a.is_rounded() != b.is_rounded();
+    if refused.is_none() && (cheap || rounding) {
+        if !cheap {
+            plans.iter().try_for_each(|plan| watch(Stage::Plan(plan)))?;
         }
-        (Err(error), _) | (_, Err(error)) => Err(error),
+        return by_expansion(a, b, watch);
     }
+    let mut random = RandomEvaluation::new(a, b, seed);
+    if let Some(answer) = random.differ(FIRST_TRIALS)? {
+        return Ok(answer);
+    }
+    if let Some(refusal) = refused {
+        let mut answer = random.finish()?;
+        if answer.equal.is_none() {
+            answer.reasons.push(refusal.to_string());
+        }
+        return Ok(answer);
+    }
+    plans.iter().try_for_each(|plan| watch(Stage::Plan(plan)))?;
+    by_expansion(a, b, watch)
 }
 
-fn by_expansion(
-    a: &Model,
-    b: &Model,
-    p: &[Polynomial<BigRational>],
-    q: &[Polynomial<BigRational>],
-) -> Result<Comparison> {
-    let differences: Vec<_> = p.iter().zip(q).map(|(p, q)| p - q).collect();
+fn by_expansion(a: &Model, b: &Model, watch: &mut Watch) -> Result<Comparison> {
+    let (p, q) = (a.polynomials(watch)?, b.polynomials(watch)?);
+    let differences: Vec<_> = p.iter().zip(&q).map(|(p, q)| p - q).collect();
     let mut answer = match differences.iter().find(|d| !d.is_zero()) {
         None => Comparison::decided(true, Method::Expansion),
         Some(difference) => {
@@ -224,25 +453,38 @@ fn by_expansion(
             }
         }
     };
-    let rounded = |model: &Model| matches!(model, Model::Expansion(e) if matches!(e.coefficients(), Coefficients::Float(_)));
-    answer.equal_after_rounding = match (rounded(a), rounded(b)) {
-        (true, false) => Some(is_rounding_of(p, q)),
-        (false, true) => Some(is_rounding_of(q, p)),
+    answer.equal_after_rounding = match (a, b) {
+        (Model::Expansion(rounded), other) if a.is_rounded() && !other.is_rounded() => {
+            Some(is_rounding_of(rounded, &q)?)
+        }
+        (other, Model::Expansion(rounded)) if b.is_rounded() && !other.is_rounded() => {
+            Some(is_rounding_of(rounded, &p)?)
+        }
         _ => None,
     };
     Ok(answer)
 }
 
-/// Whether every coefficient of `rounded` is the correct rounding of that of `exact`, and nothing
-/// but what rounds to zero is missing.
-fn is_rounding_of(rounded: &[Polynomial<BigRational>], exact: &[Polynomial<BigRational>]) -> bool {
-    rounded.iter().zip(exact).all(|(rounded, exact)| {
-        let expected = exact.map(|c| {
-            rational_to_f64(c).and_then(rational_from_f64).unwrap_or_else(BigRational::zero)
-        });
-        let overflows = exact.terms().any(|(_, c)| rational_to_f64(c).is_none());
-        !overflows && expected == *rounded
-    })
+/// Whether every coefficient of `rounded` is the correct rounding of that of `exact` about the same
+/// centre and up to the same degree, and nothing but what rounds to zero is missing.
+fn is_rounding_of(rounded: &Expansion, exact: &[Polynomial<BigRational>]) -> Result<bool> {
+    for (rounded_terms, exact) in rounded.to_rational().iter().zip(exact) {
+        let mut exact = match rounded.centre() {
+            Some(centre) => exact.shift(centre)?,
+            None => exact.clone(),
+        };
+        if let Some(degree) = rounded.truncated() {
+            exact = exact.truncate(degree);
+        }
+        if exact.terms().any(|(_, c)| rational_to_f64(c).is_none()) {
+            return Ok(false);
+        }
+        let nearest = |c: &BigRational| rational_to_f64(c).and_then(rational_from_f64);
+        if exact.map(|c| nearest(c).unwrap_or_else(BigRational::zero)) != *rounded_terms {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A point with small integer entries at which a polynomial that is not zero has a value that is not.
@@ -270,11 +512,28 @@ fn nonzero_point(polynomial: &Polynomial<BigRational>) -> Vec<BigRational> {
 /// log2 of the size of the integer coefficients over a common denominator, for random evaluation.
 struct CoefficientBits;
 
-/// Upper bounds on log2 of the 1-norm and of the denominator.
+/// Upper bounds on log2 of the 1-norm and of the denominator, its power of two and its odd part.
 #[derive(Clone, Copy)]
 struct Bits {
     norm: f64,
-    denominator: f64,
+    twos: f64,
+    odd: f64,
+}
+
+impl Bits {
+    const ZERO: Bits = Bits { norm: f64::NEG_INFINITY, twos: 0.0, odd: 0.0 };
+
+    fn of(value: &BigRational) -> Self {
+        let twos = value.denom().trailing_zeros().unwrap_or(0);
+        let odd = value.denom().bits() - twos;
+        // An odd part of one bit is 1.
+        let odd = if odd == 1 { 0.0 } else { odd as f64 };
+        Bits { norm: log2_upper(value), twos: twos as f64, odd }
+    }
+
+    fn total(&self) -> f64 {
+        self.norm.max(0.0) + self.twos + self.odd
+    }
 }
 
 impl Algebra for CoefficientBits {
@@ -282,58 +541,95 @@ impl Algebra for CoefficientBits {
     type Element = Bits;
 
     fn scalar(&self, value: &BigRational) -> Option<Bits> {
-        let denominator = value.denom().bits() as f64;
-        Some(Bits { norm: log2_upper(value), denominator })
+        Some(Bits::of(value))
     }
     fn affine(&self, weights: &[Bits], inputs: &[Bits], bias: &Bits) -> Bits {
-        // The product of all denominators is a common one, however crude.
+        // Of powers of two the largest is a common denominator, of other numbers their product.
         weights.iter().zip(inputs).fold(*bias, |sum, (w, x)| Bits {
             norm: log2_sum(sum.norm, w.norm + x.norm),
-            denominator: sum.denominator + w.denominator + x.denominator,
+            twos: sum.twos.max(w.twos + x.twos),
+            odd: sum.odd + w.odd + x.odd,
         })
     }
     fn polynomial(&self, coefficients: &[Bits], z: &Bits) -> Bits {
-        let zero = Bits { norm: f64::NEG_INFINITY, denominator: 0.0 };
-        coefficients.iter().rev().fold(zero, |sum, c| Bits {
+        // Horner's rule from the leading coefficient on: a degree of d multiplies d times.
+        let (last, others) = coefficients.split_last().unwrap_or((&Bits::ZERO, &[]));
+        others.iter().rev().fold(*last, |sum, c| Bits {
             norm: log2_sum(sum.norm + z.norm.max(0.0), c.norm),
-            denominator: sum.denominator + z.denominator + c.denominator,
+            twos: c.twos.max(sum.twos + z.twos),
+            odd: sum.odd + z.odd + c.odd,
         })
+    }
+    fn activation(&self, _function: Activation, z: &Bits) -> Option<Bits> {
+        // Of values at a point only: no activation grows faster than its argument, but a slope
+        // has a denominator.
+        Some(Bits { norm: log2_sum(z.norm, 1.0), twos: z.twos + 64.0, odd: z.odd })
     }
 }
 
 /// A model that can be evaluated modulo a prime, with bounds on its size.
-enum Modular {
+enum Modular<'a> {
     Network(ExactNetwork<BigRational>),
-    Polynomials(Vec<Polynomial<BigRational>>),
+    Polynomials(Vec<Polynomial<BigRational>>, Option<&'a [BigRational]>),
 }
 
-impl Modular {
-    fn new(model: &Model) -> Result<Self> {
-        Ok(match model {
+/// log2 of a bound on the total degree, bits of the integer coefficients of any one output over
+/// their common denominator, and bits of all odd factors of denominators.
+struct ModularSize {
+    degree: f64,
+    bits: f64,
+    odd: f64,
+}
+
+impl<'a> Modular<'a> {
+    fn new(model: &'a Model) -> Self {
+        match model {
             Model::Network(network) => Modular::Network(ExactNetwork::new(network)),
-            Model::Expansion(_) => Modular::Polynomials(model.polynomials(&Limits::default())?),
-        })
+            Model::Expansion(expansion) => {
+                Modular::Polynomials(expansion.to_rational(), expansion.centre())
+            }
+        }
     }
 
-    /// log2 bounds on the degree and on the integer coefficients over a common denominator.
-    fn size(&self) -> Result<(f64, f64)> {
-        Ok(match self {
+    fn size(&self) -> Result<ModularSize> {
+        let (degree, outputs) = match self {
             Modular::Network(network) => {
-                let inputs = vec![Bits { norm: 0.0, denominator: 0.0 }; network.inputs()];
+                let inputs = vec![Bits { norm: 0.0, ..Bits::ZERO }; network.inputs()];
                 let outputs = network.over(&CoefficientBits)?.evaluate(&CoefficientBits, inputs)?;
-                let bits = outputs.iter().map(|b| b.norm.max(0.0) + b.denominator).sum();
-                let degree = plan_exact(network, None)?.degree;
-                ((degree.max(1) as f64).log2() + 1e-9, bits)
+                (plan_exact(network, None)?.degree, outputs)
             }
-            Modular::Polynomials(polynomials) => {
+            Modular::Polynomials(polynomials, centre) => {
                 let degree = polynomials.iter().filter_map(Polynomial::degree).max().unwrap_or(0);
-                let bits = polynomials
-                    .iter()
-                    .flat_map(|p| p.terms())
-                    .map(|(_, c)| c.numer().bits() as f64 + c.denom().bits() as f64)
-                    .sum();
-                (f64::from(degree.max(1)).log2() + 1e-9, bits)
+                // A power of x_i - c_i has the coefficients of x_i + |c_i| but for signs.
+                let shift = centre.unwrap_or_default().iter().map(Bits::of).fold(
+                    Bits { norm: 0.0, ..Bits::ZERO },
+                    |most, c| Bits {
+                        norm: most.norm.max(log2_sum(c.norm, 0.0)),
+                        twos: most.twos.max(c.twos),
+                        odd: most.odd + c.odd,
+                    },
+                );
+                let powers = f64::from(degree);
+                let output = |p: &Polynomial<BigRational>| {
+                    let sum =
+                        p.coefficients().iter().map(Bits::of).fold(Bits::ZERO, |sum, c| Bits {
+                            norm: log2_sum(sum.norm, c.norm),
+                            twos: sum.twos.max(c.twos),
+                            odd: sum.odd + c.odd,
+                        });
+                    Bits {
+                        norm: sum.norm + powers * shift.norm,
+                        twos: sum.twos + powers * shift.twos,
+                        odd: sum.odd + powers * shift.odd,
+                    }
+                };
+                (u128::from(degree), polynomials.iter().map(output).collect())
             }
+        };
+        Ok(ModularSize {
+            degree: (degree.max(1) as f64).log2() + 1e-9,
+            bits: outputs.iter().map(Bits::total).fold(0.0, f64::max),
+            odd: outputs.iter().map(|b| b.odd).sum(),
         })
     }
 
@@ -344,75 +640,111 @@ impl Modular {
                 Ok(network) => network.evaluate(&Modulo(p), point.to_vec()).map(Some),
                 Err(_) => Ok(None),
             },
-            Modular::Polynomials(polynomials) => Ok(polynomials
-                .iter()
-                .map(|polynomial| {
-                    polynomial.terms().try_fold(0, |sum, (exponents, c)| {
-                        let start = modular::reduce_rational(c, p)?;
-                        let term = exponents.iter().zip(point).fold(start, |product, (&e, &x)| {
-                            modular::mul(product, modular::pow(x, u64::from(e), p), p)
-                        });
-                        Some(modular::add(sum, term, p))
+            Modular::Polynomials(polynomials, centre) => {
+                let reduced = centre.unwrap_or_default().iter();
+                let centre: Option<Vec<u64>> =
+                    reduced.map(|c| modular::reduce_rational(&-c, p)).collect();
+                let Some(centre) = centre else { return Ok(None) };
+                let mut point = point.to_vec();
+                for (x, c) in point.iter_mut().zip(centre) {
+                    *x = modular::add(*x, c, p);
+                }
+                Ok(polynomials
+                    .iter()
+                    .map(|polynomial| {
+                        polynomial.terms().try_fold(0, |sum, (exponents, c)| {
+                            let start = modular::reduce_rational(c, p)?;
+                            let factors = exponents.iter().zip(&point);
+                            let term = factors.fold(start, |product, (&e, &x)| {
+                                modular::mul(product, modular::pow(x, u64::from(e), p), p)
+                            });
+                            Some(modular::add(sum, term, p))
+                        })
                     })
-                })
-                .collect()),
+                    .collect())
+            }
         }
     }
 }
 
 /// Random evaluation (Schwartz 1980, Zippel 1979) modulo random primes from `[2^61, 2^62)`.
 ///
-/// The difference, over a common denominator, is an integer polynomial of degree at most `D` with
-/// coefficients below `2^B`. Fewer than `B / 61` primes of the range divide all its coefficients, of
-/// more than `2^55` there (`proofs/representation.md`); modulo any other it vanishes at no more than
-/// `D / p` of the points. A value that differs proves the two different.
-fn by_random_evaluation(a: &Model, b: &Model, seed: [u8; 32]) -> Result<Comparison> {
-    let (p, q) = (Modular::new(a)?, Modular::new(b)?);
-    let ((degree, bits), (other_degree, other_bits)) = (p.size()?, q.size()?);
-    // Cross-multiplied denominators add their bits; one more for the difference.
-    let unlucky = (bits + other_bits + 1.0) / 61.0;
-    // Primes that divide a denominator are drawn again, so they do not count among the 2^55.
-    let unlucky_prime = unlucky.log2() - (55_f64.exp2() - unlucky).max(0.0).log2();
-    let unlucky_point = degree.max(other_degree) - 61.0;
-    let per_trial = log2_sum(unlucky_prime, unlucky_point);
-    let mut answer = Comparison {
-        equal: None,
-        method: Method::RandomModular,
-        equal_after_rounding: None,
-        error_probability: None,
-        largest_difference: None,
-        at: None,
-    };
-    if per_trial.is_nan() || per_trial >= -1.0 {
-        return Err(TooLarge {
-            what: "the comparison by random evaluation".into(),
-            count: format!("degree 2^{degree:.0}"),
-            bytes: "few".into(),
-            seconds: 0.0,
-            limit: "an error probability of 1/2 a trial".into(),
-            advice: "the degree is too large for 62-bit primes; compare smaller networks".into(),
-        }
-        .into());
+/// The difference of an output, over a common denominator, is an integer polynomial of degree at
+/// most `D` with coefficients below `2^B`. Fewer than `B / 61` primes of the range divide all its
+/// coefficients, of more than `2^55` there (`proofs/representation.md`); modulo any other it vanishes
+/// at no more than `D / p` of the points. A value that differs proves the two different.
+struct RandomEvaluation<'a> {
+    models: [Modular<'a>; 2],
+    inputs: usize,
+    rng: ChaCha8Rng,
+    done: usize,
+}
+
+impl<'a> RandomEvaluation<'a> {
+    fn new(a: &'a Model, b: &'a Model, seed: [u8; 32]) -> Self {
+        let models = [Modular::new(a), Modular::new(b)];
+        let rng = ChaCha8Rng::from_seed(seed);
+        RandomEvaluation { models, inputs: a.inputs(), rng, done: 0 }
     }
-    let trials = (TARGET / per_trial).ceil().max(1.0);
-    let mut rng = ChaCha8Rng::from_seed(seed);
-    let mut done = 0.0;
-    while done < trials {
-        let prime = modular::random_prime(&mut rng, PRIME_BITS)?;
-        let point: Vec<u64> = (0..a.inputs()).map(|_| rng.random_range(0..prime)).collect();
-        let (Some(x), Some(y)) = (p.evaluate(&point, prime)?, q.evaluate(&point, prime)?) else {
-            // The prime divides a denominator.
-            continue;
-        };
-        if x != y {
-            answer.equal = Some(false);
-            answer.at = Some(point.iter().map(|&x| BigRational::from(BigInt::from(x))).collect());
+
+    /// The answer "different" when the two differ at one of `trials` points.
+    fn differ(&mut self, trials: usize) -> Result<Option<Comparison>> {
+        let end = self.done.saturating_add(trials);
+        while self.done < end {
+            let prime = modular::random_prime(&mut self.rng, PRIME_BITS)?;
+            let point: Vec<u64> =
+                (0..self.inputs).map(|_| self.rng.random_range(0..prime)).collect();
+            let [p, q] = &self.models;
+            let (Some(x), Some(y)) = (p.evaluate(&point, prime)?, q.evaluate(&point, prime)?)
+            else {
+                // The prime divides a denominator.
+                continue;
+            };
+            if x != y {
+                let integer = |x: u64| BigRational::from(BigInt::from(x));
+                return Ok(Some(Comparison {
+                    at: Some(point.into_iter().map(integer).collect()),
+                    ..Comparison::decided(false, Method::RandomModular)
+                }));
+            }
+            self.done += 1;
+        }
+        Ok(None)
+    }
+
+    /// As many points as the error probability asks for.
+    fn finish(&mut self) -> Result<Comparison> {
+        let (p, q) = (self.models[0].size()?, self.models[1].size()?);
+        // Cross-multiplied denominators add their bits; one more for the difference.
+        let bits = p.bits + q.bits + 1.0;
+        // Primes that divide a denominator, odd as they are, do not count among the 2^55.
+        let primes = (55_f64.exp2() - (p.odd + q.odd) / 61.0).max(0.0);
+        let unlucky_prime = (bits / 61.0).log2() - primes.log2();
+        let degree = p.degree.max(q.degree);
+        let unlucky_point = degree - 61.0;
+        let per_trial = log2_sum(unlucky_prime, unlucky_point);
+        let mut answer = Comparison::open(Method::RandomModular);
+        if per_trial.is_nan() || per_trial >= -1.0 {
+            let large = match unlucky_point.partial_cmp(&unlucky_prime) {
+                Some(std::cmp::Ordering::Greater) => {
+                    format!("the total degree, up to 2^{degree:.0}")
+                }
+                _ => format!("the coefficients, of up to 2^{:.0} bits", bits.log2()),
+            };
+            answer.reasons.push(format!(
+                "no difference at {} random points, but that bounds no probability: {large}, is \
+                 too large for primes of 62 bits",
+                self.done
+            ));
             return Ok(answer);
         }
-        done += 1.0;
+        let trials = (TARGET / per_trial).ceil().max(1.0) as usize;
+        if let Some(different) = self.differ(trials.saturating_sub(self.done))? {
+            return Ok(different);
+        }
+        answer.error_probability = Some((per_trial * self.done as f64).exp2());
+        Ok(answer)
     }
-    answer.error_probability = Some((per_trial * trials).exp2());
-    Ok(answer)
 }
 
 fn by_sampling(
@@ -446,33 +778,54 @@ fn by_sampling(
             0 => f64::from(u8::from(rng.next_u32() & 1 == 1)),
             _ => rng.random(),
         };
-        (lower + (upper - lower) * u).clamp(lower, upper)
+        // Not lower + (upper - lower) u: the width of a box may overflow.
+        (lower * (1.0 - u) + upper * u).clamp(lower, upper)
     });
     let (x, y) = (a.forward(&points)?, b.forward(&points)?);
-    let mut largest = (-1.0, 0);
+    let mut largest: Option<(f64, usize)> = None;
+    let mut overflowing = Vec::new();
     for row in 0..points.nrows() {
-        for (x, y) in x.row(row).iter().zip(y.row(row)) {
-            let difference = (x - y).abs();
-            if difference > largest.0 {
-                largest = (difference, row);
-            }
+        // NaN is passed on, which a maximum would drop.
+        let difference = (&x.row(row) - &y.row(row))
+            .fold(0.0, |most: f64, d| if d.abs() > most || d.is_nan() { d.abs() } else { most });
+        if !difference.is_finite() {
+            overflowing.push(row);
+        } else if largest.is_none_or(|(most, _)| difference > most) {
+            largest = Some((difference, row));
         }
     }
     // Samples are finite: the box is.
-    let point: Vec<BigRational> =
-        points.row(largest.1).iter().filter_map(|x| rational_from_f64(*x)).collect();
-    let (equal, method) = match decided_at(a, b, &point)? {
-        true => (Some(false), Method::Point),
-        false => (None, Method::Sampling),
+    let point = |row: usize| -> Vec<BigRational> {
+        points.row(row).iter().map(|x| rational_from_f64(*x).unwrap_or_default()).collect()
     };
-    Ok(Comparison {
-        equal,
-        method,
-        equal_after_rounding: None,
-        error_probability: None,
-        largest_difference: Some(largest.0.max(0.0)),
-        at: Some(point),
-    })
+    let mut proven: Option<(BigRational, usize)> = None;
+    let closer = overflowing.iter().copied().take(OVERFLOWING);
+    for row in largest.map(|(_, row)| row).into_iter().chain(closer) {
+        if let Some(difference) = difference_at(a, b, &point(row))?
+            && proven.as_ref().is_none_or(|(most, _)| difference > *most)
+        {
+            proven = Some((difference, row));
+        }
+    }
+    if let Some((difference, row)) = proven {
+        return Ok(Comparison {
+            largest_difference: rational_to_f64(&difference),
+            at: Some(point(row)),
+            ..Comparison::decided(false, Method::Point)
+        });
+    }
+    let mut answer = Comparison {
+        largest_difference: largest.map(|(difference, _)| difference),
+        at: largest.map(|(_, row)| point(row)),
+        ..Comparison::open(Method::Sampling)
+    };
+    if !overflowing.is_empty() {
+        answer.reasons.push(format!(
+            "at {} of {SAMPLES} points a value is beyond f64: there nothing was compared",
+            overflowing.len()
+        ));
+    }
+    Ok(answer)
 }
 
 fn own_box(model: &Model) -> Option<Vec<(f64, f64)>> {
@@ -480,19 +833,13 @@ fn own_box(model: &Model) -> Option<Vec<(f64, f64)>> {
     network.inputs().iter().map(|Input { lower, upper, .. }| Some(((*lower)?, (*upper)?))).collect()
 }
 
-/// Whether exact values, or disjoint enclosures, at a point prove that the models differ.
-fn decided_at(a: &Model, b: &Model, point: &[BigRational]) -> Result<bool> {
-    let width = BigRational::new(BigInt::from(1), BigInt::from(1) << 100_u32);
-    let bounds = |model: &Model| -> Result<Vec<(BigRational, BigRational)>> {
-        match (model.exact(point)?, model) {
-            (Some(values), _) => Ok(values.into_iter().map(|v| (v.clone(), v)).collect()),
-            (None, Model::Network(network)) => Ok(network
-                .forward_enclosure(point, &width)?
-                .iter()
-                .map(|e| (e.lower().clone(), e.upper().clone()))
-                .collect()),
-            (None, Model::Expansion(_)) => Ok(Vec::new()),
-        }
-    };
-    Ok(bounds(a)?.iter().zip(&bounds(b)?).any(|(x, y)| x.1 < y.0 || y.1 < x.0))
+/// The largest difference of outputs whose exact values, or disjoint enclosures, at a point prove
+/// that the models differ; an enclosed one to 2^-99.
+fn difference_at(a: &Model, b: &Model, point: &[BigRational]) -> Result<Option<BigRational>> {
+    let (Some(x), Some(y)) = (a.enclosed(point)?, b.enclosed(point)?) else { return Ok(None) };
+    Ok(x.iter()
+        .zip(&y)
+        .filter(|(x, y)| x.intersection(y).is_none())
+        .map(|(x, y)| (x.midpoint() - y.midpoint()).abs())
+        .max())
 }

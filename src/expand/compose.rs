@@ -75,11 +75,14 @@ pub fn expand_watched(
         Coefficients::Rational(polynomials),
         network.head(),
     )?;
+    // `evaluate` finds the class labels by it, in the polynomial's file as in the network's.
+    let about = network.about().get_key_value("target");
+    let about = about.map(|(key, name)| (key.clone(), name.clone())).into_iter().collect();
     let cut = match max_degree {
         Some(q) => (plan_exact(&exact, None)?.degree > u128::from(q)).then_some(q),
         None => None,
     };
-    Ok((expansion.with_truncated(cut), plan))
+    Ok((expansion.with_truncated(cut).with_about(about), plan))
 }
 
 /// A denominator `odd 2^twos`.

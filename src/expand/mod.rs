@@ -32,7 +32,7 @@ mod evaluate;
 mod plan;
 mod prove;
 
-pub use compare::{Comparison, Method, Model, compare};
+pub use compare::{Comparison, Method, Model, Stage, compare, compare_watched};
 pub use compose::{Step, expand, expand_watched};
 pub use plan::{Limits, Plan, plan};
 pub use prove::{Proof, prove_equal};

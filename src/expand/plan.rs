@@ -14,7 +14,7 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 
-use crate::error::{Result, TooLarge};
+use crate::error::{Result, TooLarge, size};
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
 use crate::polynomial::Polynomial;
@@ -28,12 +28,16 @@ pub struct Limits {
     pub bytes: u64,
     /// Seconds, if time is to be limited at all.
     pub seconds: Option<f64>,
+    /// [Operations](Plan::operations), if they are to be limited; where they are not,
+    /// [`compare`](crate::expand::compare()) limits them to a billion.
+    pub operations: Option<f64>,
 }
 
 impl Default for Limits {
     /// Five million terms, half of the memory that is free (4 GiB where that is not known), any time.
     fn default() -> Self {
-        Limits { terms: 5_000_000, bytes: free_memory().map_or(4 << 30, |b| b / 2), seconds: None }
+        let bytes = free_memory().map_or(4 << 30, |b| b / 2);
+        Limits { terms: 5_000_000, bytes, seconds: None, operations: None }
     }
 }
 
@@ -61,43 +65,50 @@ pub struct Plan {
     pub bytes: f64,
     /// Time on this machine.
     pub seconds: f64,
+    /// The same on any machine: products of two terms, plus one for every 32 products of machine
+    /// words in them.
+    pub operations: f64,
 }
 
 impl Plan {
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) when the plan exceeds one of `limits`.
     pub fn check(&self, limits: &Limits) -> Result<()> {
-        let over = if self.degree > u128::from(u32::MAX) {
-            // Exponents are 32-bit, whatever the limits say.
+        // Exponents are 32-bit, whatever the limits say.
+        let fixed = self.degree > u128::from(u32::MAX);
+        let over = if fixed {
             "degree 4294967295".into()
         } else if self.terms > u128::from(limits.terms) {
             format!("{} terms", limits.terms)
         } else if self.bytes > limits.bytes as f64 {
-            format!("{} bytes", limits.bytes)
+            size(limits.bytes as f64)
         } else if let Some(seconds) = limits.seconds
             && self.seconds > seconds
         {
             format!("{seconds} s")
+        } else if let Some(operations) = limits.operations
+            && self.operations > operations
+        {
+            format!("{operations} operations")
         } else {
             return Ok(());
         };
-        let terms = match self.terms {
+        let count = |n: u128| match n {
             u128::MAX => "more than 3e38".into(),
-            terms => terms.to_string(),
+            n if n >= 1_000_000_000_000_000 => format!("{:.1e}", n as f64),
+            n => n.to_string(),
         };
+        let raise = if fixed { "" } else { "raise the limit, " };
         Err(TooLarge {
-            what: format!("the expansion to total degree {}", self.degree),
-            count: format!("{terms} terms"),
-            bytes: if self.bytes < 1e18 {
-                format!("{:.0}", self.bytes)
-            } else {
-                format!("{:.1e}", self.bytes)
-            },
+            what: format!("the expansion to total degree {}", count(self.degree)),
+            count: format!("{} terms", count(self.terms)),
+            bytes: self.bytes,
             seconds: self.seconds,
             limit: over,
-            advice: "ask for the part of low degree, raise the limit, or train with a lower \
-                     degree, fewer layers or fewer inputs"
-                .into(),
+            advice: format!(
+                "ask for the part of low degree, {raise}or train with a lower degree, fewer \
+                 layers or fewer inputs"
+            ),
         }
         .into())
     }
@@ -118,7 +129,8 @@ pub(super) fn plan_exact(
     network: &ExactNetwork<BigRational>,
     max_degree: Option<u32>,
 ) -> Result<Plan> {
-    let algebra = Sizes { max_degree, cost: Cell::new(0.0), rate: measure_rate() };
+    let cost = (Cell::new(0.0), Cell::new(0.0));
+    let algebra = Sizes { max_degree, cost, rate: measure_rate() };
     let inputs = (0..network.inputs()).map(Size::variable).collect();
     let mut live = 0.0_f64;
     let mut peak = 0.0_f64;
@@ -137,7 +149,8 @@ pub(super) fn plan_exact(
         bits: outputs.iter().map(Size::bits).fold(0.0, f64::max),
         // Numerators become rationals: a second copy, with a denominator each.
         bytes: peak + 3.0 * live,
-        seconds: algebra.cost.get(),
+        seconds: algebra.cost.0.get(),
+        operations: algebra.cost.1.get(),
     })
 }
 
@@ -231,11 +244,19 @@ struct Magnitude {
 
 struct Sizes {
     max_degree: Option<u32>,
-    cost: Cell<f64>,
+    /// Seconds and operations so far.
+    cost: (Cell<f64>, Cell<f64>),
     rate: Rate,
 }
 
 impl Sizes {
+    /// Counts `products` of terms of so many words each.
+    fn pay(&self, products: f64, words: f64, other_words: f64) {
+        let (seconds, operations) = &self.cost;
+        seconds.set(seconds.get() + self.rate.seconds(products, words, other_words));
+        operations.set(operations.get() + products * (1.0 + words * other_words / 32.0));
+    }
+
     fn dense(&self, variables: usize, degree: u128) -> u128 {
         let degree = self.max_degree.map_or(degree, |q| degree.min(u128::from(q)));
         dense_terms(variables, degree)
@@ -274,7 +295,7 @@ impl Algebra for Sizes {
             size.twos = size.twos.max(w.twos + x.twos);
             size.odd = size.odd.max(x.odd);
             lcm = lcm.lcm(&w.odd);
-            self.cost.set(self.cost.get() + self.rate.seconds(x.terms as f64, x.words(), 1.0));
+            self.pay(x.terms as f64, x.words(), 1.0);
         }
         size.odd += lcm.bits() as f64 - 1.0;
         size.terms = size.terms.min(self.dense(size.variables.len(), size.degree));
@@ -291,8 +312,7 @@ impl Algebra for Sizes {
         for (k, c) in coefficients[..=degree].iter().enumerate().rev() {
             if k < degree {
                 let products = size.terms as f64 * z.terms as f64;
-                let cost = self.rate.seconds(products, size.words(), z.words());
-                self.cost.set(self.cost.get() + cost);
+                self.pay(products, size.words(), z.words());
                 size.norm += z.norm;
                 size.twos += z.twos;
                 size.odd += z.odd;

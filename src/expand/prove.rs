@@ -1,10 +1,11 @@
-//! A proof that polynomials are a network, independent of how they were found.
+//! A proof that polynomials are a network, by values instead of polynomial arithmetic.
 //!
 //! Two polynomials of total degree at most `D` that agree on the principal lattice
 //! `{a in N^n : a_1 + ... + a_n <= D}` are equal (`proofs/representation.md`). So the
 //! network is evaluated layer by layer, exactly, at every lattice point, and compared
 //! with the value of its expansion there. No polynomial arithmetic of the expansion
-//! is trusted.
+//! is trusted; what the two share is the folding of each SLAF into powers of its
+//! pre-activation, which is tested against the bases' own definitions.
 
 use num_bigint::BigInt;
 use num_integer::Integer;
@@ -57,7 +58,7 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
         return Err(TooLarge {
             what: "the proof by lattice points".into(),
             count: format!("{points} points"),
-            bytes: points.saturating_mul(8 * n as u128).to_string(),
+            bytes: points as f64 * 8.0 * n as f64,
             seconds: points as f64 * 1e-4,
             limit: format!("{POINT_LIMIT} points in {VARIABLE_LIMIT} variables"),
             advice: "compare the two by expansion instead".into(),

@@ -313,7 +313,7 @@ impl Terms {
 
     /// Checks what depends on the keys of the document.
     fn check(&self, o: usize, header: &Header, errors: bool) -> Result<()> {
-        let Header { variables: n, sparse, float } = *header;
+        let Header { variables: n, sparse, float, truncated } = *header;
         let mut seen = HashSet::with_capacity(self.terms.len());
         let mut start = 0;
         for (t, term) in self.terms.iter().enumerate() {
@@ -347,6 +347,10 @@ impl Terms {
             if degree > u64::from(u32::MAX) {
                 let found = format!("total degree {degree}");
                 return refuse("exponents", found, "a total degree below 2^32");
+            }
+            if let Some(q) = truncated.filter(|q| degree > u64::from(*q)) {
+                let expected = format!("at most {q}: the file says \"truncated\": {q}");
+                return refuse("exponents", format!("total degree {degree}"), &expected);
             }
             if !seen.insert(row) {
                 return refuse("exponents", "the monomial of an earlier term".into(), "it once");
@@ -422,6 +426,7 @@ struct Header {
     variables: usize,
     sparse: bool,
     float: bool,
+    truncated: Option<u32>,
 }
 
 /// Builds the expansion from the terms and the other keys of the document.
@@ -458,7 +463,7 @@ fn assemble(fields: &mut Fields, outputs: Vec<(String, Terms)>) -> Result<Expans
         .transpose()?;
     let about = read_about(fields)?;
 
-    let header = Header { variables: variables.len(), sparse, float };
+    let header = Header { variables: variables.len(), sparse, float, truncated };
     let first = outputs.iter().find_map(|(_, terms)| terms.terms.first());
     let errors = first.is_some_and(|term| term.error.is_some());
     let mut names = Vec::with_capacity(outputs.len());

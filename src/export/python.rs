@@ -139,8 +139,16 @@ def _head(values):
 
 const LOGISTIC: &str = r#"
 
+def _logistic(value):
+    # Each branch keeps all digits of its side and cannot overflow.
+    if value >= 0.0:
+        return 1.0 / (1.0 + math.exp(-value))
+    power = math.exp(value)
+    return power / (1.0 + power)
+
+
 def _head(values):
-    return [0.5 + 0.5 * math.tanh(0.5 * value) for value in values]
+    return [_logistic(value) for value in values]
 "#;
 
 /// Writes names, centre and terms as Python literals.

@@ -71,7 +71,7 @@ impl Network {
             return Err(TooLarge {
                 what: "the one-hidden-layer network".into(),
                 count: format!("{needed} coefficients"),
-                bytes: needed.saturating_mul(128).to_string(),
+                bytes: needed as f64 * 128.0,
                 seconds: needed as f64 * 1e-6,
                 limit: format!("{COEFFICIENT_LIMIT} coefficients"),
                 advice: "truncate the polynomial to a lower degree first".into(),

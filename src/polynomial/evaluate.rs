@@ -56,7 +56,7 @@ impl Bounded {
     }
 
     /// The sum of two numbers that are known up to their bounds. Sums do not underflow.
-    fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         let value = self.value + other.value;
         let error = ((self.error + other.error) + value.abs() * UNIT + TINY) * ENLARGE;
         Bounded { value, error }
@@ -78,7 +78,8 @@ impl Bounded {
         }
     }
 
-    /// Nothing is known after an overflow, whatever the infinities became.
+    /// Nothing is known after an overflow, whatever the infinities became; the exact value may well
+    /// be finite, so callers ask [`Bounded::error`] before they take the value.
     fn settled(self) -> Self {
         if self.value.is_finite() && self.error.is_finite() {
             self
@@ -88,6 +89,11 @@ impl Bounded {
             Bounded { value: self.value, error: f64::INFINITY }
         }
     }
+}
+
+/// A number that is exactly known.
+fn exactly(value: f64) -> Bounded {
+    Bounded { value, error: 0.0 }
 }
 
 /// A polynomial prepared for many evaluations in `f64`, whatever its coefficients were.
@@ -171,7 +177,7 @@ impl FloatForm {
     /// If the point does not have one finite entry a variable.
     pub fn evaluate(&self, point: &[f64]) -> Result<Bounded> {
         self.check(point.len(), point.iter())?;
-        Ok(self.walk::<1>(|i, _| point[i])[0])
+        Ok(self.walk::<1>(|i, _| exactly(point[i]))[0])
     }
 
     /// The values at many points, one a row, and the bounds on their errors.
@@ -185,12 +191,21 @@ impl FloatForm {
         &self,
         points: ArrayView2<'_, f64>,
     ) -> Result<(Array1<f64>, Array1<f64>)> {
+        self.evaluate_moved(points, |_, x| exactly(x))
+    }
+
+    /// As [`FloatForm::evaluate_batch`], where `entry(i, x)` takes the place of entry `i` of a point.
+    pub(crate) fn evaluate_moved(
+        &self,
+        points: ArrayView2<'_, f64>,
+        entry: impl Fn(usize, f64) -> Bounded + Sync,
+    ) -> Result<(Array1<f64>, Array1<f64>)> {
         self.check(points.ncols(), points.iter())?;
         let rows = points.nrows();
         let blocks: Vec<[Bounded; LANES]> = (0..rows.div_ceil(LANES))
             .into_par_iter()
             // The last block repeats its last point.
-            .map(|b| self.walk(|i, lane| points[((b * LANES + lane).min(rows - 1), i)]))
+            .map(|b| self.walk(|i, lane| entry(i, points[((b * LANES + lane).min(rows - 1), i)])))
             .collect();
         let results = || blocks.iter().flatten().take(rows);
         Ok((results().map(|y| y.value).collect(), results().map(|y| y.error).collect()))
@@ -210,7 +225,7 @@ impl FloatForm {
         {
             coefficient.value = coefficient.value.abs();
         }
-        let sum = magnitudes.walk::<1>(|i, _| point[i].abs())[0].value;
+        let sum = magnitudes.walk::<1>(|i, _| exactly(point[i].abs()))[0].value;
         Ok(if sum == value { 1.0 } else { sum / value })
     }
 
@@ -226,15 +241,11 @@ impl FloatForm {
     }
 
     /// The values at `N` points with their bounds; `point(i, lane)` is entry `i` of a point.
-    fn walk<const N: usize>(&self, point: impl Fn(usize, usize) -> f64) -> [Bounded; N] {
+    fn walk<const N: usize>(&self, point: impl Fn(usize, usize) -> Bounded) -> [Bounded; N] {
         let powers: Vec<[Bounded; N]> = self
             .powers
             .iter()
-            .map(|&(i, exponent)| {
-                std::array::from_fn(|lane| {
-                    Bounded { value: point(i, lane), error: 0.0 }.power(exponent)
-                })
-            })
+            .map(|&(i, exponent)| std::array::from_fn(|lane| point(i, lane).power(exponent)))
             .collect();
         let zero = Bounded { value: 0.0, error: 0.0 };
         // products[d - 1] is the product of the first d factors of the current term.

@@ -80,16 +80,23 @@ pub(super) fn read_target_columns(
     let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| {
         names.contains(name) || options.targets.contains(name)
     })?;
-    if names.iter().all(|name| sheet.names.contains(name)) {
-        return sheet.numbers(&sheet.find(names)?).map(Some);
-    }
-    let [label] = &options.targets[..] else { return Ok(None) };
-    let Ok(column) = find_column(&sheet.names, label, sheet.numbered, &file) else {
+    let Some(columns) = super::target_columns(&sheet.names, sheet.numbered, names, options, &file)?
+    else {
         return Ok(None);
     };
+    if columns.len() == names.len() {
+        return sheet.numbers(&columns).map(Some);
+    }
     let mut labels = Labels::among(names);
-    sheet.visit(|row| row.label(column, &mut labels))?;
+    sheet.visit(|row| row.label(columns[0], &mut labels))?;
     super::one_hot(&labels.rows, names.len()).map(Some)
+}
+
+/// The names in the header, or `x1`, `x2`, ...
+pub(super) fn read_names(path: &Path, options: &ReadOptions) -> Result<Vec<String>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let file = path.display().to_string();
+    Ok(Sheet::open(&bytes, &file, &with_delimiter(path, options), |_| false)?.names)
 }
 
 fn with_delimiter(path: &Path, options: &ReadOptions) -> ReadOptions {
@@ -131,7 +138,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<T
             Target::Labels(labels) => {
                 if !numbers_are_labels && !row.is_text(first) && !is_missing(row.cell(first)) {
                     let expected = "a class label as in the rows before \
-                                    (--class-labels takes numbers as labels)";
+                                    (--classes takes numbers as labels)";
                     return Err(row.wrong(first, shown(row.cell(first)), expected));
                 }
                 row.label(first, labels)
@@ -142,7 +149,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<T
                         let expected = if several {
                             "a number (class labels are read from a single target only)"
                         } else {
-                            "a number as in the rows before (--class-labels takes numbers as labels)"
+                            "a number as in the rows before (--classes takes numbers as labels)"
                         };
                         return Err(row.wrong(column, shown(row.cell(column)), expected));
                     }
@@ -166,7 +173,8 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<T
                     "at least two classes",
                 ));
             }
-            Table::with_classes(inputs, &labels, input_names, classes, file)
+            let table = Table::with_classes(inputs, &labels, input_names, classes, file)?;
+            Ok(Table { label_column: target_names.into_iter().next(), ..table })
         }
         Some(Target::Numbers(values)) => {
             let targets = array(rows, values);
@@ -385,7 +393,11 @@ impl Row<'_> {
             _ if is_missing(cell) => Err(self.wrong(
                 column,
                 if cell.is_empty() { "nothing".into() } else { shown(cell) },
-                "a number: fill in missing values or remove their rows first",
+                &format!(
+                    "a number: fill in missing values or remove their rows first (--ignore {:?} \
+                     leaves the column out)",
+                    self.sheet.names[column]
+                ),
             )),
             Ok(value) if value.is_finite() => Ok(value),
             Ok(_) => Err(self.wrong(column, shown(cell), "a finite number (at most 1.8e308)")),
@@ -400,13 +412,19 @@ impl Row<'_> {
     fn label(&self, column: usize, labels: &mut Labels) -> Result<()> {
         let cell = self.cell(column);
         if is_missing(cell) {
-            return Err(self.wrong(column, shown(cell), "a class label"));
+            let name = &self.sheet.names[column];
+            let expected = format!("a class label (--ignore {name:?} leaves the column out)");
+            return Err(self.wrong(column, shown(cell), &expected));
         }
         let index = match labels.known.get(cell) {
             Some(&index) => index,
             None if labels.closed => {
                 let known: Vec<_> = labels.known.keys().cloned().collect();
-                let expected = format!("a known class: {}", listed(&known));
+                let expected = format!(
+                    "a known class: {} (--ignore {:?} leaves the column out)",
+                    listed(&known),
+                    self.sheet.names[column]
+                );
                 return Err(self.wrong(column, shown(cell), &expected));
             }
             None => {

@@ -46,6 +46,7 @@ pub struct Table {
     input_names: Vec<String>,
     target_names: Vec<String>,
     classes: Option<Vec<String>>,
+    label_column: Option<String>,
     source: String,
 }
 
@@ -101,7 +102,8 @@ impl Table {
                 }
             }
         }
-        Ok(Table { inputs, targets, input_names, target_names, classes: None, source })
+        let (classes, label_column) = (None, None);
+        Ok(Table { inputs, targets, input_names, target_names, classes, label_column, source })
     }
 
     /// A table whose target is a class: `labels` holds, for every row, an index into `classes`.
@@ -134,7 +136,9 @@ impl Table {
     /// # Errors
     /// When the file cannot be read or has a defect; the message names file, line and column.
     pub fn read(path: &Path, options: &ReadOptions) -> Result<Self> {
-        match Format::of(path)? {
+        let format = Format::of(path)?;
+        format.check_options(path, options)?;
+        match format {
             Format::Csv => read_csv(path, options),
             Format::Npy => npy::read_npy_table(path, options),
             Format::Idx => {
@@ -180,6 +184,11 @@ impl Table {
         self.classes.as_deref()
     }
 
+    /// The column that held the class labels, where they stood in a column with a name.
+    pub fn label_column(&self) -> Option<&str> {
+        self.label_column.as_deref()
+    }
+
     /// Where the numbers come from: a file, or the name of a built-in problem.
     pub fn source(&self) -> &str {
         &self.source
@@ -197,6 +206,7 @@ impl Table {
             input_names: self.input_names.clone(),
             target_names: self.target_names.clone(),
             classes: self.classes.clone(),
+            label_column: self.label_column.clone(),
             source: self.source.clone(),
         }
     }
@@ -269,34 +279,88 @@ pub fn read_inputs(path: &Path, names: &[String], options: &ReadOptions) -> Resu
     }
 }
 
-/// Reads the targets called `names` where the table has them: rows x names, or `None`.
+/// Reads the targets of a model with outputs `names` where the table has them: rows x names, or
+/// `None`.
 ///
-/// For numeric targets every name must be a column. Otherwise `names` are classes and the
-/// labels stand in the one column of [`ReadOptions::targets`], or in the IDX file
-/// [`ReadOptions::labels`]; the answer is one-hot in the order of `names`.
+/// They stand in the columns [`ReadOptions::targets`], one an output; or `names` are classes and
+/// the labels stand in its only one, or in the IDX file [`ReadOptions::labels`], and the answer is
+/// one-hot in the order of `names`. Without such columns they are those called `names`, if all are
+/// there. What is to be ignored is not read.
 ///
 /// # Errors
-/// When the columns are there and have a defect, or a label is not one of `names`.
+/// When a column of the options is not there, the columns have a defect, or a label is not one of
+/// `names`.
 pub fn read_targets(
     path: &Path,
     names: &[String],
     options: &ReadOptions,
 ) -> Result<Option<Array2<f64>>> {
-    match Format::of(path)? {
+    let format = Format::of(path)?;
+    format.check_options(path, options)?;
+    match format {
         Format::Csv => csv::read_target_columns(path, names, options),
         Format::Npy => {
             let array = read_npy(path)?;
             let held = numbered_names(array.ncols());
-            if !names.iter().all(|name| held.contains(name)) {
-                return Ok(None);
+            let file = path.display().to_string();
+            match target_columns(&held, true, names, options, &file)? {
+                Some(columns) if columns.len() == names.len() => {
+                    Ok(Some(array.select(Axis(1), &columns)))
+                }
+                Some(_) => Err(Error::invalid(
+                    file,
+                    "class labels asked of a .npy file",
+                    format!("{} numeric targets", names.len()),
+                )),
+                None => Ok(None),
             }
-            pick(array.view(), &held, names, &path.display().to_string()).map(Some)
         }
         Format::Idx => match &options.labels {
             None => Ok(None),
             Some(labels) => idx::read_one_hot(labels, names).map(Some),
         },
     }
+}
+
+/// The names of the columns of a table; `x1`, `x2`, ... where they have none.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn column_names(path: &Path, options: &ReadOptions) -> Result<Vec<String>> {
+    Ok(match Format::of(path)? {
+        Format::Csv => csv::read_names(path, options)?,
+        Format::Npy => numbered_names(read_npy(path)?.ncols()),
+        Format::Idx => numbered_names(idx::read_pixels(path)?.ncols()),
+    })
+}
+
+/// The columns of the targets of a model with outputs `names`: one an output, or a single one of
+/// labels.
+fn target_columns(
+    held: &[String],
+    numbered: bool,
+    names: &[String],
+    options: &ReadOptions,
+    file: &str,
+) -> Result<Option<Vec<usize>>> {
+    let find = |name: &String| find_column(held, name, numbered, file);
+    let ignored = options.ignore.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let columns = options.targets.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let columns = match columns.len() {
+        0 => match names.iter().all(|name| held.contains(name)) {
+            true => names.iter().map(find).collect::<Result<_>>()?,
+            false => return Ok(None),
+        },
+        n if n == names.len() || n == 1 => columns,
+        n => {
+            return Err(Error::invalid(
+                file,
+                format!("{n} targets"),
+                format!("{}, one for every output, or a single column of labels", names.len()),
+            ));
+        }
+    };
+    Ok((!columns.iter().any(|column| ignored.contains(column))).then_some(columns))
 }
 
 enum Format {
@@ -306,6 +370,26 @@ enum Format {
 }
 
 impl Format {
+    /// # Errors
+    /// When an option is given that says nothing about such a file.
+    fn check_options(&self, path: &Path, options: &ReadOptions) -> Result<()> {
+        let place = || path.display().to_string();
+        match self {
+            Format::Idx if !(options.targets.is_empty() && options.ignore.is_empty()) => {
+                let named = options.targets.iter().chain(&options.ignore);
+                let found =
+                    format!("columns to choose ({})", listed(&named.cloned().collect::<Vec<_>>()));
+                Err(Error::invalid(place(), found, "none: an IDX file is taken whole"))
+            }
+            Format::Csv | Format::Npy if options.labels.is_some() => {
+                let found = "a file of labels beside it";
+                let expected = "none (--labels belongs to IDX images; --target names a column)";
+                Err(Error::invalid(place(), found, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn of(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         if name.ends_with(".csv") || name.ends_with(".tsv") {

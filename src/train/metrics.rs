@@ -85,7 +85,10 @@ fn check(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<()> {
 /// When the shapes differ or there are no rows.
 pub fn rmse(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
     check(predictions, targets)?;
-    Ok(squares(predictions, targets).sqrt() / (targets.len() as f64).sqrt())
+    let root = |factor: f64| {
+        squares(predictions, targets, factor).sqrt() / (targets.len() as f64).sqrt() / factor
+    };
+    Ok(scaled(root))
 }
 
 /// The root mean square error of every output.
@@ -107,8 +110,11 @@ pub fn rmse_by_output(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) ->
 /// As [`rmse`].
 pub fn mae(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
     check(predictions, targets)?;
-    let sum: f64 = predictions.iter().zip(targets).map(|(p, t)| (p - t).abs()).sum();
-    Ok(sum / targets.len() as f64)
+    let mean = |factor: f64| {
+        let errors = predictions.iter().zip(targets).map(|(p, t)| (p * factor - t * factor).abs());
+        errors.sum::<f64>() / targets.len() as f64 / factor
+    };
+    Ok(scaled(mean))
 }
 
 /// `1 - sum (t - p)^2 / sum (t - mean)^2`, each output about its own mean, sums over all
@@ -118,12 +124,19 @@ pub fn mae(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64
 /// As [`rmse`].
 pub fn r2(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Option<f64>> {
     check(predictions, targets)?;
-    let mut total = 0.0;
-    for column in targets.columns() {
-        let mean = column.sum() / column.len() as f64;
-        total += column.iter().map(|t| (t - mean) * (t - mean)).sum::<f64>();
-    }
-    Ok((total > 0.0).then(|| 1.0 - squares(predictions, targets) / total))
+    let total = |factor: f64| {
+        let mut total = 0.0;
+        for column in targets.columns() {
+            let column = column.mapv(|t| t * factor);
+            let mean = column.sum() / column.len() as f64;
+            total += column.iter().map(|t| (t - mean) * (t - mean)).sum::<f64>();
+        }
+        total
+    };
+    let fits = total(1.0).is_finite() && squares(predictions, targets, 1.0).is_finite();
+    let factor = if fits { 1.0 } else { SMALL };
+    let total = total(factor);
+    Ok((total > 0.0).then(|| 1.0 - squares(predictions, targets, factor) / total))
 }
 
 /// The fraction of rows whose largest output is the largest target; with one output, of rows
@@ -161,9 +174,20 @@ pub fn loss(head: Head, outputs: ArrayView2<f64>, targets: ArrayView2<f64>) -> R
     Ok(total / if softmax { targets.nrows() } else { targets.len() } as f64)
 }
 
-fn squares(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> f64 {
-    predictions.iter().zip(targets).map(|(p, t)| (p - t) * (p - t)).sum()
+/// The sum of the squared errors, everything multiplied by `factor` first.
+fn squares(predictions: ArrayView2<f64>, targets: ArrayView2<f64>, factor: f64) -> f64 {
+    let errors = predictions.iter().zip(targets).map(|(p, t)| p * factor - t * factor);
+    errors.map(|e| e * e).sum()
 }
+
+/// A figure as it is, or computed on numbers made small where squares or sums leave f64.
+fn scaled(figure: impl Fn(f64) -> f64) -> f64 {
+    let plain = figure(1.0);
+    if plain.is_finite() { plain } else { figure(SMALL) }
+}
+
+/// 2^-600: the square of the largest f64 times its square is far inside f64, with room for a sum.
+const SMALL: f64 = f64::from_bits((1023 - 600) << 52);
 
 #[cfg(test)]
 mod tests {
@@ -182,5 +206,17 @@ mod tests {
         let loss = loss(Head::Softmax, logits.view(), array![[1.0, 0.0]].view()).unwrap();
         assert!((loss - 2f64.ln()).abs() < 1e-15);
         assert!(rmse(predictions.view(), constant.view()).is_err());
+    }
+
+    #[test]
+    fn figures_of_large_numbers_are_finite() {
+        let targets = array![[1e300], [-1e300]];
+        let predictions = array![[1.1e300], [-1.1e300]];
+        let (p, t) = (predictions.view(), targets.view());
+        assert!((rmse(p, t).unwrap() / 1e299 - 1.0).abs() < 1e-12);
+        assert!((mae(p, t).unwrap() / 1e299 - 1.0).abs() < 1e-12);
+        assert!((r2(p, t).unwrap().unwrap() - 0.99).abs() < 1e-12);
+        let wide = array![[f64::MAX], [-f64::MAX]];
+        assert_eq!(r2(wide.view(), wide.view()).unwrap(), Some(1.0));
     }
 }

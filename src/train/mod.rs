@@ -294,6 +294,10 @@ impl<'a> Run<'a> {
                 loss,
                 validation,
             });
+            // The loss of mini-batches is known at the end of the epoch only.
+            if self.options.target_loss.is_some_and(|target| loss <= target) {
+                return Ok(End::Final);
+            }
             if self
                 .control
                 .checkpoint_every()

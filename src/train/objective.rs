@@ -263,11 +263,17 @@ fn check_batch(options: &Options, rows: usize) -> Result<()> {
     let normalised = options.activation.basis() == Some(BasisKind::NormalisedMonomial);
     let smallest = rows / batches(options, rows);
     if normalised && smallest < 2 {
-        return Err(Error::invalid(
-            "options.batch",
-            format!("batches of {smallest} row"),
-            "two rows or more: one row has no deviation to normalise by",
-        ));
+        let found = format!("batches of {smallest} row");
+        // The option that left so few is the one to change.
+        let (place, found) = match (rows, options.validation) {
+            (2.., _) => ("options.batch", found),
+            (_, Some(fraction)) => {
+                ("options.validation", format!("{fraction}, which leaves {rows} row to train on"))
+            }
+            (_, None) => ("training rows", format!("{rows} row")),
+        };
+        let expected = "two rows or more: one row has no deviation to normalise by";
+        return Err(Error::invalid(place, found, expected));
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ pub struct Options {
     /// How many times to begin again, from other random numbers, a run that diverged or that
     /// ended above `target_loss`. The best run is kept.
     pub restarts: usize,
-    /// A training loss (penalties included) at which training ends.
+    /// A training loss at which training ends: with penalties and in standardised units, as it is
+    /// minimised; with mini-batches, the mean over an epoch.
     pub target_loss: Option<f64>,
     /// The seed of every random number.
     pub seed: u64,
