@@ -17,7 +17,7 @@ use slnn::numeric::rational::{format_exact, rational_to_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, short};
-use super::input::LimitArguments;
+use super::input::{self, LimitArguments};
 
 /// Decides whether two networks or polynomials are the same function
 ///
@@ -49,7 +49,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let limits = arguments.limits.limits()?;
     let seed = seed(arguments.seed.as_deref())?;
-    let (a, b) = (read_model(&arguments.a)?, read_model(&arguments.b)?);
+    let (a, b) =
+        (input::read_model(&arguments.a, globals)?, input::read_model(&arguments.b, globals)?);
     let domain = arguments.domain.as_deref().map(|text| parse_box(text, a.inputs())).transpose()?;
     if names(&a) != names(&b) {
         globals.remark("the inputs have different names; they are compared by position");

@@ -12,12 +12,13 @@ use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, plan};
 use slnn::export::{format_of, read_model};
 use slnn::json::Json;
+use slnn::network::onnx::{OnnxNetwork, is_onnx};
 use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::rational_to_f64;
 use slnn::table::Table;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short};
-use super::input::{BUILT_IN, TableArguments};
+use super::input::{BUILT_IN, TableArguments, onnx_remarks};
 
 /// How many of the largest terms are shown.
 const SHOWN_TERMS: usize = 8;
@@ -38,6 +39,16 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
+    if !is_built_in(path) && is_onnx(path)? {
+        let onnx = OnnxNetwork::read(path)?;
+        let mut answer = network(&onnx.network)?;
+        answer.set("rounded", onnx.rounded.clone());
+        answer.set("remarks", onnx.remarks.clone());
+        for remark in onnx_remarks(&onnx) {
+            answer.line(format_args!("  {remark}"));
+        }
+        return Ok(answer);
+    }
     if !is_json(path)? {
         return Ok(table(&arguments.table.read(path)?));
     }
@@ -50,9 +61,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
+fn is_built_in(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| BUILT_IN.contains(&name))
+}
+
 /// Our files begin with a brace, which no table does.
 fn is_json(path: &Path) -> Result<bool> {
-    if path.to_str().is_some_and(|name| BUILT_IN.contains(&name)) {
+    if is_built_in(path) {
         return Ok(false);
     }
     let mut start = Vec::new();
