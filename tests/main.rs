@@ -11,6 +11,7 @@ mod gradients;
 #[cfg(feature = "cli")]
 mod interruption;
 mod network;
+mod onnx;
 mod polynomial;
 mod representation;
 mod table;

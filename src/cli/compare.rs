@@ -18,7 +18,7 @@ use slnn::numeric::rational::{format_exact, rational_to_f64};
 use super::Globals;
 use super::answer::{Answer, Outcome, short};
 use super::expand::describe_plan;
-use super::input::LimitArguments;
+use super::input::{self, LimitArguments};
 use super::progress::{Gentle, Progress};
 
 /// Decides whether two networks or polynomials are the same function
@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         return Err(Error::invalid("--limit-operations", count.to_string(), "a number from 0"));
     }
     let seed = seed(arguments.seed.as_deref())?;
-    let (a, b) = (read_model(&arguments.a)?, read_model(&arguments.b)?);
+    let (a, b) =
+        (input::read_model(&arguments.a, globals)?, input::read_model(&arguments.b, globals)?);
     let domain = arguments.domain.as_deref().map(|text| parse_box(text, a.inputs())).transpose()?;
     let gentle = Gentle::begin(globals);
     let mut progress = None;

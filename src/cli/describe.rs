@@ -12,12 +12,13 @@ use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, plan};
 use slnn::export::{format_of, read_model};
 use slnn::json::Json;
+use slnn::network::onnx::{OnnxNetwork, is_onnx};
 use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::Table;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short};
-use super::input::{BUILT_IN, TableArguments};
+use super::input::{BUILT_IN, TableArguments, onnx_remarks};
 
 /// How many of the largest terms are shown.
 const SHOWN_TERMS: usize = 8;
@@ -38,6 +39,16 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
+    if !is_built_in(path) && is_onnx(path)? {
+        let onnx = OnnxNetwork::read(path)?;
+        let mut answer = network(&onnx.network)?;
+        answer.set("rounded", onnx.rounded.clone());
+        answer.set("remarks", onnx.remarks.clone());
+        for remark in onnx_remarks(&onnx) {
+            answer.line(format_args!("  {remark}"));
+        }
+        return Ok(answer);
+    }
     // Our files begin with a brace, which no table does.
     let first = first_byte(path)?;
     if first != Some(b'{') {
@@ -56,9 +67,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
+fn is_built_in(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| BUILT_IN.contains(&name))
+}
+
 /// The first byte that is no white space; none of the name of a built-in table.
 fn first_byte(path: &Path) -> Result<Option<u8>> {
-    if path.to_str().is_some_and(|name| BUILT_IN.contains(&name)) {
+    if is_built_in(path) {
         return Ok(None);
     }
     let mut start = Vec::new();

@@ -7,12 +7,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Limits, Model, Plan, expand_watched, plan, prove_equal};
-use slnn::export::read_model;
 use slnn::network::Network;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
-use super::input::{LimitArguments, check_output};
+use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
 
 /// Lattice points up to which the expansion is proved equal without being asked.
@@ -66,7 +65,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     if let Some(output) = &arguments.output {
         check_output(output, &[&arguments.network])?;
     }
-    let Model::Network(network) = read_model(&arguments.network)? else {
+    let Model::Network(network) = read_model(&arguments.network, globals)? else {
         return Err(Error::invalid(
             arguments.network.display().to_string(),
             "a polynomial",

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use slnn::error::Error;
 use slnn::expand::{Model, expand_watched, plan};
-use slnn::export::{Target, latex, read_model, write};
+use slnn::export::{Target, latex, write};
 use slnn::file::{remove_stale, write_atomically};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted};
-use super::input::{LimitArguments, check_output};
+use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
 
 /// Writes a polynomial as LaTeX, Python, SymPy or JSON
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             return Err(Error::invalid("--digits", digits.to_string(), "from 1 to 1000"));
         }
     }
-    let expansion = match read_model(&arguments.model)? {
+    let expansion = match read_model(&arguments.model, globals)? {
         Model::Expansion(expansion) => expansion,
         Model::Network(network) => {
             let limits = arguments.limits.limits()?;

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ndarray::Array2;
 use slnn::error::{Error, Result};
-use slnn::expand::Limits;
+use slnn::expand::{Limits, Model};
+use slnn::export;
 use slnn::file::check_writable;
+use slnn::network::onnx::{OnnxNetwork, is_onnx};
 use slnn::table::{ReadOptions, Table, column_names, problems, read_inputs, read_targets};
+
+use super::Globals;
 
 /// The tables that need no file.
 pub const BUILT_IN: [&str; 4] = ["xor", "two-spirals", "sparse-polynomial", "auto-mpg"];
@@ -153,6 +157,32 @@ fn built_in(name: &Path) -> Option<Result<Table>> {
         "auto-mpg" => Some(Ok(problems::auto_mpg())),
         _ => None,
     }
+}
+
+/// Reads a network or a polynomial; where an ONNX file was rounded or a part of it passed over,
+/// that is remarked.
+///
+/// # Errors
+/// As [`export::read_model`].
+pub fn read_model(path: &Path, globals: &Globals) -> Result<Model> {
+    if !is_onnx(path)? {
+        return export::read_model(path);
+    }
+    let onnx = OnnxNetwork::read(path)?;
+    for remark in onnx_remarks(&onnx) {
+        globals.remark(format_args!("{}: {remark}", path.display()));
+    }
+    Ok(Model::Network(onnx.network))
+}
+
+/// What is to be said of a network from an ONNX file.
+pub fn onnx_remarks(onnx: &OnnxNetwork) -> Vec<String> {
+    let mut remarks = onnx.remarks.clone();
+    remarks.extend(onnx.rounded.iter().cloned());
+    if !onnx.rounded.is_empty() {
+        remarks.push("everything that follows is about the network with these roundings".into());
+    }
+    remarks
 }
 
 /// How much an expansion may cost.

@@ -1,6 +1,6 @@
 //! Polynomials as files: our own JSON, LaTeX, Python, SymPy.
 //!
-//! [`write()`] writes any of them atomically; [`read_model`] reads our own two formats back.
+//! [`write()`] writes any of them atomically; [`read_model`] reads our own two formats back, and ONNX.
 //! The polynomial file ([`Expansion::write`], [`Expansion::read`]) holds everything an
 //! [`Expansion`] does; the others are for people and other programs. Terms are spelled in
 //! parallel and written in order, so the bytes do not depend on the number of threads and
@@ -45,6 +45,7 @@ use crate::file::write_atomically;
 use crate::json::read_text;
 use crate::network::Network;
 use crate::network::json::{FORMAT as NETWORK, unknown_format};
+use crate::network::onnx::{OnnxNetwork, is_onnx};
 use crate::numeric::rational::rational_from_f64;
 
 /// What a polynomial can be written as.
@@ -99,11 +100,15 @@ pub fn write(expansion: &Expansion, target: Target, path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a network or a polynomial, whichever the file holds.
+/// Reads a network or a polynomial, whichever the file holds: one of our own files, or a network
+/// as ONNX ([`OnnxNetwork`]).
 ///
 /// # Errors
-/// When the file cannot be read or is neither; the message names the place in it.
+/// When the file cannot be read or is none of them; the message names the place in it.
 pub fn read_model(path: &Path) -> Result<Model> {
+    if is_onnx(path)? {
+        return OnnxNetwork::read(path).map(|onnx| Model::Network(onnx.network));
+    }
     let text = read_text(path)?;
     model_from_json(&text).map_err(|e| e.within(path.display()))
 }

@@ -16,6 +16,7 @@ mod forward;
 pub(crate) mod json;
 mod layer;
 mod numbers;
+pub mod onnx;
 
 pub use activation::Activation;
 pub use layer::{Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
