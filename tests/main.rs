@@ -2,6 +2,7 @@
 //! One file: `cargo test --test suite expansion::`.
 
 mod activation;
+mod approximate;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
@@ -15,4 +16,5 @@ mod onnx;
 mod polynomial;
 mod representation;
 mod table;
+mod theorem;
 mod training;

@@ -182,7 +182,7 @@ fn hex(seed: &[u8; 32]) -> String {
     seed.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse_box(text: &str, inputs: usize) -> Result<Vec<(f64, f64)>> {
+pub(super) fn parse_box(text: &str, inputs: usize) -> Result<Vec<(f64, f64)>> {
     let ends: Vec<Option<f64>> = text.split(',').map(|end| end.trim().parse().ok()).collect();
     if let [Some(lower), Some(upper)] = ends[..] {
         check_interval("--box", lower, upper)?;

@@ -8,6 +8,7 @@
 
 pub mod dyadic;
 pub mod elementary;
+pub mod fixed;
 pub mod interval;
 pub mod modular;
 pub mod outward;

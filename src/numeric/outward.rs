@@ -71,8 +71,8 @@ pub fn sum_up(terms: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// An upper bound of sum |a_i| b_i, for b_i >= 0.
-pub fn absolute_dot_up(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).fold(0.0, |sum, (a, b)| add_up(sum, mul_up(a.abs(), *b)))
+pub fn absolute_dot_up(a: impl IntoIterator<Item = f64>, b: impl IntoIterator<Item = f64>) -> f64 {
+    a.into_iter().zip(b).fold(0.0, |sum, (a, b)| add_up(sum, mul_up(a.abs(), b)))
 }
 
 impl Interval {
@@ -308,7 +308,7 @@ mod tests {
             prop_assert!(holds(above, &(exact(a) / exact(b))));
             let (x, y): (Vec<f64>, Vec<f64>) = v.into_iter().unzip();
             let sum: BigRational = x.iter().zip(&y).map(|(x, y)| exact(x.abs()) * exact(*y)).sum();
-            prop_assert!(holds(Interval::new(0.0, absolute_dot_up(&x, &y)), &sum));
+            prop_assert!(holds(Interval::new(0.0, absolute_dot_up(x, y)), &sum));
         }
     }
 }

@@ -1,0 +1,293 @@
+//! Degrees that meet a given error at the least cost.
+//!
+//! By the adjoint of method C the error of neuron (l, i) reaches the outputs with weight J_{l,i}, so
+//! that the bound is near to sum J_{l,i} eps_{l,i}(degree). Degrees grow where that sum falls most for
+//! what the growth costs, until the prediction meets the error asked for; then the bound is proven, and
+//! where it misses, the aim is lowered and the choice repeated. Only the final proof counts.
+
+use std::collections::HashMap;
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::approximate::{Method as FitMethod, fit};
+use crate::bound::chain::{Chain, Step};
+use crate::bound::construct::{Approximation, Degrees, Neuron, Request, construct};
+use crate::bound::domain::Domain;
+use crate::bound::ranges::ranges;
+use crate::error::{Error, Result};
+use crate::network::{Activation, Network};
+use crate::numeric::outward::Interval;
+
+/// What the degrees should keep small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minimise {
+    /// The product of the degrees of the layers, which is the total degree: for expansion.
+    Product,
+    /// The sum of the degrees of all neurons: for evaluation.
+    Sum,
+}
+
+/// The largest degree that is tried.
+const LARGEST_DEGREE: usize = 400;
+/// How often the aim is lowered before giving up.
+const ROUNDS: usize = 16;
+/// How much degree a look ahead skips: odd and even functions gain by every second degree only.
+const AHEAD: usize = 3;
+
+/// An SLNN with the weights of `network` whose difference from it over the box is proven to be at most
+/// `epsilon` on every output.
+///
+/// `request` says how; its degrees are not used. Cost: fits of all neurons at the degrees that are
+/// looked at, and a few constructions.
+///
+/// # Errors
+/// As [`approximate`](crate::bound::approximate), and when `epsilon` is not positive or is not reached; the message has
+/// the smallest bound found.
+pub fn approximate_within(
+    network: &Network,
+    domain: &Domain,
+    epsilon: f64,
+    minimise: Minimise,
+    request: &Request,
+) -> Result<Approximation> {
+    if !(epsilon > 0.0 && epsilon.is_finite()) {
+        return Err(Error::invalid("epsilon", epsilon.to_string(), "a positive number"));
+    }
+    domain.check(network)?;
+    let chain = Chain::of(network)?;
+    let ranges = ranges(&chain, domain, request.leaves)?;
+    let with = |degrees: Degrees| {
+        let request = Request { degrees, ..request.clone() };
+        construct(network, &chain, &ranges, domain, &request)
+    };
+    let mut made = with(Degrees::All(3))?;
+    let mut best = f64::INFINITY;
+    let mut aim = 0.98 * epsilon;
+    for _ in 0..ROUNDS {
+        let mut plan = Planner::new(&chain, &made.certificate.layers, request.fit);
+        let degrees = plan.choose(aim, minimise)?;
+        made = with(Degrees::ByNeuron(degrees))?;
+        let bound = made.bound.iter().copied().fold(0.0, f64::max);
+        if bound <= epsilon {
+            return Ok(made);
+        }
+        if bound >= best && plan.exhausted {
+            break;
+        }
+        best = best.min(bound);
+        aim *= (0.98 * epsilon / bound).clamp(0.25, 0.98);
+    }
+    Err(Error::invalid(
+        "epsilon",
+        format!("{epsilon:e}; the smallest bound reached is {best:.3e}"),
+        "a larger epsilon or a smaller box",
+    ))
+}
+
+/// The degrees under consideration and what they are predicted to give.
+struct Planner<'a> {
+    units: Vec<&'a [Activation]>,
+    intervals: Vec<Vec<Interval>>,
+    /// (outputs, neurons) of each activation layer.
+    weights: Vec<Array2<f64>>,
+    fit: FitMethod,
+    /// The error of a neuron at a degree: (layer, neuron, degree).
+    errors: HashMap<(usize, usize, usize), f64>,
+    /// Whether degrees stopped growing before the aim was met.
+    exhausted: bool,
+}
+
+impl<'a> Planner<'a> {
+    fn new(chain: &'a Chain, layers: &[Option<Vec<Neuron>>], fit: FitMethod) -> Self {
+        let units = chain.steps.iter().filter_map(|step| match step {
+            Step::Activation(units) => Some(units.as_slice()),
+            Step::Affine { .. } => None,
+        });
+        let intervals =
+            layers.iter().flatten().map(|layer| layer.iter().map(|n| n.interval).collect());
+        Planner {
+            units: units.collect(),
+            intervals: intervals.collect(),
+            weights: sensitivities(chain, layers),
+            fit,
+            errors: HashMap::new(),
+            exhausted: false,
+        }
+    }
+
+    /// Fits the neurons of a group at a degree, those that were not fitted at it before.
+    fn prepare(&mut self, group: &Group, degree: usize) -> Result<()> {
+        let layer = group.layer;
+        let missing: Vec<usize> = group
+            .neurons
+            .iter()
+            .copied()
+            .filter(|i| !self.errors.contains_key(&(layer, *i, degree)))
+            .collect();
+        let fits: Vec<Result<f64>> = missing
+            .par_iter()
+            .map(|&i| {
+                let (unit, interval) = (self.units[layer][i], self.intervals[layer][i]);
+                Ok(fit(unit, interval, degree, self.fit)?.error)
+            })
+            .collect();
+        for (i, error) in missing.into_iter().zip(fits) {
+            self.errors.insert((layer, i, degree), error?);
+        }
+        Ok(())
+    }
+
+    /// What a group at a degree adds to the bound of each output.
+    fn share(&mut self, group: &Group, degree: usize) -> Result<Vec<f64>> {
+        self.prepare(group, degree)?;
+        let weights = &self.weights[group.layer];
+        let of_output = |row: ndarray::ArrayView1<f64>| -> f64 {
+            let errors = group.neurons.iter();
+            errors.map(|&i| row[i] * self.errors[&(group.layer, i, degree)]).sum()
+        };
+        Ok(weights.rows().into_iter().map(of_output).collect())
+    }
+
+    /// Degrees for all neurons whose predicted bound is at most `aim`.
+    fn choose(&mut self, aim: f64, minimise: Minimise) -> Result<Vec<Vec<usize>>> {
+        let mut groups = self.groups(minimise);
+        let mut shares = Vec::new();
+        for group in &groups {
+            shares.push(self.share(group, group.degree)?);
+        }
+        let outputs = shares.first().map_or(0, Vec::len);
+        let total =
+            |shares: &[Vec<f64>], o: usize| -> f64 { shares.iter().map(|share| share[o]).sum() };
+        let cost = |group: &Group, degree: usize| match minimise {
+            Minimise::Product => (degree as f64).ln(),
+            Minimise::Sum => (degree * group.neurons.len()) as f64,
+        };
+        // The best step of each group is found once, and again when the group has moved or another output has become the
+        // worst one.
+        let mut steps: Vec<Option<(usize, f64)>> = vec![None; groups.len()];
+        let mut worst_before = usize::MAX;
+        loop {
+            let worst = (0..outputs)
+                .max_by(|a, b| total(&shares, *a).total_cmp(&total(&shares, *b)))
+                .unwrap_or(0);
+            if outputs == 0 || total(&shares, worst) <= aim {
+                break;
+            }
+            if worst != worst_before {
+                steps.iter_mut().for_each(|step| *step = None);
+                worst_before = worst;
+            }
+            let mut best: Option<(usize, usize, f64)> = None;
+            for g in 0..groups.len() {
+                if steps[g].is_none() {
+                    let group = groups[g].clone();
+                    let mut found = (group.degree, 0.0);
+                    for ahead in ladder(group.degree) {
+                        let gain = shares[g][worst] - self.share(&group, ahead)?[worst];
+                        let rate = gain / (cost(&group, ahead) - cost(&group, group.degree));
+                        if rate > found.1 {
+                            found = (ahead, rate);
+                        }
+                    }
+                    steps[g] = Some(found);
+                }
+                if let Some((degree, rate)) = steps[g]
+                    && rate > best.map_or(0.0, |b| b.2)
+                {
+                    best = Some((g, degree, rate));
+                }
+            }
+            let Some((g, degree, _)) = best else {
+                self.exhausted = true;
+                break;
+            };
+            groups[g].degree = degree;
+            shares[g] = self.share(&groups[g].clone(), degree)?;
+            steps[g] = None;
+        }
+        // Steps were coarse: take back what is not needed.
+        for g in 0..groups.len() {
+            while groups[g].degree > 1 {
+                let lower = self.share(&groups[g].clone(), groups[g].degree - 1)?;
+                let before = std::mem::replace(&mut shares[g], lower);
+                if (0..outputs).any(|o| total(&shares, o) > aim) {
+                    shares[g] = before;
+                    break;
+                }
+                groups[g].degree -= 1;
+            }
+        }
+        let mut degrees: Vec<Vec<usize>> =
+            self.units.iter().map(|units| vec![1; units.len()]).collect();
+        for group in groups {
+            for i in group.neurons {
+                degrees[group.layer][i] = group.degree;
+            }
+        }
+        Ok(degrees)
+    }
+
+    fn groups(&self, minimise: Minimise) -> Vec<Group> {
+        let layers = self.units.iter().enumerate();
+        match minimise {
+            Minimise::Product => layers
+                .map(|(layer, units)| Group {
+                    layer,
+                    neurons: (0..units.len()).collect(),
+                    degree: 1,
+                })
+                .collect(),
+            Minimise::Sum => layers
+                .flat_map(|(layer, units)| {
+                    (0..units.len()).map(move |i| Group { layer, neurons: vec![i], degree: 1 })
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Neurons of a layer that share their degree.
+#[derive(Clone)]
+struct Group {
+    layer: usize,
+    neurons: Vec<usize>,
+    degree: usize,
+}
+
+/// The degrees to which one may step: all the next ones, or by an eighth where degrees are large.
+fn ladder(degree: usize) -> impl Iterator<Item = usize> {
+    let step = (degree / 8).max(1);
+    (1..=AHEAD).map(move |k| degree + k * step).filter(|degree| *degree <= LARGEST_DEGREE)
+}
+
+/// How much the error of each neuron weighs in the bound of each output, in f64: (outputs, neurons)
+/// for each activation layer.
+fn sensitivities(chain: &Chain, layers: &[Option<Vec<Neuron>>]) -> Vec<Array2<f64>> {
+    let outputs = chain.outputs();
+    // The signed path and what has lost its sign on the way.
+    let (mut signed, mut absolute) = (Array2::eye(outputs), Array2::zeros((outputs, outputs)));
+    let mut weights = Vec::new();
+    for (step, layer) in chain.steps.iter().zip(layers).rev() {
+        match (step, layer) {
+            (Step::Affine { weight, .. }, _) => {
+                signed = signed.dot(&**weight);
+                absolute = absolute.dot(&weight.mapv(f64::abs));
+            }
+            (Step::Activation(_), Some(neurons)) => {
+                weights.push(signed.mapv(f64::abs) + &absolute);
+                for (i, neuron) in neurons.iter().enumerate() {
+                    let middle = neuron.slope.middle();
+                    let radius = neuron.slope.radius_about(middle);
+                    let lost = signed.column(i).mapv(|s: f64| s.abs() * radius);
+                    signed.column_mut(i).mapv_inplace(|s| s * middle);
+                    absolute.column_mut(i).mapv_inplace(|a| a * neuron.slope.magnitude());
+                    absolute.column_mut(i).zip_mut_with(&lost, |a, l| *a += l);
+                }
+            }
+            (Step::Activation(_), None) => {}
+        }
+    }
+    weights.reverse();
+    weights
+}

@@ -1,0 +1,223 @@
+//! `slnn approximate`: a network becomes an SLNN with a certified error.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use slnn::approximate::Method as FitMethod;
+use slnn::bound::attack::{Budget, attack};
+use slnn::bound::certificate::sum_of;
+use slnn::bound::{
+    Approximation, Degrees, Domain, Method, Minimise, Request, approximate, approximate_within,
+};
+use slnn::error::Error;
+use slnn::expand::Model;
+use slnn::export::read_model;
+
+use super::Globals;
+use super::answer::{Answer, Outcome, counted, duration, short};
+use super::compare::parse_box;
+use super::input::check_output;
+
+/// Replaces activations by polynomials and proves how far the networks are apart on a box
+///
+/// The SLNN has the same weights. The bound holds at every point of the box, for the networks as
+/// real arithmetic evaluates them with their f64 numbers. The certificate is all that is needed to
+/// check it. The largest difference that an attack finds says how tight it is.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example: slnn approximate net.json --box -1,1 --epsilon 0.01 -o slnn.json \
+--certificate cert.json"
+)]
+pub struct Arguments {
+    /// The network
+    #[arg(value_name = "NET")]
+    network: PathBuf,
+    /// The box: lower,upper for every input, a JSON file [[lower, upper], ...], or a network file
+    /// whose box is taken [default: the box of the network's file]
+    #[arg(long = "box", value_name = "A,B or FILE", allow_hyphen_values = true)]
+    domain: Option<String>,
+    /// The error allowed on every output; degrees are chosen
+    #[arg(long, value_name = "E", required_unless_present = "degree", conflicts_with = "degree")]
+    epsilon: Option<f64>,
+    /// The largest degree of the polynomials: one for all layers, or one for each
+    #[arg(long, value_name = "N[,N]", value_delimiter = ',')]
+    degree: Vec<usize>,
+    /// What --epsilon keeps small: the total degree, for expansion, or the work of an evaluation
+    #[arg(long, value_enum, default_value_t = Goal::Expansion)]
+    minimise: Goal,
+    /// How errors are propagated [default: C, the sharpest]
+    #[arg(long, value_enum, ignore_case = true)]
+    method: Option<Propagation>,
+    /// How activations are fitted
+    #[arg(long, value_enum, default_value_t = Fitting::Minimax)]
+    fit: Fitting,
+    /// Parts into which the box may be split to sharpen one end of one range; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    leaves: usize,
+    /// Points from which the attack begins; 0 for no attack
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    attack: usize,
+    /// Where the attack's random numbers begin
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// Where to write the SLNN
+    #[arg(short, long, value_name = "SLNN.json")]
+    output: PathBuf,
+    /// Where to write the certificate
+    #[arg(long, value_name = "CERT.json")]
+    certificate: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Goal {
+    Expansion,
+    Evaluation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Propagation {
+    A,
+    B,
+    C,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Fitting {
+    /// The best possible, by exchange
+    Minimax,
+    /// Interpolation at Chebyshev points
+    Interpolation,
+    /// The truncated Chebyshev series
+    Chebyshev,
+    /// The Chebyshev series with Jackson's damping
+    Jackson,
+}
+
+pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
+    check_output(&arguments.output, &[&arguments.network])?;
+    if let Some(certificate) = &arguments.certificate {
+        check_output(certificate, &[&arguments.network, &arguments.output])?;
+        if *certificate == arguments.output {
+            let expected = "another name than the SLNN's";
+            return Err(Error::invalid(
+                "--certificate",
+                certificate.display().to_string(),
+                expected,
+            ));
+        }
+    }
+    let Model::Network(network) = read_model(&arguments.network)? else {
+        return Err(Error::invalid(
+            arguments.network.display().to_string(),
+            "a polynomial",
+            "a network",
+        ));
+    };
+    let domain = match &arguments.domain {
+        Some(text) => Domain::new(parse_box(text, network.inputs().len())?)?,
+        None => Domain::of_network(&network)?,
+    };
+    let request = Request {
+        degrees: match arguments.degree[..] {
+            [degree] => Degrees::All(degree),
+            _ => Degrees::ByLayer(arguments.degree.clone()),
+        },
+        fit: match arguments.fit {
+            Fitting::Minimax => FitMethod::Minimax,
+            Fitting::Interpolation => FitMethod::Interpolation,
+            Fitting::Chebyshev => FitMethod::Chebyshev,
+            Fitting::Jackson => FitMethod::Jackson,
+        },
+        method: match arguments.method {
+            Some(Propagation::A) => Method::A,
+            Some(Propagation::B) => Method::B,
+            Some(Propagation::C) | None => Method::C,
+        },
+        leaves: arguments.leaves,
+    };
+    let minimise = match arguments.minimise {
+        Goal::Expansion => Minimise::Product,
+        Goal::Evaluation => Minimise::Sum,
+    };
+    let started = Instant::now();
+    let made = match arguments.epsilon {
+        Some(epsilon) => approximate_within(&network, &domain, epsilon, minimise, &request),
+        None => approximate(&network, &domain, &request),
+    };
+    let made = made.map_err(|error| error.within(arguments.network.display()))?;
+    let seconds = started.elapsed().as_secs_f64();
+    made.slnn.write(&arguments.output)?;
+    if let Some(certificate) = &arguments.certificate {
+        made.certificate.write(certificate)?;
+    }
+    let found = if arguments.attack > 0 {
+        globals.remark("looking for the largest difference");
+        let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
+        Some(attack(&network, &made.slnn, &domain, &budget)?)
+    } else {
+        None
+    };
+    let found = found.map(|found| found.iter().map(|f| f.difference).collect::<Vec<_>>());
+    Ok(answer(arguments, &made, found.as_deref(), request.method, seconds))
+}
+
+fn answer(
+    arguments: &Arguments,
+    made: &Approximation,
+    found: Option<&[f64]>,
+    method: Method,
+    seconds: f64,
+) -> Answer {
+    let mut answer = Answer::default();
+    let tightness: Option<Vec<f64>> =
+        found.map(|found| made.bound.iter().zip(found).map(|(c, f)| c / f).collect());
+    answer.set("certified_error", made.bound.clone());
+    answer.set("found_error", found.map(<[f64]>::to_vec));
+    let finite = |x: &f64| if x.is_finite() { json!(x) } else { Value::Null };
+    answer.set("tightness", tightness.as_ref().map(|t| Value::from_iter(t.iter().map(finite))));
+    answer.set("degrees", made.degrees.clone());
+    answer.set("method", method.name());
+    let by_method = made.by_method.iter();
+    let by_method =
+        by_method.map(|(method, bound)| (method.name().to_owned(), json!(bound))).collect();
+    answer.set("certified_error_by_method", Value::Object(by_method));
+    answer.set("seconds", seconds);
+    answer.set("slnn_sha256", sum_of(&made.slnn));
+    answer.set("file", arguments.output.display().to_string());
+    let certificate = arguments.certificate.as_ref().map(|path| path.display().to_string());
+    answer.set("certificate", certificate.clone());
+
+    let degrees: Vec<_> = made.degrees.iter().map(usize::to_string).collect();
+    answer.line(format_args!(
+        "SLNN with degrees {} by layer, in {}",
+        if degrees.is_empty() { "none".to_owned() } else { degrees.join(", ") },
+        duration(seconds)
+    ));
+    let mut rows =
+        vec![["output", "certified error", "found by attack", "tightness"].map(str::to_owned)];
+    for (o, (name, bound)) in made.slnn.outputs().iter().zip(&made.bound).enumerate() {
+        let shown = |list: Option<&[f64]>| list.map_or("-".to_owned(), |list| short(list[o]));
+        rows.push([name.clone(), short_up(*bound), shown(found), shown(tightness.as_deref())]);
+    }
+    answer.table(&rows);
+    answer.line(format_args!(
+        "certified by method {} at every point of the box in {}, for real arithmetic",
+        method.name(),
+        counted(made.certificate.domain.len(), "dimension"),
+    ));
+    match certificate {
+        Some(path) => answer.line(format_args!("certificate in {path}")),
+        None => answer.line("no certificate written; --certificate CERT.json does"),
+    }
+    answer
+}
+
+/// As `short`, but never below the number: a bound stays one when it is shown.
+fn short_up(x: f64) -> String {
+    let shown = |x: f64| format!("{x:.3e}").parse::<f64>().unwrap_or(x);
+    // A nudge of less than a unit of the last digit shown carries a number rounded down to the next.
+    let raised = if shown(x) >= x { x } else { x * 1.000_999 };
+    short(shown(raised).max(x))
+}
