@@ -50,6 +50,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod approximate;
+pub mod bound;
 pub mod error;
 pub mod expand;
 pub mod export;

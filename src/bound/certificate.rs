@@ -1,0 +1,198 @@
+//! The certificate file: `"format": "slnn.certificate", "version": 1`.
+//!
+//! Everything that is needed to check a bound, and nothing that has to be trusted:
+//!
+//! ```text
+//! "network", "slnn"                 the two networks, whole (network files, without remarks)
+//! "network_sha256", "slnn_sha256"   SHA-256 sums of these two as canonical network files
+//! "box"                             [lower, upper] for each input
+//! "method"                          how errors are propagated: "A", "B" or "C"
+//! "layers"                          one entry for each layer of the network: null for an affine
+//!                                   one, else an object for each neuron:
+//!    "range"      what the reference's pre-activation can be over the box
+//!    "lines"      slopes of the lines below and above the activation on the range, for the
+//!                 backward relaxation of later ranges
+//!    "interval"   the range, enlarged by the error that arrives at the neuron
+//!    "error"      a bound of |p - s| on the interval
+//!    "slope"      what s' can be on the interval
+//! "bound"                           a bound of the absolute difference over the box, one an output
+//! ```
+//!
+//! Ranges, intervals and slopes are pairs of f64, [lower, upper].
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::bound::{Domain, Method, Neuron};
+use crate::error::{Error, Result};
+use crate::json::{Cursor, Json};
+use crate::network::Network;
+use crate::network::json::{number, quote, read_about};
+use crate::numeric::outward::Interval;
+
+/// The name of the format in files.
+pub const FORMAT: &str = "slnn.certificate";
+const VERSION: usize = 1;
+
+/// A claim about two networks on a box, with what is needed to check it.
+///
+/// Reading one checks its form only; [`check`](crate::bound::check) decides whether it is true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    /// The network with conventional activations.
+    pub reference: Network,
+    /// The network with polynomials in their place.
+    pub slnn: Network,
+    /// The box.
+    pub domain: Domain,
+    /// How errors are propagated.
+    pub method: Method,
+    /// The neurons of each layer; `None` for affine layers.
+    pub layers: Vec<Option<Vec<Neuron>>>,
+    /// The claim: a bound of the absolute difference, one for each output, before the head.
+    pub bound: Vec<f64>,
+}
+
+/// The SHA-256 sum, in hexadecimal, of the network as a file without remarks.
+pub fn sum_of(network: &Network) -> String {
+    let canonical = network.clone().with_about(serde_json::Map::new()).to_json();
+    Sha256::digest(canonical.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl Certificate {
+    /// Reads a certificate file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or anything in it is unknown, missing, of the wrong kind or of the wrong
+    /// shape, or a sum is not that of the network beside it.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::from_document(&Json::read(path)?).map_err(|e| e.within(path.display()))
+    }
+
+    /// Reads a certificate from a parsed document.
+    ///
+    /// # Errors
+    /// As [`Certificate::read`].
+    pub fn from_document(document: &Json) -> Result<Self> {
+        let mut fields = document.top().object()?;
+        fields.header(FORMAT, VERSION)?;
+        let mut network = |key: &str| -> Result<Network> {
+            let network = fields.take(key)?;
+            let network = Network::from_document(network.value()).map_err(|e| e.within(key))?;
+            let claimed = fields.take(&format!("{key}_sha256"))?;
+            let sum = sum_of(&network);
+            if claimed.string()? != sum {
+                return Err(claimed.expected(format!("{sum}, the sum of {key:?} in the same file")));
+            }
+            Ok(network)
+        };
+        let (reference, slnn) = (network("network")?, network("slnn")?);
+        let ends = fields.take("box")?.array()?.map(|c| pair(&c)).collect::<Result<Vec<_>>>()?;
+        let domain = Domain::new(ends)?;
+        let method = fields.take("method")?;
+        let name = method.string()?;
+        let method = Method::ALL.into_iter().find(|m| m.name() == name);
+        let method = method.ok_or_else(|| {
+            Error::invalid("method", format!("{name:?}"), "\"A\", \"B\" or \"C\"")
+        })?;
+        let layers = fields.take("layers")?.array()?.map(|c| read_layer(&c));
+        let layers = layers.collect::<Result<_>>()?;
+        let bound = fields.take("bound")?.array()?.map(|c| c.number()).collect::<Result<_>>()?;
+        read_about(&mut fields)?;
+        fields.finish()?;
+        Ok(Certificate { reference, slnn, domain, method, layers, bound })
+    }
+
+    /// The text of the certificate file.
+    pub fn to_json(&self) -> String {
+        let mut out = format!("{{\"format\": \"{FORMAT}\", \"version\": {VERSION}");
+        for (key, network) in [("network", &self.reference), ("slnn", &self.slnn)] {
+            let plain = network.clone().with_about(serde_json::Map::new()).to_json();
+            let _ = write!(out, ",\n\"{key}\": {}", plain.trim_end());
+            let _ = write!(out, ",\n\"{key}_sha256\": {}", quote(&sum_of(network)));
+        }
+        let ends: Vec<_> = self.domain.intervals().iter().map(ends_of).collect();
+        let _ = write!(out, ",\n\"box\": [{}]", ends.join(", "));
+        let _ = write!(out, ",\n\"method\": {},\n\"layers\": [", quote(self.method.name()));
+        for (l, layer) in self.layers.iter().enumerate() {
+            out.push_str(if l == 0 { "\n " } else { ",\n " });
+            let Some(neurons) = layer else {
+                out.push_str("null");
+                continue;
+            };
+            out.push('[');
+            for (i, neuron) in neurons.iter().enumerate() {
+                let [below, above] = neuron.lines;
+                let _ = write!(
+                    out,
+                    "{}{{\"range\": {}, \"lines\": {}, \"interval\": {}, \"error\": {}, \"slope\": {}}}",
+                    if i == 0 { "" } else { ",\n  " },
+                    ends_of(&neuron.range),
+                    ends_of(&Interval::new(below, above)),
+                    ends_of(&neuron.interval),
+                    number(neuron.error),
+                    ends_of(&neuron.slope),
+                );
+            }
+            out.push(']');
+        }
+        let bound: Vec<_> = self.bound.iter().map(|e| number(*e)).collect();
+        let _ = write!(out, "],\n\"bound\": [{}]}}\n", bound.join(", "));
+        out
+    }
+
+    /// Writes the certificate file, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        crate::file::write_atomically(path, |w| w.write_all(self.to_json().as_bytes()))
+    }
+}
+
+fn ends_of(interval: &Interval) -> String {
+    format!("[{}, {}]", number(interval.lower), number(interval.upper))
+}
+
+fn pair(cursor: &Cursor) -> Result<(f64, f64)> {
+    let numbers = cursor.array()?.map(|c| c.number()).collect::<Result<Vec<_>>>()?;
+    match numbers[..] {
+        [lower, upper] => Ok((lower, upper)),
+        _ => Err(cursor.invalid(format!("{} numbers", numbers.len()), "two, [lower, upper]")),
+    }
+}
+
+fn interval(cursor: &Cursor) -> Result<Interval> {
+    let (lower, upper) = pair(cursor)?;
+    if lower > upper {
+        return Err(cursor.invalid(format!("[{lower}, {upper}]"), "lower at most upper"));
+    }
+    Ok(Interval::new(lower, upper))
+}
+
+fn read_layer(cursor: &Cursor) -> Result<Option<Vec<Neuron>>> {
+    if *cursor.value() == Json::Null {
+        return Ok(None);
+    }
+    cursor.array()?.map(|c| read_neuron(&c)).collect::<Result<_>>().map(Some)
+}
+
+fn read_neuron(cursor: &Cursor) -> Result<Neuron> {
+    let mut fields = cursor.object()?;
+    let range = interval(&fields.take("range")?)?;
+    let (below, above) = pair(&fields.take("lines")?)?;
+    let enlarged = interval(&fields.take("interval")?)?;
+    let error = fields.take("error")?;
+    let slope = interval(&fields.take("slope")?)?;
+    if error.number()? < 0.0 {
+        return Err(error.expected("a number that is not negative"));
+    }
+    let error = error.number()?;
+    fields.finish()?;
+    Ok(Neuron { range, lines: [below, above], interval: enlarged, error, slope })
+}

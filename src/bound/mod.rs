@@ -1,0 +1,43 @@
+//! The Lipschitz approximation theorem, constructive and checkable.
+//!
+//! For a network with Lipschitz activations and a box, [`approximate`] builds an SLNN with the same
+//! weights, its activations replaced by polynomials, and *proves* a bound on the largest difference of
+//! the two over the box, in outward-rounded arithmetic: the networks are the ones that real
+//! arithmetic gives with their f64 numbers.
+//!
+//! ```
+//! use slnn::bound::{Degrees, Domain, Request, approximate};
+//! use slnn::network::{Activation, Affine, Head, Input, Layer, Network};
+//! use ndarray::array;
+//!
+//! let layers = vec![
+//!     Layer::Affine(Affine::new(array![[1.0], [-2.0]], array![0.5, 0.0])?),
+//!     Layer::Activation(Activation::Tanh),
+//!     Layer::Affine(Affine::new(array![[1.0, 1.0]], array![0.0])?),
+//! ];
+//! let network = Network::new(vec![Input::named("x")], vec!["y".into()], layers, Head::Identity)?;
+//!
+//! let domain = Domain::cube(1, -1.0, 1.0)?;
+//! let made = approximate(&network, &domain, &Request::degrees(Degrees::All(9)))?;
+//! assert!(made.bound[0] < 0.002);
+//! # Ok::<(), slnn::Error>(())
+//! ```
+//!
+//! The parts: [`Domain`], the box; `ranges`, what the pre-activations can be; `propagate`, how errors
+//! travel (methods A, B and C).
+
+pub mod attack;
+pub mod certificate;
+mod chain;
+mod construct;
+mod domain;
+mod linear;
+mod propagate;
+mod ranges;
+mod relax;
+
+pub use attack::attack;
+pub use certificate::Certificate;
+pub use construct::{Approximation, Degrees, Neuron, Request, approximate};
+pub use domain::Domain;
+pub use propagate::Method;
