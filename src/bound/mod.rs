@@ -29,6 +29,7 @@
 pub mod attack;
 pub mod certificate;
 mod chain;
+pub mod check;
 mod construct;
 mod domain;
 mod linear;
@@ -38,6 +39,7 @@ mod relax;
 
 pub use attack::attack;
 pub use certificate::Certificate;
+pub use check::check;
 pub use construct::{Approximation, Degrees, Neuron, Request, approximate};
 pub use domain::Domain;
 pub use propagate::Method;

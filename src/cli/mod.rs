@@ -5,6 +5,7 @@
 //! 1 the answer is no, 2 bad input or usage, 130 interrupted.
 
 mod answer;
+mod check;
 mod compare;
 mod demo;
 mod describe;
@@ -81,6 +82,7 @@ enum Verb {
     Expand(expand::Arguments),
     Evaluate(evaluate::Arguments),
     Compare(compare::Arguments),
+    Check(check::Arguments),
     Describe(describe::Arguments),
     Export(export::Arguments),
 }
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Expand(arguments)) => expand::run(arguments, globals),
         Some(Verb::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments, globals),
+        Some(Verb::Check(arguments)) => check::run(arguments, globals),
         Some(Verb::Describe(arguments)) => describe::run(arguments),
         Some(Verb::Export(arguments)) => export::run(arguments, globals),
     });
