@@ -2,6 +2,7 @@
 //! One file: `cargo test --test suite expansion::`.
 
 mod activation;
+mod check;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;

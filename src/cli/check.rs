@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use slnn::bound::Certificate;
 use slnn::bound::certificate::sum_of;
 use slnn::bound::check::check_watched;
-use slnn::bound::Certificate;
 use slnn::error::Result;
 use slnn::network::Network;
 
@@ -45,7 +45,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         if let Some(file) = file
             && !is_about(file, sum)?
         {
-            let reason = format!("{}: not the {what} that the certificate is about", file.display());
+            let reason =
+                format!("{}: not the {what} that the certificate is about", file.display());
             refuse(&mut answer, &reason, None, None);
             return Ok(answer);
         }

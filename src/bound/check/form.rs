@@ -280,7 +280,7 @@ pub(super) struct Series {
 /// bound (w/R)^terms / (1 - w/R), rounded up.
 fn geometric(bound: f64, w: f64, radius: f64, terms: usize) -> f64 {
     let quotient = (w / radius).next_up();
-    if !(quotient < 1.0) {
+    if quotient.is_nan() || quotient >= 1.0 {
         return f64::INFINITY;
     }
     let power = (0..terms).fold(bound, |power, _| mul_up(power, quotient));
@@ -298,7 +298,7 @@ fn quadratic(
     let mut y = vec![start];
     for k in 0..terms - 1 {
         let mut square = Ball::ZERO;
-        for i in 0..(k + 1) / 2 {
+        for i in 0..k.div_ceil(2) {
             square = square.plus(y[i].times(y[k - i], bits)?.times_integer(2)?)?;
         }
         if k % 2 == 0 {
@@ -517,7 +517,7 @@ impl Piece {
                 let slack = Enclosure::ordered(-&slack, slack);
                 [-&turn, turn]
                     .into_iter()
-                    .filter(|t| &(t + &reach) >= &a && &(t - &reach) <= &b)
+                    .filter(|t| t + &reach >= a && t - &reach <= b)
                     .map(|t| at(&t).add(&slack))
                     .fold(at(&a).hull(&at(&b)), |hull, value| hull.hull(&value))
             }

@@ -125,7 +125,7 @@ impl<'a> Residual<'a> {
             .max(piece.form.magnitude(size))
             .max(4.0 * unit)
             .max(2.0 * size_above(&polynomial.centre));
-        if !(largest < 2f64.powi(90)) {
+        if largest >= 2f64.powi(90) {
             return None;
         }
         // Sums of 24 such numbers, and a factor below 4, stay below 2^125.
@@ -175,7 +175,7 @@ impl<'a> Residual<'a> {
         let degree = self.coefficients.len() - 1;
         let power = |r: f64| (0..degree).fold(1.0, |power, _| mul_up(power, r));
         let growth = power(Self::ellipse(t, h));
-        if !(growth <= GROWTH) {
+        if growth.is_nan() || growth > GROWTH {
             return None;
         }
         let rest = if degree < self.terms {
@@ -398,7 +398,7 @@ fn decide_cell(
     // The middle of a part in u, in units of 2^-DEEPEST.
     let beyond = |part: &Expansion, u: i64| {
         let here = part.coefficients[0].abs();
-        let offset = i128::from(half) * i128::from(u) >> DEEPEST;
+        let offset = (i128::from(half) * i128::from(u)) >> DEEPEST;
         let place = middle.saturating_add(offset as i64);
         let inside = residual.inner.0 < place && place < residual.inner.1;
         if here <= limit.saturating_add(part.slack) || !inside {
