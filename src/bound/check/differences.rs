@@ -200,3 +200,109 @@ pub(super) fn middle(lower: f64, upper: f64) -> Option<Dyadic> {
     let nearest = (&sum * &half).to_f64()?;
     Dyadic::from_f64(nearest.clamp(lower, upper))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_bigint::BigInt;
+    use proptest::prelude::*;
+
+    const WIDTH: usize = 3;
+
+    type Claims = Vec<(f64, f64, f64)>;
+
+    /// The bounds behind two activation layers and three affine ones.
+    fn walked<D: Digits>(method: Method, weights: &[Vec<f64>], claims: &[Claims]) -> Vec<Dyadic> {
+        let exact = |x: f64| Dyadic::from_f64(x).unwrap();
+        let precision = Precision::for_sums_of(2 * WIDTH);
+        let rows = |w: &[f64]| -> Vec<Row<D>> {
+            w.chunks(WIDTH)
+                .map(|w| Row::below(&w.iter().map(|x| exact(*x)).collect::<Vec<_>>(), precision))
+                .collect()
+        };
+        let mut differences = Differences::<D>::new(method, WIDTH, precision);
+        for (w, claims) in weights.iter().zip(claims) {
+            differences.affine(&rows(w));
+            let claim = |(error, lower, width): &(f64, f64, f64)| Claim {
+                error: exact(*error),
+                lower: exact(*lower),
+                upper: exact(lower + width),
+                middle: middle(*lower, lower + width).unwrap(),
+            };
+            let claims: Vec<_> = claims.iter().map(claim).collect();
+            differences.activations(&claims);
+        }
+        differences.affine(&rows(&weights[2]));
+        differences.bounds()
+    }
+
+    /// The same by plain loops in f64, method C.
+    fn oracle(weights: &[Vec<f64>], claims: &[Claims]) -> Vec<f64> {
+        let mut each = vec![0.0; WIDTH];
+        let mut rows: Vec<Vec<f64>> = vec![vec![]; WIDTH];
+        let bounds = |each: &[f64], rows: &[Vec<f64>]| -> Vec<f64> {
+            let sum = |row: &Vec<f64>| row.iter().map(|x| x.abs()).sum::<f64>();
+            rows.iter().zip(each).map(|(row, each)| sum(row).min(*each)).collect()
+        };
+        for (l, w) in weights.iter().enumerate() {
+            let at = |i: usize, k: usize| w[i * WIDTH + k];
+            let columns = rows[0].len();
+            rows = (0..WIDTH)
+                .map(|i| {
+                    let entry = |j: usize| (0..WIDTH).map(|k| at(i, k) * rows[k][j]).sum();
+                    (0..columns).map(entry).collect()
+                })
+                .collect();
+            each = (0..WIDTH)
+                .map(|i| (0..WIDTH).map(|k| at(i, k).abs() * each[k]).sum())
+                .collect();
+            let Some(claims) = claims.get(l) else { break };
+            let before = bounds(&each, &rows);
+            for (i, (error, lower, width)) in claims.iter().enumerate() {
+                let (middle, upper) = (lower + width / 2.0, lower + width);
+                for x in &mut rows[i] {
+                    *x *= middle;
+                }
+                for j in 0..WIDTH {
+                    rows[i].push(if i == j { error + width / 2.0 * before[i] } else { 0.0 });
+                }
+                each[i] = error + lower.abs().max(upper.abs()) * each[i];
+            }
+        }
+        bounds(&each, &rows)
+    }
+
+    proptest! {
+        #[test]
+        fn methods_agree_with_plain_loops_and_with_each_other(
+            weights in prop::collection::vec(prop::collection::vec(-2.0..2.0f64, 9), 3),
+            claims in prop::collection::vec(
+                prop::collection::vec((0.0..1.0f64, -1.0..1.0f64, 0.0..1.0f64), WIDTH), 2),
+        ) {
+            let mut all = vec![];
+            for method in Method::ALL {
+                let one = walked::<BigInt>(method, &weights, &claims);
+                let other = walked::<i64>(method, &weights, &claims);
+                for (exactly, rounded) in one.iter().zip(&other) {
+                    prop_assert!(exactly <= rounded);
+                    let (exactly, rounded) = (exactly.to_f64().unwrap(), rounded.to_f64().unwrap());
+                    prop_assert!(rounded <= exactly + 1e-14);
+                }
+                all.push(one);
+            }
+            let oracle = oracle(&weights, &claims);
+            for i in 0..WIDTH {
+                prop_assert!(all[2][i] <= all[1][i] && all[1][i] <= all[0][i]);
+                prop_assert!((all[2][i].to_f64().unwrap() - oracle[i]).abs() < 1e-11);
+            }
+        }
+    }
+
+    #[test]
+    fn the_middle_is_between() {
+        for (lower, upper) in [(0.0, 1.0), (-f64::MAX, f64::MAX), (1.0, 1.0f64.next_up())] {
+            let middle = middle(lower, upper).unwrap().to_f64().unwrap();
+            assert!((lower..=upper).contains(&middle));
+        }
+    }
+}

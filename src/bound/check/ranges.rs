@@ -219,3 +219,171 @@ pub(super) fn offsets(
     }
     hull
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_bigint::BigInt;
+    use proptest::prelude::*;
+
+    const WIDTH: usize = 4;
+
+    /// Weights, biases, activations and slopes of layers of four neurons.
+    #[derive(Clone, Debug)]
+    struct Layers {
+        weights: Vec<Vec<f64>>,
+        functions: Vec<Activation>,
+        slopes: Vec<[f64; 2]>,
+        domain: Vec<(f64, f64)>,
+    }
+
+    fn layers() -> impl Strategy<Value = Layers> {
+        let weights = prop::collection::vec(prop::collection::vec(-1.5..1.5f64, 20), 3);
+        let functions = prop::sample::select(vec![
+            Activation::Relu,
+            Activation::Abs,
+            Activation::HardTanh,
+            Activation::LeakyRelu { slope: 0.1 },
+            Activation::Tanh,
+            Activation::Gelu,
+            Activation::Sin,
+            Activation::Elu { alpha: 1.0 },
+        ]);
+        let functions = prop::collection::vec(functions, 3);
+        let slopes = prop::collection::vec([-0.2..1.0f64, -0.2..1.0f64], 3 * WIDTH);
+        let domain = prop::collection::vec((-1.0..0.5f64, 0.0..1.0f64), WIDTH);
+        (weights, functions, slopes, domain).prop_map(|(weights, functions, slopes, domain)| {
+            Layers { weights, functions, slopes, domain }
+        })
+    }
+
+    fn exact(x: f64) -> Dyadic {
+        Dyadic::from_f64(x).unwrap()
+    }
+
+    impl Layers {
+        fn domain(&self) -> Intervals {
+            Intervals {
+                lower: self.domain.iter().map(|(lower, _)| exact(*lower)).collect(),
+                upper: self.domain.iter().map(|(lower, width)| exact(lower + width)).collect(),
+            }
+        }
+
+        /// The ranges of the three layers; an f64 interval around each is what is walked on from.
+        fn walked<D: Digits>(&self) -> Vec<Intervals> {
+            let precision = Precision::for_sums_of(WIDTH);
+            let rows: Vec<Vec<Row<D>>> = self
+                .weights
+                .iter()
+                .map(|w| {
+                    let row = |i: usize| w[5 * i..5 * i + 4].iter().map(|x| exact(*x));
+                    (0..WIDTH).map(|i| Row::below(&row(i).collect::<Vec<_>>(), precision)).collect()
+                })
+                .collect();
+            let mut walk = Walk::new(self.domain(), precision);
+            let mut all = vec![];
+            for (l, rows) in rows.iter().enumerate() {
+                let biases: Vec<_> =
+                    (0..WIDTH).map(|i| exact(self.weights[l][5 * i + 4])).collect();
+                walk.affine(rows, &biases);
+                let found = walk.refined();
+                let room = 1e-9;
+                let claimed = Intervals {
+                    lower: found.lower.iter().map(|x| exact(x.to_f64().unwrap() - room)).collect(),
+                    upper: found.upper.iter().map(|x| exact(x.to_f64().unwrap() + room)).collect(),
+                };
+                all.push(found);
+                let slopes = &self.slopes[l * WIDTH..(l + 1) * WIDTH];
+                let slopes: Vec<_> = slopes.iter().map(|s| s.map(exact)).collect();
+                walk.activations(&[self.functions[l]; WIDTH], &claimed, &slopes).unwrap();
+            }
+            all
+        }
+
+        /// The pre-activations at a point of the box.
+        fn at(&self, shares: &[f64]) -> Vec<Vec<f64>> {
+            let mut values: Vec<f64> =
+                self.domain.iter().zip(shares).map(|((lower, width), s)| lower + s * width).collect();
+            let mut all = vec![];
+            for (w, function) in self.weights.iter().zip(&self.functions) {
+                let image = |i: usize| {
+                    values.iter().zip(&w[5 * i..]).map(|(x, w)| x * w).sum::<f64>() + w[5 * i + 4]
+                };
+                let next: Vec<f64> = (0..WIDTH).map(image).collect();
+                values = next.iter().map(|z| function.value(*z)).collect();
+                all.push(next);
+            }
+            all
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn ranges_hold_the_values_and_rounding_costs_little(
+            layers in layers(), shares in prop::collection::vec([0.0..=1.0f64; WIDTH], 20),
+        ) {
+            let (one, other) = (layers.walked::<BigInt>(), layers.walked::<i64>());
+            for (l, (exactly, rounded)) in one.iter().zip(&other).enumerate() {
+                for i in 0..WIDTH {
+                    let [low, high] = [&exactly.lower[i], &exactly.upper[i]].map(|x| x.to_f64().unwrap());
+                    let [below, above] = [&rounded.lower[i], &rounded.upper[i]].map(|x| x.to_f64().unwrap());
+                    // The first layer is walked from the same numbers, later ones from rounded ranges.
+                    prop_assert!(l > 0 || rounded.lower[i] <= exactly.lower[i]);
+                    prop_assert!(l > 0 || exactly.upper[i] <= rounded.upper[i]);
+                    prop_assert!((low - below).abs() < 1e-13 && (high - above).abs() < 1e-13);
+                    for shares in &shares {
+                        let z = layers.at(shares)[l][i];
+                        prop_assert!(low - 1e-12 <= z && z <= high + 1e-12);
+                    }
+                }
+            }
+        }
+
+        /// With the slopes of the relaxation at hand the backward bound keeps what intervals lose:
+        /// x - x through two neurons that the same line bounds.
+        #[test]
+        fn forms_cancel_where_intervals_do_not(weight in 0.1..2.0f64) {
+            let precision = Precision::for_sums_of(2);
+            let row = |x: &[f64]| {
+                Row::<i64>::below(&x.iter().map(|x| exact(*x)).collect::<Vec<_>>(), precision)
+            };
+            let (first, second) = ([row(&[weight]), row(&[weight])], [row(&[1.0, -1.0])]);
+            let domain = Intervals { lower: vec![exact(-1.0)], upper: vec![exact(1.0)] };
+            let mut walk = Walk::new(domain, precision);
+            walk.affine(&first, &[Dyadic::zero(), Dyadic::zero()]);
+            let ranges = walk.refined();
+            let half = exact(0.5);
+            let slopes = [[half.clone(), half.clone()], [half.clone(), half]];
+            walk.activations(&[Activation::Relu; 2], &ranges, &slopes).unwrap();
+            walk.affine(&second, &[Dyadic::zero()]);
+            let width = |intervals: &Intervals| {
+                (&intervals.upper[0] - &intervals.lower[0]).to_f64().unwrap()
+            };
+            prop_assert!((width(&walk.now) - 2.0 * weight).abs() < 1e-14);
+            // Each relu is between z/2 and z/2 + weight/2.
+            prop_assert!((width(&walk.refined()) - weight).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn offsets_are_exact_for_lines_and_close_for_others() {
+        let (a, b) = (exact(-1.0), exact(3.0));
+        let of = |function, below: f64, above: f64| {
+            offsets(function, (&a, &b), &[exact(below), exact(above)]).unwrap()
+        };
+        assert_eq!(of(Activation::Relu, 1.0, 0.75), (exact(0.0), exact(0.75)));
+        assert_eq!(of(Activation::Abs, 0.0, 0.5), (exact(0.0), exact(1.5)));
+        assert_eq!(of(Activation::HardTanh, 0.5, 0.5), (exact(-0.5), exact(0.5)));
+        // tanh z - z falls.
+        let (below, above) = of(Activation::Tanh, 1.0, 1.0);
+        let close = |x: &Dyadic, y: f64| (x.to_f64().unwrap() - y).abs() < 1e-10;
+        assert!(close(&below, 3f64.tanh() - 3.0) && close(&above, 1.0 - 1f64.tanh()));
+        // Where there are no cells: still bounds.
+        let (a, b) = (exact(-1e300), exact(1e300));
+        let (below, above) =
+            offsets(Activation::Tanh, (&a, &b), &[exact(1.0), exact(1.0)]).unwrap();
+        assert!(below <= a && above >= b);
+    }
+}
