@@ -1,0 +1,485 @@
+//! An activation on an interval as finitely many polynomials, each with a proven distance.
+//!
+//! A piecewise-polynomial activation is its own model: one [`Shape::Line`] a piece, distance 0.
+//! A smooth one is modelled on the unit intervals [k, k + 1] by Chebyshev interpolants
+//! ([`Series`]), and by its asymptote where it is nearer to that than the accuracy asked for. The
+//! series depend on the function, on k and on the accuracy alone; they are computed once a
+//! process and kept.
+
+use super::range::slope_range;
+use crate::error::{Error, Result};
+use crate::network::activation::Activation;
+use crate::numeric::fixed::{
+    self, CIRCLE_BITS, circle, exponent_above, from_rational, power_of_two, times_power,
+};
+use crate::numeric::interval::{Enclosure, dyadic, sum};
+use crate::numeric::outward::{Interval, add_up, mul_up};
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::One;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// The most unit intervals that one model spans; beyond it the sine counts as any number in
+/// [-1, 1]. (The others reach their asymptotes long before.)
+const MOST_UNITS: f64 = 4096.0;
+
+/// The sine is modelled up to this size; the integers and their halves are f64 there.
+const FARTHEST_UNIT: f64 = 1e12;
+
+/// The accuracies on offer: coarser would save nothing, finer is below what f64 coefficients see.
+const BITS: std::ops::RangeInclusive<i32> = 16..=700;
+
+/// How many series are kept before all are dropped.
+const MOST_SERIES: usize = 1 << 14;
+
+/// The activation on [lower, upper] to within `error`.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub lower: f64,
+    pub upper: f64,
+    pub shape: Shape,
+    /// A proven bound on |s(z) - shape(z)| for z in [lower, upper].
+    pub error: f64,
+}
+
+/// A polynomial in the pre-activation.
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    /// slope z + offset.
+    Line { slope: f64, offset: f64 },
+    /// factor times the series, whose variable is 2 (z - first) - 1.
+    Series { first: f64, factor: f64, series: Arc<Series> },
+}
+
+/// sum_k c_k T_k(v), the c_k in units of 2^-unit.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub coefficients: Vec<i128>,
+    pub unit: i32,
+    /// A proven bound on the distance to the function for v in [-1, 1].
+    pub error: f64,
+}
+
+/// The pieces of an activation on [lower, upper], in order and without gaps.
+///
+/// `bits`, brought into 16..=700: a piece is off by about 2^-bits at most (see [`Piece::error`] for
+/// what is proven), or by 2^-100 of its largest value where that is more. `interval` is finite; a
+/// point gives one piece.
+///
+/// # Errors
+/// A slope or alpha that is not finite; a failure of the arithmetic, which nothing known causes.
+pub(super) fn pieces(activation: Activation, interval: Interval, bits: i32) -> Result<Vec<Piece>> {
+    if let Some((key, value)) = activation.parameter()
+        && !value.is_finite()
+    {
+        return Err(Error::invalid(key, value.to_string(), "a finite number"));
+    }
+    let bits = bits.clamp(*BITS.start(), *BITS.end());
+    let mut pieces = Vec::new();
+    if let Some(lines) = lines(activation) {
+        for (from, to, slope, offset) in lines {
+            let shape = Shape::Line { slope, offset };
+            clip(&mut pieces, interval, from, to, shape, 0.0);
+        }
+        return Ok(pieces);
+    }
+    if activation == Activation::Sin {
+        let (start, end) = (interval.lower.floor(), interval.upper.ceil());
+        if end - start > MOST_UNITS || interval.magnitude() > FARTHEST_UNIT {
+            let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+            clip(&mut pieces, interval, f64::NEG_INFINITY, f64::INFINITY, shape, 1.0);
+            return Ok(pieces);
+        }
+        units(&mut pieces, interval, start, end, Kind::Sin, 1.0, bits)?;
+        return Ok(pieces);
+    }
+    let Some((kind, factor, left, right)) = Kind::of(activation) else {
+        let expected = "a function of known shape";
+        return Err(Error::invalid("activation", activation.name(), expected));
+    };
+    // The parameter multiplies the error.
+    let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
+    let far = kind.asymptote(bits);
+    let line = |(slope, offset)| Shape::Line { slope, offset };
+    let edge = f64::from(far);
+    let tail = mul_up(kind.tail(far), factor.abs());
+    clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, line(left), tail);
+    if kind == Kind::Exponential {
+        units(&mut pieces, interval, -edge, 0.0, kind, factor, bits)?;
+        clip(&mut pieces, interval, 0.0, f64::INFINITY, line(right), 0.0);
+    } else {
+        units(&mut pieces, interval, -edge, edge, kind, factor, bits)?;
+        clip(&mut pieces, interval, edge, f64::INFINITY, line(right), tail);
+    }
+    Ok(pieces)
+}
+
+/// Slope and offset where the activation is within 2^-bits of one line on the interval.
+pub(super) fn single_line(
+    activation: Activation,
+    interval: Interval,
+    bits: i32,
+) -> Option<(f64, f64)> {
+    let ends = |from: f64, to: f64| from <= interval.lower && interval.upper <= to;
+    if let Some(lines) = lines(activation) {
+        return lines
+            .into_iter()
+            .find(|&(from, to, _, _)| ends(from, to))
+            .map(|(_, _, slope, offset)| (slope, offset));
+    }
+    let (kind, factor, left, right) = Kind::of(activation)?;
+    let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
+    let edge = f64::from(kind.asymptote(bits));
+    if ends(f64::NEG_INFINITY, -edge) {
+        Some(left)
+    } else if ends(if kind == Kind::Exponential { 0.0 } else { edge }, f64::INFINITY) {
+        Some(right)
+    } else {
+        None
+    }
+}
+
+/// The pieces (from, to, slope, offset) of a piecewise-linear activation.
+pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, f64, f64)>> {
+    const FAR: f64 = f64::INFINITY;
+    Some(match activation {
+        Activation::Identity => vec![(-FAR, FAR, 1.0, 0.0)],
+        Activation::Relu => vec![(-FAR, 0.0, 0.0, 0.0), (0.0, FAR, 1.0, 0.0)],
+        Activation::LeakyRelu { slope } => vec![(-FAR, 0.0, slope, 0.0), (0.0, FAR, 1.0, 0.0)],
+        Activation::Abs => vec![(-FAR, 0.0, -1.0, 0.0), (0.0, FAR, 1.0, 0.0)],
+        Activation::HardTanh => {
+            vec![(-FAR, -1.0, 0.0, -1.0), (-1.0, 1.0, 1.0, 0.0), (1.0, FAR, 0.0, 1.0)]
+        }
+        _ => return None,
+    })
+}
+
+/// Adds the part of a piece on [from, to] that lies in `interval`, if it is more than a point or
+/// all that there is.
+fn clip(
+    pieces: &mut Vec<Piece>,
+    interval: Interval,
+    from: f64,
+    to: f64,
+    shape: Shape,
+    error: f64,
+) {
+    let (lower, upper) = (interval.lower.max(from), interval.upper.min(to));
+    let point = interval.lower == interval.upper && lower == upper && pieces.is_empty();
+    if lower < upper || point {
+        pieces.push(Piece { lower, upper, shape, error });
+    }
+}
+
+/// Adds the series on the unit intervals between the integers `start` and `end`.
+fn units(
+    pieces: &mut Vec<Piece>,
+    interval: Interval,
+    start: f64,
+    end: f64,
+    kind: Kind,
+    factor: f64,
+    bits: i32,
+) -> Result<()> {
+    let first = start.max(interval.lower.floor());
+    let last = end.min(interval.upper.ceil().max(interval.lower.floor() + 1.0));
+    // At most 2 x 4096 integers, all exact in f64.
+    let mut k = first;
+    while k < last {
+        // No series where `clip` would drop it.
+        if k.max(interval.lower) < (k + 1.0).min(interval.upper) || interval.lower == interval.upper
+        {
+            let series = cached(kind, k, bits)?;
+            let error = mul_up(series.error, factor.abs());
+            clip(pieces, interval, k, k + 1.0, Shape::Series { first: k, factor, series }, error);
+        }
+        k += 1.0;
+    }
+    Ok(())
+}
+
+/// The smooth functions, freed of parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Tanh,
+    Sigmoid,
+    Softplus,
+    Silu,
+    Gelu,
+    Sin,
+    /// e^z - 1, the left part of the ELU with alpha 1.
+    Exponential,
+}
+
+impl Kind {
+    /// The function, its factor, and slope and offset of its asymptotes on the left and right; for
+    /// the activations that have asymptotes and are not piecewise linear.
+    fn of(activation: Activation) -> Option<(Self, f64, (f64, f64), (f64, f64))> {
+        Some(match activation {
+            Activation::Tanh => (Kind::Tanh, 1.0, (0.0, -1.0), (0.0, 1.0)),
+            Activation::Sigmoid => (Kind::Sigmoid, 1.0, (0.0, 0.0), (0.0, 1.0)),
+            Activation::Softplus => (Kind::Softplus, 1.0, (0.0, 0.0), (1.0, 0.0)),
+            Activation::Silu => (Kind::Silu, 1.0, (0.0, 0.0), (1.0, 0.0)),
+            Activation::Gelu => (Kind::Gelu, 1.0, (0.0, 0.0), (1.0, 0.0)),
+            Activation::Elu { alpha } => (Kind::Exponential, alpha, (0.0, -alpha), (1.0, 0.0)),
+            _ => return None,
+        })
+    }
+
+    fn activation(self) -> Activation {
+        match self {
+            Kind::Tanh => Activation::Tanh,
+            Kind::Sigmoid => Activation::Sigmoid,
+            Kind::Softplus => Activation::Softplus,
+            Kind::Silu => Activation::Silu,
+            Kind::Gelu => Activation::Gelu,
+            Kind::Sin => Activation::Sin,
+            Kind::Exponential => Activation::Elu { alpha: 1.0 },
+        }
+    }
+
+    /// The least K >= 1 for which [`tail`](Self::tail) is at most 2^-bits.
+    fn asymptote(self, bits: i32) -> u32 {
+        let goal = power_of_two(bits.saturating_neg());
+        // The tail at 1,100 is below every f64.
+        (1..1100).find(|&far| self.tail(far) <= goal).unwrap_or(1100)
+    }
+
+    /// A bound on the distance to the asymptotes beyond -+K, for K >= 1:
+    /// 1 - tanh z <= 2 e^(-2 z); sigmoid z <= e^z, and 1 - sigmoid z = sigmoid(-z);
+    /// softplus z <= e^z, and softplus z - z = softplus(-z); |SiLU z| <= |z| e^z for z <= -1,
+    /// where it falls towards the left, and SiLU z - z = SiLU(-z); |GELU z| = |z| Phi(-|z|) <=
+    /// e^(-z^2/2) / sqrt(2 pi) (Mills' ratio) for z < 0, and GELU z - z = GELU(-z). The sine has
+    /// none. All with e > 2^1.4426.
+    fn tail(self, far: u32) -> f64 {
+        let k = i64::from(far);
+        let below = |exponent: i64| {
+            // floor(1.4426 exponent), at most 2^21.
+            let whole = i32::try_from(exponent * 14_426 / 10_000).unwrap_or(i32::MAX);
+            // Never 0: the distance is not.
+            power_of_two(whole.saturating_neg()).max(f64::from_bits(1))
+        };
+        match self {
+            Kind::Tanh => 2.0 * below(2 * k),
+            Kind::Sigmoid | Kind::Softplus | Kind::Exponential => below(k),
+            Kind::Silu => mul_up(f64::from(far), below(k)),
+            Kind::Gelu => (0.5 * below(k * k / 2)).max(f64::from_bits(1)),
+            Kind::Sin => 1.0,
+        }
+    }
+
+    /// Radii rho of Bernstein ellipses inside the domain of analyticity, and 1000 log2 rho rounded
+    /// down.
+    ///
+    /// The ellipse about [k, k + 1] has the half axes (rho + 1/rho)/4 along and (rho - 1/rho)/4
+    /// across. tanh has its poles at +-i pi/2 (across at rho = 6: 1.4584), sigmoid, softplus and
+    /// SiLU at +-i pi (across at rho = 12: 2.9792); the others have none.
+    fn ellipses(self) -> &'static [(i64, i64)] {
+        match self {
+            Kind::Tanh => &[(6, 2584)],
+            Kind::Sigmoid | Kind::Softplus | Kind::Silu => &[(12, 3584)],
+            _ => &[
+                (4, 2000),
+                (6, 2584),
+                (8, 3000),
+                (12, 3584),
+                (16, 4000),
+                (24, 4584),
+                (32, 5000),
+                (64, 6000),
+            ],
+        }
+    }
+
+    /// An integer m with |s| <= 2^m on the ellipse of radius rho about [k, k + 1], k <= -1 unless
+    /// the function is the sine.
+    ///
+    /// Write z = x + i y with |y| <= b and x <= x1 on the ellipse.
+    ///
+    /// - tanh: |tanh z|^2 = (sinh^2 x + sin^2 y) / (sinh^2 x + cos^2 y) <= max(1, tan^2 y), and
+    ///   tan 1.4584 = cot 0.1123... <= 1 / 0.112 < 9.
+    /// - sigmoid z = (1 + tanh(z/2)) / 2, tan(2.9792 / 2) <= 1 / 0.081 < 12.4: below 7.
+    /// - softplus: with w = 1 + e^z, |ln w| <= |ln |w|| + |arg w|, |arg w| <= pi. |w| <= 1 + e^x, and
+    ///   |w|^2 = (e^x + cos y)^2 + sin^2 y >= sin^2 b if cos y < 0, >= 1 if not; sin 2.9792 > 0.16
+    ///   and -ln 0.16 < 2. So |ln w| <= pi + max(2, ln 2 + max(x1, 0)) <= 6 + max(x1, 0).
+    /// - SiLU = z sigmoid z.
+    /// - GELU = z Phi(z). For x <= 0: erfc v = 2/sqrt(pi) e^(-v^2) int_0^oo e^(-t^2 - 2 v t) dt for
+    ///   Re v >= 0, so |erfc v| <= |e^(-v^2)| and |Phi(z)| = |erfc(-z / sqrt 2)| / 2 <=
+    ///   e^((y^2 - x^2) / 2) / 2. For x > 0, Phi(z) = 1 - Phi(-z): at most
+    ///   1 + e^((y^2 - x^2)/2) / 2.
+    /// - |sin z| <= cosh y <= e^b.
+    /// - |e^z - 1| <= e^x1 + 1 <= 2 e^max(x1, 0).
+    fn log_bound(self, k: i64, rho: i64) -> i64 {
+        // Everything in thousandths, rounded up.
+        let along = (rho * rho + 1) * 250 / rho + 1;
+        let across = (rho * rho - 1) * 250 / rho + 1;
+        let rightmost = 1000 * k + 500 + along;
+        let leftmost = 1000 * k + 500 - along;
+        // log2 e^(x / 1000), x / 1000 times 1.4427 or 1.4426, rounded up.
+        let log_exp = |x: i64| (x * if x > 0 { 14_427 } else { 14_426 }).div_euclid(10_000_000) + 1;
+        // An m with n / 1000 <= 2^m, for n > 0.
+        let log = |n: i64| i64::from(64 - (n / 1000 + 1).leading_zeros());
+        let size = || log(leftmost.abs().max(rightmost.abs()) + across);
+        match self {
+            Kind::Tanh => 4,
+            Kind::Sigmoid => 3,
+            Kind::Softplus => log(6000 + rightmost.max(0)),
+            Kind::Silu => 3 + size(),
+            Kind::Gelu => {
+                let least = rightmost.min(0);
+                let half = log_exp((across * across - least * least) / 2000 + 1) - 1;
+                size() + if rightmost > 0 { half.max(0) + 1 } else { half }
+            }
+            Kind::Sin => log_exp(across),
+            Kind::Exponential => 1 + log_exp(rightmost.max(0)),
+        }
+    }
+}
+
+/// The degree, and the bits of the remainder: the interpolant of degree d on [k, k + 1] is within
+/// 2^-bits of the function.
+///
+/// An f that is analytic with |f| <= M in the ellipse of radius rho is at most
+/// 4 M rho^-d / (rho - 1) from its interpolant in the d + 1 Chebyshev points (Trefethen,
+/// Approximation Theory and Approximation Practice, theorem 8.2: |a_j| <= 2 M rho^-j, and the
+/// interpolant folds each a_j, j > d, onto one of its own).
+fn degree_for(kind: Kind, k: i64, bits: i32) -> Option<usize> {
+    kind.ellipses()
+        .iter()
+        .map(|&(rho, log_rho)| {
+            // d log2 rho >= 2 + log2 M + bits, where rho - 1 >= 1.
+            let needed = 1000 * (2 + kind.log_bound(k, rho) + i64::from(bits));
+            needed.max(0).div_euclid(log_rho) + 1
+        })
+        .min()
+        .and_then(|degree| usize::try_from(degree).ok())
+        .map(|degree| degree.max(2))
+}
+
+/// The series from the store, or a new one.
+fn cached(kind: Kind, k: f64, bits: i32) -> Result<Arc<Series>> {
+    type Slot = Arc<OnceLock<Option<Arc<Series>>>>;
+    static STORE: OnceLock<Mutex<HashMap<(Kind, i64, i32), Slot>>> = OnceLock::new();
+    // An integer below 2^40.
+    let k = k as i64;
+    let slot = {
+        let store = STORE.get_or_init(Mutex::default);
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.len() >= MOST_SERIES {
+            store.clear();
+        }
+        store.entry((kind, k, bits)).or_default().clone()
+    };
+    // Outside the lock of the store: others wait for this series only if they need it.
+    slot.get_or_init(|| series(kind, k, bits).map(Arc::new)).clone().ok_or_else(|| {
+        Error::invalid("interval", format!("no model of {kind:?} on [{k}, {k} + 1]"), "one")
+    })
+}
+
+/// The Chebyshev interpolant of a function on [k, k + 1], to about 2^-bits.
+fn series(kind: Kind, k: i64, bits: i32) -> Option<Series> {
+    // tanh and sine are odd; sigmoid z = 1 - sigmoid(-z); softplus, SiLU and GELU have
+    // s(z) = z + s(-z).
+    if k >= 0 && kind != Kind::Sin {
+        return reflected(kind, &series(kind, -k - 1, bits)?, k);
+    }
+    let activation = kind.activation();
+    let (start, end) = (k as f64, k as f64 + 1.0);
+    let largest = activation.value(start).abs().max(activation.value(end).abs());
+    // Ten bits below the goal; but values below 2^116, where the interior of the interval exceeds
+    // the larger end by a factor 2 at most. (The loop checks.)
+    let unit = (bits + 10).min(114 - exponent_above(largest).max(-1100));
+    // With fewer than 500 of these values no sum below overflows.
+    let degree = degree_for(kind, k, unit).filter(|&degree| degree < 500)?;
+    let cosines = circle(degree);
+    let mut values = Vec::with_capacity(degree + 1);
+    let value_bits = u32::try_from(unit + 2).unwrap_or(0);
+    for v in &cosines {
+        // k + 1/2 + v/2.
+        let middle = dyadic(BigInt::from(2 * k + 1), 1);
+        let z = sum(&middle, &dyadic(BigInt::from(*v), u64::from(CIRCLE_BITS) + 1));
+        let value = activation.enclose(&Enclosure::point(z), value_bits);
+        let value = from_rational(value.lower(), unit)?;
+        if value.unsigned_abs() >= 1 << 116 {
+            return None;
+        }
+        values.push(value);
+    }
+    // The error of a value in units: the width of the enclosure (1/4), the rounding (1), and the
+    // place, at most 5 d units of 2^-120 in v and half of that in z, times the slope.
+    let slope = slope_range(activation, Interval::new(start, end)).magnitude();
+    let degree_f = degree as f64;
+    let place = mul_up(mul_up(2.5 * degree_f, slope), power_of_two(unit - CIRCLE_BITS as i32));
+    let value_error = add_up(1.25, place);
+    // a_j = (2 / d) sum'' f_i cos(i j pi / d), first and last term halved, and the first and last
+    // a_j as well. An error of the values passes to a_j at most twice; the cosines (5 d units of
+    // 2^-120) and the product (1 unit) add to each of the d terms, and the division 1 unit.
+    let coefficients: Vec<i128> = (0..=degree)
+        .map(|j| {
+            let twice: i128 = (0..=degree)
+                .map(|i| {
+                    let m = i * j % (2 * degree);
+                    let cosine = cosines[m.min(2 * degree - m)];
+                    let end = i == 0 || i == degree;
+                    let weight = if end { 1 } else { 2 };
+                    weight * fixed::product::<CIRCLE_BITS>(values[i], cosine)
+                })
+                .sum();
+            let share = if j == 0 || j == degree { 2 } else { 1 };
+            twice / (share * degree as i128)
+        })
+        .collect();
+    let peak = values.iter().map(|v| v.unsigned_abs()).max().unwrap_or(0) as f64;
+    let cosine_error = mul_up(mul_up(10.0 * degree_f, peak), power_of_two(-(CIRCLE_BITS as i32)));
+    let each = [2.0 * value_error, 2.0, cosine_error, 1.0].into_iter().fold(0.0, add_up);
+    // d + 1 coefficients, and the remainder of at most one unit.
+    let units = add_up(mul_up(degree_f + 1.0, each), 1.0);
+    let mut coefficients = coefficients;
+    // The last ones are often zero to the unit.
+    while coefficients.len() > 1 && coefficients.last() == Some(&0) {
+        coefficients.pop();
+    }
+    Some(Series { coefficients, unit, error: round_up(units, unit) })
+}
+
+/// The series on [k, k + 1] from that on [-k - 1, -k].
+fn reflected(kind: Kind, series: &Series, k: i64) -> Option<Series> {
+    // z = k + 1/2 + v/2 is -z' with v' = -v: odd powers change their sign.
+    let sign = |j: usize, c: i128| if j % 2 == 1 { -c } else { c };
+    let negate = matches!(kind, Kind::Tanh | Kind::Sigmoid);
+    // 1, or z, takes more room than the tail on the left: the unit must leave it that room.
+    let added = k as f64 + 1.0;
+    let unit = series.unit.min(114 - exponent_above(added));
+    let shift = u32::try_from(series.unit - unit).ok()?;
+    let mut coefficients: Vec<i128> = series
+        .coefficients
+        .iter()
+        .enumerate()
+        .map(|(j, &c)| {
+            // Floor: less than a unit off.
+            let c = if shift < 128 { sign(j, c) >> shift } else { 0 };
+            if negate { -c } else { c }
+        })
+        .collect();
+    coefficients.resize(coefficients.len().max(2), 0);
+    let rounding = if shift > 0 { series.coefficients.len() as f64 } else { 0.0 };
+    let half = BigRational::new(BigInt::one(), 2.into());
+    match kind {
+        Kind::Tanh | Kind::Sin | Kind::Exponential => {}
+        Kind::Sigmoid => coefficients[0] += from_rational(&BigRational::one(), unit)?,
+        Kind::Softplus | Kind::Silu | Kind::Gelu => {
+            let middle = &half + BigRational::from_integer(k.into());
+            // Exact: multiples of 1/2, and the unit is finer.
+            coefficients[0] += from_rational(&middle, unit)?;
+            coefficients[1] += from_rational(&half, unit)?;
+        }
+    }
+    let error = add_up(series.error, round_up(rounding, unit));
+    Some(Series { coefficients, unit, error })
+}
+
+/// An upper bound of count 2^-unit.
+fn round_up(count: f64, unit: i32) -> f64 {
+    if count == 0.0 { 0.0 } else { times_power(count, -unit).next_up() }
+}

@@ -1,0 +1,339 @@
+//! The polynomial of least largest error, by Remez' exchange.
+//!
+//! Nothing here is proven, and nothing needs to be: the result is a polynomial with f64
+//! coefficients, whose error is proven afterwards.
+
+use super::series::{chebyshev_sums, from_values, nodes, quarter_cosines};
+use crate::numeric::fixed::times_power;
+use std::f64::consts::PI;
+
+/// Grid points between two neighbouring extremes of the error, about.
+const DENSITY: usize = 12;
+
+/// The error is level when its largest value exceeds the levelled one by this part at most.
+const LEVEL: f64 = 1e-5;
+
+/// The function at one place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// The place as the caller knows it.
+    pub z: f64,
+    /// The variable of the polynomial, in [-1, 1].
+    pub x: f64,
+    /// The factor of the polynomial; positive but for isolated places.
+    pub weight: f64,
+    /// The value that weight times polynomial should have.
+    pub value: f64,
+}
+
+/// A polynomial q and how far value - weight q(x) was found to go.
+#[derive(Clone, Debug)]
+pub(super) struct Solution {
+    /// The Chebyshev coefficients of q.
+    pub coefficients: Vec<f64>,
+    /// The places of degree + 2 extremes of the error, in the order of x.
+    pub reference: Vec<f64>,
+    /// The largest error found.
+    pub largest: f64,
+}
+
+/// What to solve.
+pub(super) struct Problem<'a> {
+    /// The degree of q.
+    pub degree: usize,
+    /// The range of x.
+    pub range: (f64, f64),
+    /// Places strictly inside the range where the function is not smooth.
+    pub kinks: &'a [f64],
+    /// Whether the weight is sqrt((1 + x) / 2), of an odd function in t = sqrt((1 + x) / 2).
+    pub weighted: bool,
+}
+
+/// An extreme of the error.
+#[derive(Clone, Copy)]
+struct Extreme {
+    sample: Sample,
+    error: f64,
+}
+
+impl Problem<'_> {
+    /// The best polynomial found: the exchange has converged, or made no progress for a while.
+    ///
+    /// Every step levels the error on degree + 2 places, which are the extremes of the error of the step before
+    /// with alternating signs, the largest of all among them (multiple exchange; Pachon and Trefethen
+    /// 2009). `sample` gives the function near the x asked for. `None` where places coincide, as they do
+    /// when the range is a few f64 wide.
+    ///
+    /// Time: about 12 n^2 multiplications a step for degree n, and some 5 to 15 steps.
+    pub fn solve(&self, sample: &mut dyn FnMut(&[f64]) -> Vec<Sample>) -> Option<Solution> {
+        let count = self.degree + 2;
+        let cosines = quarter_cosines(self.degree + 1);
+        let (grid, corners) = self.grid(sample);
+        if grid.len() < count {
+            return None;
+        }
+        let xs: Vec<f64> = grid.iter().map(|s| s.x).collect();
+        let angles: Vec<f64> = xs.iter().map(|x| x.clamp(-1.0, 1.0).acos()).collect();
+        let mut reference = self.start(sample);
+        let mut best: Option<Solution> = None;
+        let mut idle = 0;
+        let mut values = Vec::new();
+        for _ in 0..60 {
+            let Some((level, coefficients)) = levelled(&reference, &cosines) else { break };
+            chebyshev_sums(&coefficients, &xs, &mut values);
+            let errors: Vec<f64> =
+                grid.iter().zip(&values).map(|(s, q)| s.value - s.weight * q).collect();
+            if errors.iter().any(|e| !e.is_finite()) {
+                break;
+            }
+            let mut extremes = runs(&grid, &errors);
+            let proposals: Vec<Option<f64>> =
+                extremes.iter().map(|&i| vertex(i, &angles, &errors, &corners)).collect();
+            let asked: Vec<f64> = proposals.iter().flatten().copied().collect();
+            let better = sample(&asked);
+            let better_xs: Vec<f64> = better.iter().map(|s| s.x).collect();
+            chebyshev_sums(&coefficients, &better_xs, &mut values);
+            let mut better = better.iter().zip(&values);
+            let mut candidates: Vec<Extreme> = Vec::with_capacity(extremes.len());
+            for (i, proposal) in extremes.drain(..).zip(proposals) {
+                let mut extreme = Extreme { sample: grid[i], error: errors[i] };
+                if proposal.is_some()
+                    && let Some((s, q)) = better.next()
+                {
+                    let error = s.value - s.weight * q;
+                    let inside = grid[i - 1].x < s.x && s.x < grid[i + 1].x;
+                    if inside && error / extreme.error > 1.0 {
+                        extreme = Extreme { sample: *s, error };
+                    }
+                }
+                candidates.push(extreme);
+            }
+            let largest = candidates.iter().fold(0.0_f64, |m, e| m.max(e.error.abs()));
+            idle += 1;
+            if best.as_ref().is_none_or(|best| largest < best.largest) {
+                if best.as_ref().is_none_or(|best| largest < best.largest * (1.0 - LEVEL)) {
+                    idle = 0;
+                }
+                let mut places = candidates.clone();
+                thin(&mut places, count);
+                let reference = places.iter().map(|e| e.sample.z).collect();
+                best = Some(Solution { coefficients, reference, largest });
+            }
+            if largest <= level.abs() * (1.0 + LEVEL) || idle >= 8 {
+                break;
+            }
+            if candidates.len() >= count {
+                thin(&mut candidates, count);
+                reference = candidates.iter().map(|e| e.sample).collect();
+            } else if !exchange_one(&mut reference, &candidates, level) {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Samples at angles evenly spaced over the range, and at the kinks; whether each is a kink.
+    fn grid(&self, sample: &mut dyn FnMut(&[f64]) -> Vec<Sample>) -> (Vec<Sample>, Vec<bool>) {
+        let steps = DENSITY * (self.degree + 2);
+        let (low, high) = self.range;
+        let (middle, half) = ((low + high) / 2.0, (high - low) / 2.0);
+        let mut xs: Vec<(f64, bool)> = (0..=steps)
+            .map(|i| (middle - half * (PI * i as f64 / steps as f64).cos(), false))
+            .chain(self.kinks.iter().map(|&x| (x, true)))
+            .collect();
+        xs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let samples = sample(&xs.iter().map(|x| x.0).collect::<Vec<_>>());
+        let (mut grid, mut corners): (Vec<Sample>, Vec<bool>) = Default::default();
+        for (s, (_, kink)) in samples.into_iter().zip(xs) {
+            match grid.last() {
+                Some(last) if s.x <= last.x => {
+                    // The kink replaces what it coincides with.
+                    if kink && s.x == last.x {
+                        grid.pop();
+                        corners.pop();
+                        grid.push(s);
+                        corners.push(true);
+                    }
+                }
+                _ => {
+                    grid.push(s);
+                    corners.push(kink);
+                }
+            }
+        }
+        (grid, corners)
+    }
+
+    /// The extremes of the Chebyshev polynomial that has the right number of them.
+    fn start(&self, sample: &mut dyn FnMut(&[f64]) -> Vec<Sample>) -> Vec<Sample> {
+        let count = self.degree + 2;
+        let (low, high) = self.range;
+        let (middle, half) = ((low + high) / 2.0, (high - low) / 2.0);
+        // With the weight: those of T_(2 count - 1) in t > 0, doubled angles.
+        let step = if self.weighted {
+            2.0 * PI / (2 * count - 1) as f64
+        } else {
+            PI / (count - 1) as f64
+        };
+        let xs: Vec<f64> =
+            (0..count).rev().map(|k| middle + half * (step * k as f64).cos()).collect();
+        sample(&xs)
+    }
+}
+
+/// The polynomial q with value - weight q(x) = +-h, of alternating sign, on the reference: h and the
+/// Chebyshev coefficients of q.
+fn levelled(reference: &[Sample], cosines: &[f64]) -> Option<(f64, Vec<f64>)> {
+    let weights = barycentric(reference)?;
+    let sign = |k: usize| if k % 2 == 0 { 1.0 } else { -1.0 };
+    let (mut above, mut below) = (0.0, 0.0);
+    for (k, (s, l)) in reference.iter().zip(&weights).enumerate() {
+        above += l * s.value / s.weight;
+        below += l * sign(k) / s.weight;
+    }
+    let level = above / below;
+    if !level.is_finite() {
+        return None;
+    }
+    let targets: Vec<f64> = reference
+        .iter()
+        .enumerate()
+        .map(|(k, s)| (s.value - sign(k) * level) / s.weight)
+        .collect();
+    let values: Vec<f64> = nodes(cosines)
+        .into_iter()
+        .map(|x| {
+            let (mut above, mut below) = (0.0, 0.0);
+            for ((s, l), target) in reference.iter().zip(&weights).zip(&targets) {
+                if x == s.x {
+                    return *target;
+                }
+                let share = l / (x - s.x);
+                above += share * target;
+                below += share;
+            }
+            above / below
+        })
+        .collect();
+    Some((level, from_values(&values, cosines, values.len())))
+}
+
+/// 1 / product over j != k of (x_k - x_j) for every k, up to a common factor; `None` where two
+/// places coincide.
+fn barycentric(reference: &[Sample]) -> Option<Vec<f64>> {
+    let parts: Vec<(f64, i32)> = reference
+        .iter()
+        .enumerate()
+        .map(|(k, at)| {
+            let (mut product, mut exponent) = (1.0_f64, 0);
+            for (j, other) in reference.iter().enumerate() {
+                if j != k {
+                    // Times 2: the factors multiply to about 1 on an interval of length 2.
+                    product *= 2.0 * (at.x - other.x);
+                    if product.abs() < 1e-140 {
+                        product *= 2.0_f64.powi(400);
+                        exponent -= 400;
+                    } else if product.abs() > 1e140 {
+                        product *= 2.0_f64.powi(-400);
+                        exponent += 400;
+                    }
+                }
+            }
+            (product, exponent)
+        })
+        .collect();
+    if parts.iter().any(|(product, _)| *product == 0.0 || !product.is_finite()) {
+        return None;
+    }
+    let least = parts.iter().map(|(_, exponent)| *exponent).min()?;
+    Some(parts.iter().map(|(product, e)| times_power(1.0 / product, least - e)).collect())
+}
+
+/// The place of the largest |error| in every run of errors with one sign.
+fn runs(grid: &[Sample], errors: &[f64]) -> Vec<usize> {
+    let mut peaks: Vec<usize> = Vec::new();
+    for i in 0..grid.len() {
+        match peaks.last_mut() {
+            _ if errors[i] == 0.0 => {}
+            Some(peak) if (errors[*peak] > 0.0) == (errors[i] > 0.0) => {
+                if errors[i].abs() > errors[*peak].abs() {
+                    *peak = i;
+                }
+            }
+            _ => peaks.push(i),
+        }
+    }
+    peaks
+}
+
+/// The x of the vertex of the parabola, in the angle, through a peak and its neighbours.
+fn vertex(i: usize, angles: &[f64], errors: &[f64], corners: &[bool]) -> Option<f64> {
+    if i == 0 || i + 1 >= angles.len() || corners[i] {
+        return None;
+    }
+    let (left, right) = (angles[i - 1] - angles[i], angles[i + 1] - angles[i]);
+    let (a, b) = ((errors[i - 1] - errors[i]) / left, (errors[i + 1] - errors[i]) / right);
+    // Slope at the peak and curvature of the parabola.
+    let curvature = (b - a) / (right - left);
+    let slope = a - curvature * left;
+    let shift = -slope / (2.0 * curvature);
+    // The angles fall as x rises.
+    (shift.is_finite() && right < shift && shift < left).then(|| (angles[i] + shift).cos())
+}
+
+/// Drops extremes until `count` are left, so that the signs still alternate and the largest stays.
+fn thin(extremes: &mut Vec<Extreme>, count: usize) {
+    while extremes.len() > count {
+        let size = |i: usize| extremes[i].error.abs();
+        let last = extremes.len() - 1;
+        if extremes.len() == count + 1 {
+            let end = if size(0) < size(last) { 0 } else { last };
+            extremes.remove(end);
+            continue;
+        }
+        let least = (0..=last).min_by(|&a, &b| size(a).total_cmp(&size(b))).unwrap_or(0);
+        if least == 0 || least == last {
+            extremes.remove(least);
+        } else {
+            let first = if size(least - 1) < size(least + 1) { least - 1 } else { least };
+            extremes.drain(first..first + 2);
+        }
+    }
+}
+
+/// Puts the largest extreme into the reference in the place of a neighbour, so that the signs of
+/// the errors still alternate; whether that changed anything.
+fn exchange_one(reference: &mut Vec<Sample>, candidates: &[Extreme], level: f64) -> bool {
+    let Some(largest) =
+        candidates.iter().max_by(|a, b| a.error.abs().total_cmp(&b.error.abs())).copied()
+    else {
+        return false;
+    };
+    let x = largest.sample.x;
+    if reference.iter().any(|s| s.x == x) {
+        return false;
+    }
+    // The error at place k of the reference has the sign of (-1)^k level.
+    let same = |k: usize| (level > 0.0) == ((k % 2 == 0) == (largest.error > 0.0));
+    let after = reference.iter().filter(|s| s.x < x).count();
+    let count = reference.len();
+    if after == 0 {
+        if !same(0) {
+            reference.pop();
+            reference.insert(0, largest.sample);
+        } else {
+            reference[0] = largest.sample;
+        }
+    } else if after == count {
+        if !same(count - 1) {
+            reference.remove(0);
+            reference.push(largest.sample);
+        } else {
+            reference[count - 1] = largest.sample;
+        }
+    } else {
+        let k = if same(after - 1) { after - 1 } else { after };
+        reference[k] = largest.sample;
+    }
+    true
+}
