@@ -24,6 +24,7 @@ use crate::numeric::outward::{Interval, add_up, div_up, mul_up};
 use crate::numeric::{Dyadic, rational::rational_from_f64};
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
+use std::f64::consts::PI;
 use std::sync::OnceLock;
 
 /// The unit roundoff of f64.
@@ -81,7 +82,8 @@ pub(super) fn prove(
     let least = (size * power_of_two(-60)).max(power_of_two(-640));
     let expected = if expected.is_nan() { size } else { expected.max(least) };
     let needed = 21 - exponent_above(expected);
-    let model = pieces(activation, interval, in_steps(needed))?;
+    let count = polynomial.coefficients.len();
+    let model = pieces(activation, interval, in_steps(needed), count)?;
     if let [Piece { shape: Shape::Line { slope, offset }, error, .. }] = model[..]
         && polynomial.coefficients.len() <= 2
     {
@@ -137,7 +139,8 @@ impl Evaluator {
         polynomial: Polynomial,
         size: f64,
     ) -> Result<Self> {
-        let model = pieces(activation, interval, in_steps(84 - exponent_above(size)))?;
+        let bits = in_steps(84 - exponent_above(size));
+        let model = pieces(activation, interval, bits, polynomial.coefficients.len())?;
         let cut = size * power_of_two(-80);
         let pieces = model.iter().map(|piece| FixedPiece::new(piece, polynomial, cut)).collect();
         Ok(Evaluator(Option::ok_or_else(pieces, too_large)?))
@@ -197,23 +200,14 @@ fn conclude<S: Sampled>(pieces: &[S], degree: usize, points: &[f64]) -> Proof {
 ///
 /// Time for degree N: about 6 N values on every piece and 10 N more on those near the maximum.
 fn largest<S: Sampled>(pieces: &[S]) -> f64 {
-    /// Two neighbouring angles and the larger |value| + slack of the two.
+    /// Two neighbouring angles: the left one, and |value| + slack of both.
     struct Cell {
         left: u32,
-        stride: u32,
         ends: [f64; 2],
     }
-    // An upper bound of 1 / cos(N h) for 2 h = stride pi / 2^16, by cos x >= 1 - x^2 / 2; infinite
-    // where that is not above 1/2.
-    let growth = |degree: usize, stride: u32| {
-        let half = mul_up(f64::from(stride) / f64::from(2 * FINEST), std::f64::consts::PI.next_up());
-        let x = mul_up(half, degree as f64);
-        let cosine = (1.0 - mul_up(x, x) / 2.0).next_down();
-        if cosine > 0.5 { div_up(1.0, cosine) } else { f64::INFINITY }
-    };
     let mut found = 0.0_f64;
     let mut values = Vec::new();
-    let mut cells: Vec<Vec<Cell>> = Vec::with_capacity(pieces.len());
+    let mut grids: Vec<(u32, Vec<Cell>)> = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let mut stride = FINEST / 4;
         while stride > 1 && growth(piece.degree(), stride) > 1.18 {
@@ -226,38 +220,44 @@ fn largest<S: Sampled>(pieces: &[S]) -> f64 {
             found = found.max(*value);
         }
         let pairs = angles.iter().zip(values.windows(2));
-        cells.push(
-            pairs.map(|(&left, ends)| Cell { left, stride, ends: [ends[0], ends[1]] }).collect(),
-        );
+        let cells = pairs.map(|(&left, ends)| Cell { left, ends: [ends[0], ends[1]] }).collect();
+        grids.push((stride, cells));
     }
     let mut result = found;
-    for (piece, cells) in pieces.iter().zip(cells) {
-        let mut cells = cells;
-        let bound = |cell: &Cell| {
-            mul_up(cell.ends[0].max(cell.ends[1]), growth(piece.degree(), cell.stride))
-        };
+    for (piece, (stride, cells)) in pieces.iter().zip(grids) {
+        let (mut stride, mut cells) = (stride, cells);
         loop {
+            let growth = growth(piece.degree(), stride);
+            let bound = |cell: &Cell| mul_up(cell.ends[0].max(cell.ends[1]), growth);
             cells.retain(|cell| bound(cell) > found);
-            let Some(stride) = cells.first().map(|cell| cell.stride) else { break };
-            if stride == 1 || growth(piece.degree(), stride) < 1.0 + 5e-5 {
-                result = cells.iter().map(&bound).fold(result, f64::max);
+            if stride == 1 || growth < 1.0 + 5e-5 {
+                result = cells.iter().map(bound).fold(result, f64::max);
                 break;
             }
-            let half = stride / 2;
-            let middles: Vec<u32> = cells.iter().map(|cell| cell.left + half).collect();
+            stride /= 2;
+            let middles: Vec<u32> = cells.iter().map(|cell| cell.left + stride).collect();
             piece.at_angles(&middles, &mut values);
             let mut halves = Vec::with_capacity(2 * cells.len());
             for (cell, value) in cells.iter().zip(&values) {
                 let value = add_up(value.abs(), piece.slack());
                 found = found.max(value);
                 let [left, right] = cell.ends;
-                halves.push(Cell { left: cell.left, stride: half, ends: [left, value] });
-                halves.push(Cell { left: cell.left + half, stride: half, ends: [value, right] });
+                halves.push(Cell { left: cell.left, ends: [left, value] });
+                halves.push(Cell { left: cell.left + stride, ends: [value, right] });
             }
             cells = halves;
         }
     }
     result.max(found)
+}
+
+/// An upper bound of 1 / cos(N h) for 2 h = stride pi / 2^16, by cos x >= 1 - x^2 / 2; infinite where
+/// that is not above 1/2.
+fn growth(degree: usize, stride: u32) -> f64 {
+    let half = mul_up(f64::from(stride) / f64::from(2 * FINEST), PI.next_up());
+    let x = mul_up(half, degree as f64);
+    let cosine = (1.0 - mul_up(x, x) / 2.0).next_down();
+    if cosine > 0.5 { div_up(1.0, cosine) } else { f64::INFINITY }
 }
 
 /// A proven lower bound on the error of every polynomial of degree `degree`: the largest, over
@@ -269,8 +269,13 @@ fn alternation<S: Sampled>(pieces: &[S], degree: usize, points: &[f64]) -> f64 {
     for &z in points {
         let found = pieces.iter().enumerate().find_map(|(i, piece)| Some((i, piece.locate(z)?)));
         let Some((i, y)) = found else { continue };
-        // Strictly to the right of the point before; two pieces share an end.
-        let apart = if i == last.0 { y > last.1 } else { i > last.0 && (last.1 < 1.0 || y > -1.0) };
+        // Strictly to the right of the point before; neighbouring pieces share an end.
+        let apart = match i.checked_sub(last.0) {
+            None => false,
+            Some(0) => y > last.1,
+            Some(1) => last.1 < 1.0 || y > -1.0,
+            Some(_) => true,
+        };
         if !apart {
             continue;
         }

@@ -1,7 +1,8 @@
 //! Finding the polynomial: the frame of a fit, and the polynomial of least error in it.
 
 use super::certificate::{Evaluator, Polynomial, ROUNDOFF, prove};
-use super::model::{lines, single_line};
+use super::model::{lines, most_units, single_line};
+use super::range::value_range;
 use super::remez::{Problem, Sample};
 use super::series::{add_kink, chebyshev_sums, from_values, nodes, quarter_cosines};
 use super::{Fit, finite, within_unit};
@@ -105,6 +106,16 @@ impl Frame {
 
     fn polynomial<'a>(&self, coefficients: &'a [f64]) -> Polynomial<'a> {
         Polynomial { centre: self.centre, scale: self.scale, coefficients }
+    }
+
+    /// Whether the activation is a sine that turns too often for any polynomial of the degree: an
+    /// interval longer than (n + 3) pi holds n + 2 of its extremes +-1, so that the error of a
+    /// polynomial of degree n is at least 1 (de la Vallee Poussin), which is the error of 0.
+    pub fn hopeless(&self) -> bool {
+        let turns = Interval::point(self.degree as f64 + 3.0);
+        self.activation == Activation::Sin
+            && self.interval.upper - self.interval.lower > most_units(self.degree + 1)
+            && self.interval.width() > (turns * Interval::point(PI.next_up())).upper.next_up()
     }
 
     /// The offset, or 0 and the slope, where the activation is a line through 0 or flat on the whole interval,
@@ -239,7 +250,10 @@ impl Frame {
             }
             best = Some(fit);
         }
-        Ok(better(best, self.proven(start)?))
+        // A last resort, which is at least not worse than the range of the activation.
+        let range = value_range(self.activation, self.interval);
+        let flat = self.proven(vec![range.middle()])?;
+        Ok(better(best, better(Some(flat), self.proven(start)?)))
     }
 
     /// Whether a fit is as near to the least error as is promised.
@@ -256,15 +270,24 @@ impl Frame {
         // Coefficients above the rounding of f64 reach to here; those above the floor a little further.
         let seen = start.iter().rposition(|c| c.abs() > largest * power_of_two(-48)).unwrap_or(0);
         let mut degree = self.degree.min(seen + seen / 5 + 3);
+        let mut limit = self.degree;
         loop {
             let first = &start[..=degree.min(start.len() - 1)];
             let evaluator =
                 Evaluator::new(self.activation, self.interval, self.polynomial(first), self.size)?;
             let mut residual = |zs: &[f64]| evaluator.differences(zs);
-            let Some(found) = self.exchange(degree, &mut residual) else { return Ok(None) };
+            let Some(found) = self.exchange(degree, &mut residual) else {
+                // Too few numbers in the interval for that degree.
+                if degree == 0 {
+                    return Ok(None);
+                }
+                degree /= 2;
+                limit = degree;
+                continue;
+            };
             let floor = FLOOR * self.size;
-            if degree < self.degree && found.largest > floor {
-                degree = self.degree.min(degree + degree / 4 + 3);
+            if degree < limit && found.largest > floor {
+                degree = limit.min(degree + degree / 4 + 3);
                 continue;
             }
             let mut coefficients = found.coefficients;
@@ -285,6 +308,21 @@ impl Frame {
         }
     }
 
+    /// Places where the activation may change quickly in terms of the interval: towards its kinks on
+    /// every scale, towards 0 on every scale but the finest where it is smooth.
+    fn busy(&self) -> Vec<f64> {
+        let (points, least) = match (self.activation, self.activation.kinks()) {
+            (Activation::Identity | Activation::Sin, _) => return Vec::new(),
+            (_, []) => (&[0.0][..], 1.0 / 32.0),
+            (_, kinks) => (kinks, 0.0),
+        };
+        let width = self.interval.upper - self.interval.lower;
+        let steps = (2..=48).map(|j| width * (-0.5 * f64::from(j)).exp2());
+        let steps = steps.filter(|&step| step > least);
+        let both = steps.flat_map(|step| [step, -step]);
+        both.flat_map(|step| points.iter().map(move |point| point + step)).collect()
+    }
+
     /// Remez' exchange for a function given by its values, in the variable that the symmetry
     /// suggests: for an even function p = q(2 t^2 - 1), for an odd one p = t q(2 t^2 - 1).
     ///
@@ -295,13 +333,16 @@ impl Frame {
         values: &mut dyn FnMut(&[f64]) -> Vec<f64>,
     ) -> Option<Found> {
         let parity = self.parity;
-        let kinks: Vec<f64> = self
-            .activation
-            .kinks()
-            .iter()
-            .filter(|&&z| self.interval.lower < z && z < self.interval.upper)
-            .map(|&z| self.place(z))
-            .collect();
+        let inside = |z: &f64| self.interval.lower < *z && *z < self.interval.upper;
+        let kinks = self.activation.kinks().iter().copied().filter(inside);
+        let kinks: Vec<f64> = kinks.map(|z| self.place(z)).collect();
+        let places: Vec<f64> =
+            self.busy().into_iter().filter(inside).map(|z| self.place(z)).collect();
+        // The sine turns everywhere, the others in their busy places.
+        let least_grid = match self.activation {
+            Activation::Sin => (4.0 * self.interval.width()).clamp(120.0, 40_000.0) as usize,
+            _ => 120,
+        };
         let low = self.place(self.interval.lower);
         let high = self.place(self.interval.upper);
         let Some(parity) = parity else {
@@ -315,7 +356,7 @@ impl Frame {
                     .map(|((z, x), value)| Sample { z, x, weight: 1.0, value })
                     .collect()
             };
-            let problem = Problem { degree, range: (low, high), kinks: &kinks, weighted: false };
+            let problem = Problem { degree, range: (low, high), kinks: &kinks, places: &places, least_grid, weighted: false };
             let solution = problem.solve(&mut sample)?;
             return Some(Found {
                 coefficients: solution.coefficients,
@@ -341,13 +382,16 @@ impl Frame {
                 })
                 .collect()
         };
-        let mut kinks: Vec<f64> =
-            kinks.into_iter().filter(|&t| t > 0.0).map(folded).filter(|x| *x > -1.0).collect();
-        kinks.dedup();
+        let fold = |ts: Vec<f64>| -> Vec<f64> {
+            ts.into_iter().filter(|&t| t > 0.0).map(folded).filter(|x| *x > -1.0).collect()
+        };
+        let (kinks, places) = (fold(kinks), fold(places));
         let problem = Problem {
             degree: if odd { (degree.max(1) - 1) / 2 } else { degree / 2 },
             range: (-1.0, folded(high)),
             kinks: &kinks,
+            places: &places,
+            least_grid,
             weighted: odd,
         };
         let solution = problem.solve(&mut sample)?;

@@ -121,6 +121,9 @@ pub fn fit(
         return at_point(activation, interval);
     }
     let frame = Frame::new(activation, interval, degree);
+    if frame.hopeless() {
+        return Ok(Fit { lower_bound: 1.0, at_floor: false, ..on_line(&frame, vec![0.0])? });
+    }
     if let Some(line) = frame.line()
         && (degree >= 1 || line.len() == 1)
     {
@@ -163,11 +166,11 @@ pub fn certify(
         return Err(Error::invalid(place, c.to_string(), "a finite number"));
     }
     let polynomial = Polynomial { centre, scale, coefficients };
-    if !centre.is_finite() || !scale.is_finite() || !within_unit(polynomial, interval) {
+    if !centre.is_finite() || !scale.is_finite() || scale == 0.0 || !within_unit(polynomial, interval) {
         return Err(Error::invalid(
             "centre and scale",
             format!("{centre} and {scale} for [{}, {}]", interval.lower, interval.upper),
-            "(z - centre) scale in [-1, 1] on the interval",
+            "(z - centre) scale in [-1, 1] on the interval, and a scale that is not 0",
         ));
     }
     let expected = minimax::sampled_error(activation, interval, polynomial);

@@ -20,9 +20,12 @@ use num_traits::One;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The most unit intervals that one model spans; beyond it the sine counts as any number in
-/// [-1, 1]. (The others reach their asymptotes long before.)
-const MOST_UNITS: f64 = 4096.0;
+/// The longest interval on which a sine is modelled beside a polynomial with `count` coefficients;
+/// beyond it the sine counts as any number in [-1, 1]: no polynomial follows it there. (The other
+/// functions have asymptotes.)
+pub(super) fn most_units(count: usize) -> f64 {
+    (4 * count).max(64) as f64
+}
 
 /// The sine is modelled up to this size; the integers and their halves are f64 there.
 const FARTHEST_UNIT: f64 = 1e12;
@@ -65,11 +68,16 @@ pub(super) struct Series {
 ///
 /// `bits`, brought into 16..=700: a piece is off by about 2^-bits at most (see [`Piece::error`] for
 /// what is proven), or by 2^-100 of its largest value where that is more. `interval` is finite; a
-/// point gives one piece.
+/// point gives one piece. `count` is the number of coefficients to compare with, see [`most_units`].
 ///
 /// # Errors
 /// A slope or alpha that is not finite; a failure of the arithmetic, which nothing known causes.
-pub(super) fn pieces(activation: Activation, interval: Interval, bits: i32) -> Result<Vec<Piece>> {
+pub(super) fn pieces(
+    activation: Activation,
+    interval: Interval,
+    bits: i32,
+    count: usize,
+) -> Result<Vec<Piece>> {
     if let Some((key, value)) = activation.parameter()
         && !value.is_finite()
     {
@@ -86,7 +94,8 @@ pub(super) fn pieces(activation: Activation, interval: Interval, bits: i32) -> R
     }
     if activation == Activation::Sin {
         let (start, end) = (interval.lower.floor(), interval.upper.ceil());
-        if end - start > MOST_UNITS || interval.magnitude() > FARTHEST_UNIT {
+        let long = interval.upper - interval.lower > most_units(count);
+        if long || interval.magnitude() > FARTHEST_UNIT {
             let shape = Shape::Line { slope: 0.0, offset: 0.0 };
             clip(&mut pieces, interval, f64::NEG_INFINITY, f64::INFINITY, shape, 1.0);
             return Ok(pieces);
@@ -146,6 +155,7 @@ pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, f64, f64)>>
     Some(match activation {
         Activation::Identity => vec![(-FAR, FAR, 1.0, 0.0)],
         Activation::Relu => vec![(-FAR, 0.0, 0.0, 0.0), (0.0, FAR, 1.0, 0.0)],
+        Activation::LeakyRelu { slope: 1.0 } => vec![(-FAR, FAR, 1.0, 0.0)],
         Activation::LeakyRelu { slope } => vec![(-FAR, 0.0, slope, 0.0), (0.0, FAR, 1.0, 0.0)],
         Activation::Abs => vec![(-FAR, 0.0, -1.0, 0.0), (0.0, FAR, 1.0, 0.0)],
         Activation::HardTanh => {
@@ -184,7 +194,7 @@ fn units(
 ) -> Result<()> {
     let first = start.max(interval.lower.floor());
     let last = end.min(interval.upper.ceil().max(interval.lower.floor() + 1.0));
-    // At most 2 x 4096 integers, all exact in f64.
+    // Some thousand integers at most, all exact in f64.
     let mut k = first;
     while k < last {
         // No series where `clip` would drop it.

@@ -10,6 +10,12 @@ use std::f64::consts::PI;
 /// Grid points between two neighbouring extremes of the error, about.
 const DENSITY: usize = 12;
 
+/// The exchange stops after so many steps.
+const MOST_STEPS: usize = 100;
+
+/// How often a place between grid points is improved.
+const REFINEMENTS: usize = 4;
+
 /// The error is level when its largest value exceeds the levelled one by this part at most.
 const LEVEL: f64 = 1e-5;
 
@@ -45,6 +51,10 @@ pub(super) struct Problem<'a> {
     pub range: (f64, f64),
     /// Places strictly inside the range where the function is not smooth.
     pub kinks: &'a [f64],
+    /// Other places in the range to look at, where the error may change quickly.
+    pub places: &'a [f64],
+    /// How many grid points there are at least.
+    pub least_grid: usize,
     /// Whether the weight is sqrt((1 + x) / 2), of an odd function in t = sqrt((1 + x) / 2).
     pub weighted: bool,
 }
@@ -76,9 +86,9 @@ impl Problem<'_> {
         let angles: Vec<f64> = xs.iter().map(|x| x.clamp(-1.0, 1.0).acos()).collect();
         let mut reference = self.start(sample);
         let mut best: Option<Solution> = None;
-        let mut idle = 0;
+        let (mut highest, mut idle) = (0.0, 0);
         let mut values = Vec::new();
-        for _ in 0..60 {
+        for _ in 0..MOST_STEPS {
             let Some((level, coefficients)) = levelled(&reference, &cosines) else { break };
             chebyshev_sums(&coefficients, &xs, &mut values);
             let errors: Vec<f64> =
@@ -86,40 +96,35 @@ impl Problem<'_> {
             if errors.iter().any(|e| !e.is_finite()) {
                 break;
             }
-            let mut extremes = runs(&grid, &errors);
-            let proposals: Vec<Option<f64>> =
-                extremes.iter().map(|&i| vertex(i, &angles, &errors, &corners)).collect();
-            let asked: Vec<f64> = proposals.iter().flatten().copied().collect();
-            let better = sample(&asked);
-            let better_xs: Vec<f64> = better.iter().map(|s| s.x).collect();
-            chebyshev_sums(&coefficients, &better_xs, &mut values);
-            let mut better = better.iter().zip(&values);
-            let mut candidates: Vec<Extreme> = Vec::with_capacity(extremes.len());
-            for (i, proposal) in extremes.drain(..).zip(proposals) {
-                let mut extreme = Extreme { sample: grid[i], error: errors[i] };
-                if proposal.is_some()
-                    && let Some((s, q)) = better.next()
-                {
-                    let error = s.value - s.weight * q;
-                    let inside = grid[i - 1].x < s.x && s.x < grid[i + 1].x;
-                    if inside && error / extreme.error > 1.0 {
-                        extreme = Extreme { sample: *s, error };
-                    }
+            let mut peaks: Vec<Peak> = runs(&grid, &errors)
+                .into_iter()
+                .map(|i| Peak::new(i, &grid, &angles, &errors, &corners))
+                .collect();
+            for _ in 0..REFINEMENTS {
+                let proposals: Vec<Option<f64>> = peaks.iter().map(Peak::proposal).collect();
+                let asked: Vec<f64> = proposals.iter().flatten().map(|a| a.cos()).collect();
+                let answers = sample(&asked);
+                let places: Vec<f64> = answers.iter().map(|s| s.x).collect();
+                chebyshev_sums(&coefficients, &places, &mut values);
+                let open = peaks.iter_mut().zip(&proposals).filter(|(_, p)| p.is_some());
+                for ((peak, _), (s, q)) in open.zip(answers.iter().zip(&values)) {
+                    peak.improve(*s, s.value - s.weight * q);
                 }
-                candidates.push(extreme);
             }
+            let mut candidates: Vec<Extreme> = peaks.into_iter().map(|peak| peak.best).collect();
             let largest = candidates.iter().fold(0.0_f64, |m, e| m.max(e.error.abs()));
+            // In exact arithmetic the level rises with every step.
             idle += 1;
+            if level.abs() > highest * (1.0 + LEVEL) {
+                (highest, idle) = (level.abs(), 0);
+            }
             if best.as_ref().is_none_or(|best| largest < best.largest) {
-                if best.as_ref().is_none_or(|best| largest < best.largest * (1.0 - LEVEL)) {
-                    idle = 0;
-                }
                 let mut places = candidates.clone();
                 thin(&mut places, count);
                 let reference = places.iter().map(|e| e.sample.z).collect();
                 best = Some(Solution { coefficients, reference, largest });
             }
-            if largest <= level.abs() * (1.0 + LEVEL) || idle >= 8 {
+            if largest <= level.abs() * (1.0 + LEVEL) || idle >= 6 {
                 break;
             }
             if candidates.len() >= count {
@@ -134,11 +139,12 @@ impl Problem<'_> {
 
     /// Samples at angles evenly spaced over the range, and at the kinks; whether each is a kink.
     fn grid(&self, sample: &mut dyn FnMut(&[f64]) -> Vec<Sample>) -> (Vec<Sample>, Vec<bool>) {
-        let steps = DENSITY * (self.degree + 2);
+        let steps = (DENSITY * (self.degree + 2)).max(self.least_grid);
         let (low, high) = self.range;
         let (middle, half) = ((low + high) / 2.0, (high - low) / 2.0);
         let mut xs: Vec<(f64, bool)> = (0..=steps)
             .map(|i| (middle - half * (PI * i as f64 / steps as f64).cos(), false))
+            .chain(self.places.iter().map(|&x| (x, false)))
             .chain(self.kinks.iter().map(|&x| (x, true)))
             .collect();
         xs.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -266,19 +272,81 @@ fn runs(grid: &[Sample], errors: &[f64]) -> Vec<usize> {
     peaks
 }
 
-/// The x of the vertex of the parabola, in the angle, through a peak and its neighbours.
-fn vertex(i: usize, angles: &[f64], errors: &[f64], corners: &[bool]) -> Option<f64> {
-    if i == 0 || i + 1 >= angles.len() || corners[i] {
-        return None;
+/// A peak of |error| between two angles, about which less is known.
+struct Peak {
+    best: Extreme,
+    angle: f64,
+    /// Angle and error on the left (the larger angle) and right; `None` at ends and kinks.
+    bracket: Option<[(f64, f64); 2]>,
+}
+
+impl Peak {
+    fn new(
+        i: usize,
+        grid: &[Sample],
+        angles: &[f64],
+        errors: &[f64],
+        corners: &[bool],
+    ) -> Self {
+        // The nearest neighbours of which the error is smaller by more than its rounding: grid
+        // points may all but coincide.
+        let smaller = |j: &usize| {
+            errors[*j] / errors[i] < 1.0 - 1e-9 || corners[*j] || *j == 0 || *j + 1 == grid.len()
+        };
+        let inside = i > 0 && i + 1 < grid.len() && !corners[i];
+        let neighbours = || Some([(0..i).rev().find(smaller)?, (i + 1..grid.len()).find(smaller)?]);
+        let bracket = if inside { neighbours() } else { None };
+        Peak {
+            best: Extreme { sample: grid[i], error: errors[i] },
+            angle: angles[i],
+            bracket: bracket
+                .map(|ends| ends.map(|j| (angles[j], errors[j])))
+                // Angles near 0 and pi may coincide.
+                .filter(|[left, right]| left.0 > angles[i] && angles[i] > right.0),
+        }
     }
-    let (left, right) = (angles[i - 1] - angles[i], angles[i + 1] - angles[i]);
-    let (a, b) = ((errors[i - 1] - errors[i]) / left, (errors[i + 1] - errors[i]) / right);
-    // Slope at the peak and curvature of the parabola.
-    let curvature = (b - a) / (right - left);
-    let slope = a - curvature * left;
-    let shift = -slope / (2.0 * curvature);
-    // The angles fall as x rises.
-    (shift.is_finite() && right < shift && shift < left).then(|| (angles[i] + shift).cos())
+
+    /// The angle of the vertex of the parabola through the three points, or a point in the wider
+    /// half where that is not new.
+    fn proposal(&self) -> Option<f64> {
+        let [left, right] = self.bracket?;
+        let (to_left, to_right) = (left.0 - self.angle, right.0 - self.angle);
+        let (a, b) =
+            ((left.1 - self.best.error) / to_left, (right.1 - self.best.error) / to_right);
+        let curvature = (a - b) / (to_left - to_right);
+        let shift = -(a - curvature * to_left) / (2.0 * curvature);
+        let small = 1e-3 * (to_left - to_right);
+        let good = shift.abs() > small && to_right + small < shift && shift < to_left - small;
+        let wider = if to_left > -to_right { to_left } else { to_right };
+        // Where the vertex is the peak itself, a point close by shortens the bracket most.
+        let shift = if good {
+            shift
+        } else if shift.abs() <= small {
+            wider.signum() * 2.0 * small
+        } else {
+            0.38 * wider
+        };
+        Some(self.angle + shift)
+    }
+
+    /// Takes in the error at a place inside the bracket.
+    fn improve(&mut self, sample: Sample, error: f64) {
+        let angle = sample.x.clamp(-1.0, 1.0).acos();
+        let Some([left, right]) = self.bracket else { return };
+        if !(right.0 < angle && angle < left.0) || angle == self.angle || !error.is_finite() {
+            self.bracket = None;
+            return;
+        }
+        if error * self.best.error.signum() > self.best.error.abs() {
+            let old = (self.angle, self.best.error);
+            self.bracket = Some(if angle > self.angle { [left, old] } else { [old, right] });
+            self.best = Extreme { sample, error };
+            self.angle = angle;
+        } else {
+            let new = (angle, error);
+            self.bracket = Some(if angle > self.angle { [new, right] } else { [left, new] });
+        }
+    }
 }
 
 /// Drops extremes until `count` are left, so that the signs still alternate and the largest stays.
