@@ -21,9 +21,10 @@ use crate::numeric::fixed::{
     power_of_two, product, times_power, to_f64,
 };
 use crate::numeric::outward::{Interval, add_up, div_up, mul_up};
-use crate::numeric::{Dyadic, rational::rational_from_f64};
+use crate::numeric::Dyadic;
+use crate::numeric::rational::{rational_from_f64, rational_to_f64};
 use num_rational::BigRational;
-use num_traits::{Signed, Zero};
+use num_traits::{One, Signed, Zero};
 use std::f64::consts::PI;
 use std::sync::OnceLock;
 
@@ -84,12 +85,24 @@ pub(super) fn prove(
     let needed = 21 - exponent_above(expected);
     let count = polynomial.coefficients.len();
     let model = pieces(activation, interval, in_steps(needed), count)?;
+    let proof = estimate(&model, polynomial, expected, degree, points)?;
     if let [Piece { shape: Shape::Line { slope, offset }, error, .. }] = model[..]
         && polynomial.coefficients.len() <= 2
     {
         let distance = distance_of_lines(polynomial, interval, slope, offset);
-        return Ok(Proof { error: add_up(distance, error), lower_bound: 0.0 });
+        return Ok(Proof { error: add_up(distance, error), ..proof });
     }
+    Ok(proof)
+}
+
+/// The proof by a grid, in f64 if that is accurate enough beside the error expected.
+fn estimate(
+    model: &[Piece],
+    polynomial: Polynomial,
+    expected: f64,
+    degree: usize,
+    points: &[f64],
+) -> Result<Proof> {
     let cut = expected * 2e-5;
     let quick: Option<Vec<_>> =
         model.iter().map(|piece| FloatPiece::new(piece, polynomial, cut)).collect();
@@ -169,7 +182,8 @@ impl Evaluator {
 }
 
 fn too_large() -> Error {
-    Error::invalid("coefficients", "a polynomial of more than 1e300", "a smaller one")
+    let found = "a polynomial or an activation whose values overflow";
+    Error::invalid("coefficients and interval", found, "values below 1e300")
 }
 
 /// The polynomial q = p - shape on one piece, in the variable y in [-1, 1] of the piece.
@@ -323,14 +337,17 @@ fn cosine<T: Copy + std::ops::Neg<Output = T>>(table: &[T], angle: u32) -> T {
     if angle <= mirrored { table[angle as usize] } else { -table[mirrored as usize] }
 }
 
-/// The affine maps from y to (z - centre) scale and to the variable of a series, as (value at
-/// y = 0, slope), exactly; and the ends of the piece.
-struct Maps {
+/// A piece in its own variable y in [-1, 1], exactly: z = middle + radius y.
+struct Geometry {
+    /// (z - centre) scale as (value at y = 0, slope).
     place: (BigRational, BigRational),
-    inner: Option<(BigRational, BigRational)>,
+    /// The variable of the shape, likewise.
+    inner: (BigRational, BigRational),
+    /// The line as a series in y; `None` for a [`Shape::Series`].
+    line: Option<[BigRational; 2]>,
 }
 
-impl Maps {
+impl Geometry {
     fn new(piece: &Piece, polynomial: Polynomial) -> Self {
         let half = Dyadic::new(1.into(), -1);
         let map = |left: Dyadic, right: Dyadic| {
@@ -338,18 +355,20 @@ impl Maps {
             (middle.to_rational(), radius.to_rational())
         };
         let exact = |x: f64| Dyadic::from_f64(x).unwrap_or_else(Dyadic::zero);
-        let inner = match piece.shape {
-            Shape::Line { .. } => None,
+        let (inner, line) = match piece.shape {
+            Shape::Line { slope, offset } => {
+                let value = |z: f64| &(&exact(slope) * &exact(z)) + &exact(offset);
+                let (middle, radius) = map(value(piece.lower), value(piece.upper));
+                ((BigRational::zero(), BigRational::one()), Some([middle, radius]))
+            }
             Shape::Series { first, .. } => {
                 let one = Dyadic::from(1);
                 let v = |z: f64| &(&(&exact(z) - &exact(first)) * &Dyadic::from(2)) - &one;
-                Some(map(v(piece.lower), v(piece.upper)))
+                (map(v(piece.lower), v(piece.upper)), None)
             }
         };
-        Maps {
-            place: map(polynomial.place(piece.lower), polynomial.place(piece.upper)),
-            inner,
-        }
+        let place = map(polynomial.place(piece.lower), polynomial.place(piece.upper));
+        Geometry { place, inner, line }
     }
 }
 
@@ -409,46 +428,34 @@ struct FloatPiece {
 impl FloatPiece {
     /// The piece with the terms of its series beyond `cut` dropped; `None` where numbers overflow.
     fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
-        let maps = Maps::new(piece, polynomial);
+        let geometry = Geometry::new(piece, polynomial);
         // A number in [-1, 1] to the nearest f64, by way of 96 fractional bits: within 2^-53.
-        let near = |x: &BigRational| {
-            from_rational(x, FRACTION as i32).map(|x| to_f64(x, FRACTION as i32))
+        let both = |(m, r): &(BigRational, BigRational)| {
+            let near = |x| Some(to_f64(from_rational(x, FRACTION as i32)?, FRACTION as i32));
+            Some((near(m)?, near(r)?))
         };
-        let both = |(m, r): &(BigRational, BigRational)| Some((near(m)?, near(r)?));
-        let mut coefficients = polynomial.coefficients.to_vec();
-        let mut series = Vec::new();
+        let (place, inner) = (both(&geometry.place)?, both(&geometry.inner)?);
+        let coefficients = polynomial.coefficients.to_vec();
         let mut slack = piece.error;
         let mut charge = |amount: f64| slack = add_up(slack, amount);
-        match &piece.shape {
-            Shape::Line { slope, offset } => {
-                // The line in the variable t is slope centre + offset + (slope / scale) t.
-                if coefficients.len() == 1 {
-                    coefficients.push(0.0);
-                }
-                let (lift, tilt) = (slope * polynomial.centre, slope / polynomial.scale);
-                let sizes = [lift, *offset, coefficients[0], tilt, coefficients[1]];
-                let total = sizes.iter().fold(0.0, |sum, x| add_up(sum, x.abs()));
-                charge(mul_up(total, 5.0 * ROUNDOFF));
-                coefficients[0] -= lift + offset;
-                coefficients[1] -= tilt;
+        let series: Vec<f64> = match (&piece.shape, geometry.line) {
+            (Shape::Series { factor, series, .. }, _) => {
+                let value = |c: &i128| to_f64(*c, series.unit) * factor;
+                let (kept, dropped) = head(series.coefficients.iter().map(value), cut);
+                charge(dropped);
+                series.coefficients[..kept].iter().map(value).collect()
             }
-            Shape::Series { factor, series: full, .. } => {
-                let value = |c: &i128| to_f64(*c, full.unit) * factor;
-                let kept = head(full.coefficients.iter().map(value), cut);
-                series.extend(full.coefficients[..kept.0].iter().map(value));
-                charge(kept.1);
-                let sizes = Sizes::new(series.iter().copied());
-                charge(mul_up(sizes.sum, 3.0 * ROUNDOFF));
-                charge(mul_up(sizes.recurrence, 6.0 * ROUNDOFF));
-                charge(mul_up(sizes.derivative, 5.0 * ROUNDOFF));
+            (Shape::Line { .. }, line) => {
+                line.iter().flatten().map(rational_to_f64).collect::<Option<_>>()?
             }
+        };
+        for (list, roundings) in [(&coefficients, 0.0), (&series, 3.0)] {
+            let sizes = Sizes::new(list.iter().copied());
+            charge(mul_up(sizes.sum, roundings * ROUNDOFF));
+            charge(mul_up(sizes.recurrence, 6.0 * ROUNDOFF));
+            charge(mul_up(sizes.derivative, 5.0 * ROUNDOFF));
         }
-        let sizes = Sizes::new(coefficients.iter().copied());
-        charge(mul_up(sizes.recurrence, 6.0 * ROUNDOFF));
-        charge(mul_up(sizes.derivative, 5.0 * ROUNDOFF));
         charge(power_of_two(-1040));
-        let place = both(&maps.place)?;
-        let inner = maps.inner.as_ref().map_or(Some((0.0, 0.0)), both)?;
         let ends = (piece.lower, piece.upper);
         slack.is_finite().then_some(FloatPiece { ends, place, coefficients, inner, series, slack })
     }
@@ -458,11 +465,9 @@ impl FloatPiece {
             ys.iter().map(|y| (m + r * y).clamp(-1.0, 1.0)).collect()
         };
         chebyshev_sums(&self.coefficients, &along(self.place), values);
-        if !self.series.is_empty() {
-            let mut shape = Vec::new();
-            chebyshev_sums(&self.series, &along(self.inner), &mut shape);
-            values.iter_mut().zip(&shape).for_each(|(p, s)| *p -= s);
-        }
+        let mut shape = Vec::new();
+        chebyshev_sums(&self.series, &along(self.inner), &mut shape);
+        values.iter_mut().zip(&shape).for_each(|(p, s)| *p -= s);
     }
 }
 
@@ -528,75 +533,46 @@ struct FixedPiece {
 impl FixedPiece {
     /// The piece with the terms of its series beyond `cut` dropped; `None` where numbers overflow.
     fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
+        let geometry = Geometry::new(piece, polynomial);
         let own = Sizes::new(polynomial.coefficients.iter().copied());
-        let (mut weighted, mut derivative) = (own.weighted, own.derivative);
         let mut slack = piece.error;
-        let mut kept = (0, 0.0);
-        let inverse = div_up(1.0, polynomial.scale.abs());
-        match &piece.shape {
-            Shape::Line { slope, offset } => {
-                let tilt = mul_up(slope.abs(), inverse);
-                let lift = add_up(mul_up(slope.abs(), polynomial.centre.abs()), offset.abs());
-                weighted = add_up(weighted, add_up(lift, 2.0 * tilt));
-                derivative = add_up(derivative, tilt);
-            }
-            Shape::Series { factor, series, .. } => {
+        // The series, about, as far as it is kept.
+        let values: Vec<f64> = match (&piece.shape, &geometry.line) {
+            (Shape::Series { factor, series, .. }, _) => {
                 let value = |c: &i128| to_f64(*c, series.unit) * factor;
-                kept = head(series.coefficients.iter().map(value), cut);
-                slack = add_up(slack, kept.1);
-                let shape = Sizes::new(series.coefficients[..kept.0].iter().map(value));
-                // 2 for the roundings of the values.
-                weighted = weighted.max(2.0 * shape.weighted);
-                derivative = add_up(derivative, 2.0 * shape.derivative);
+                let (kept, dropped) = head(series.coefficients.iter().map(value), cut);
+                slack = add_up(slack, dropped);
+                series.coefficients[..kept].iter().map(value).collect()
             }
-        }
+            (Shape::Line { .. }, line) => {
+                line.iter().flatten().map(rational_to_f64).collect::<Option<_>>()?
+            }
+        };
+        // Twice, for the roundings of these values.
+        let shape = Sizes::new(values.iter().map(|c| 2.0 * c));
+        // Numbers below every f64 count as 2^-1060.
+        let weighted = own.weighted.max(shape.weighted).max(power_of_two(-1060));
+        let derivative = add_up(own.derivative, shape.derivative);
         if !weighted.is_finite() || !derivative.is_finite() {
             return None;
         }
         let unit = 115 - exponent_above(weighted);
-        let mut coefficients =
+        let coefficients =
             polynomial.coefficients.iter().map(|&c| from_f64(c, unit)).collect::<Option<Vec<_>>>()?;
-        let mut series = Vec::new();
-        match &piece.shape {
-            Shape::Line { slope, offset } => {
-                let exact = |x: f64| rational_from_f64(x).unwrap_or_else(BigRational::zero);
-                let lift = exact(*slope) * exact(polynomial.centre) + exact(*offset);
-                if coefficients.len() == 1 {
-                    coefficients.push(0);
-                }
-                coefficients[0] -= from_rational(&lift, unit)?;
-                if *slope != 0.0 {
-                    let tilt = exact(*slope) / exact(polynomial.scale);
-                    coefficients[1] -= from_rational(&tilt, unit)?;
-                }
+        let series = match (&piece.shape, &geometry.line) {
+            (Shape::Series { factor, series, .. }, _) => {
+                in_unit(&series.coefficients[..values.len()], series.unit, *factor, unit)?
             }
-            Shape::Series { factor, series: full, .. } => {
-                // factor = mantissa 2^exponent with 1/2 <= |mantissa| < 1, exactly in 96 bits.
-                let plain = *factor == 1.0;
-                let exponent = if plain { 0 } else { exponent_above(*factor) };
-                let mantissa = from_f64(times_power(*factor, -exponent), FRACTION as i32)?;
-                let shift = exponent + unit - full.unit;
-                for &c in &full.coefficients[..kept.0] {
-                    let c = match shift {
-                        _ if c == 0 => 0,
-                        // Fits, by the choice of the unit.
-                        0..120 => c.checked_mul(1 << shift)?,
-                        120.. => return None,
-                        -127..0 => c >> -shift,
-                        _ => 0,
-                    };
-                    series.push(if plain { c } else { product::<FRACTION>(c, mantissa) });
-                }
+            (Shape::Line { .. }, line) => {
+                line.iter().flatten().map(|c| from_rational(c, unit)).collect::<Option<_>>()?
             }
-        }
-        let maps = Maps::new(piece, polynomial);
+        };
         let both = |(m, r): &(BigRational, BigRational)| {
             let bits = FRACTION as i32;
             Some((from_rational(m, bits)?, from_rational(r, bits)?))
         };
-        let place = both(&maps.place)?;
-        let inner = maps.inner.as_ref().map_or(Some((0, 0)), both)?;
-        let count = 2 * (coefficients.len() + 2) + 3 * series.len();
+        let (place, inner) = (both(&geometry.place)?, both(&geometry.inner)?);
+        let count = 2 * coefficients.len() + 3 * series.len();
         slack = add_up(slack, unit_times(count as f64, unit) + power_of_two(-1060));
         slack = add_up(slack, mul_up(derivative, 5.0 * power_of_two(-(FRACTION as i32))));
         let ends = (piece.lower, piece.upper);
@@ -614,10 +590,8 @@ impl FixedPiece {
                 y.map(|y| (m + product::<FRACTION>(r, y)).clamp(-ONE, ONE))
             };
             let mut sums = chebyshev_sum(&self.coefficients, along(self.place));
-            if !self.series.is_empty() {
-                let shape = chebyshev_sum(&self.series, along(self.inner));
-                sums.iter_mut().zip(shape).for_each(|(p, s)| *p -= s);
-            }
+            let shape = chebyshev_sum(&self.series, along(self.inner));
+            sums.iter_mut().zip(shape).for_each(|(p, s)| *p -= s);
             values.extend(sums[..chunk.len()].iter().map(|&sum| to_f64(sum, self.unit)));
         }
     }
@@ -650,7 +624,193 @@ impl Sampled for FixedPiece {
     }
 }
 
+/// factor times numbers in units of 2^-old, in units of 2^-new: less than 2 units off. `None` on
+/// overflow.
+fn in_unit(numbers: &[i128], old: i32, factor: f64, new: i32) -> Option<Vec<i128>> {
+    // factor = mantissa 2^exponent with 1/2 <= |mantissa| < 1, exactly in 96 bits.
+    let plain = factor == 1.0;
+    let exponent = if plain { 0 } else { exponent_above(factor) };
+    let mantissa = from_f64(times_power(factor, -exponent), FRACTION as i32)?;
+    let shift = exponent + new - old;
+    let convert = |c: i128| {
+        let c = match shift {
+            _ if c == 0 => 0,
+            0..120 => c.checked_mul(1 << shift)?,
+            120.. => return None,
+            -127..0 => c >> -shift,
+            _ => 0,
+        };
+        Some(if plain { c } else { product::<FRACTION>(c, mantissa) })
+    };
+    numbers.iter().map(|&c| convert(c)).collect()
+}
+
 /// An upper bound of count 2^-unit.
 fn unit_times(count: f64, unit: i32) -> f64 {
     times_power(count, -unit).next_up()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::elementary;
+    use crate::numeric::interval::Enclosure;
+    use proptest::prelude::*;
+
+    fn exact(x: f64) -> BigRational {
+        rational_from_f64(x).unwrap()
+    }
+
+    fn value(polynomial: Polynomial, z: &BigRational) -> BigRational {
+        let t = (z - exact(polynomial.centre)) * exact(polynomial.scale);
+        let (mut near, mut far) = (BigRational::zero(), BigRational::zero());
+        for c in polynomial.coefficients[1..].iter().rev() {
+            let next = exact(*c) + &t * num_bigint::BigInt::from(2) * &near - &far;
+            far = std::mem::replace(&mut near, next);
+        }
+        exact(polynomial.coefficients[0]) + t * near - far
+    }
+
+    /// Checks that | |got| - |p - s| | <= slack at z.
+    fn check(
+        piece: &impl Sampled,
+        activation: Activation,
+        polynomial: Polynomial,
+        z: &BigRational,
+        got: f64,
+    ) -> std::result::Result<(), TestCaseError> {
+        let s = activation.enclose(&Enclosure::point(z.clone()), 200);
+        let off = (value(polynomial, z) - s.lower() - exact(got)).abs();
+        let allowed = exact(piece.slack()) + exact(got.abs()) * exact(power_of_two(-50));
+        prop_assert!(off <= allowed + s.width());
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn values_are_within_their_slack(
+            activation in proptest::sample::select(Activation::ALL.to_vec()),
+            centre in -9.0..9.0f64,
+            half in prop_oneof![1e-6..1e-2f64, 0.01..10.0f64],
+            coefficients in prop::collection::vec(-1.0..1.0f64, 1..30),
+            size in -40..40i32,
+            at in any::<prop::sample::Index>(),
+            y in -1.0..=1.0f64,
+            angle in 0..=FINEST,
+            cut in prop_oneof![Just(0.0), Just(1e-12), Just(1e-3)],
+        ) {
+            let coefficients: Vec<f64> =
+                coefficients.iter().map(|c| c * power_of_two(size)).collect();
+            let interval = Interval::new(centre - half, centre + half);
+            let scale = 0.99 / half;
+            let polynomial = Polynomial { centre, scale, coefficients: &coefficients };
+            let model = pieces(activation, interval, 90, 30).unwrap();
+            let piece = &model[at.index(model.len())];
+            let quick = FloatPiece::new(piece, polynomial, cut).unwrap();
+            let fixed = FixedPiece::new(piece, polynomial, cut).unwrap();
+            prop_assert!(fixed.slack() <= 1e-20 * power_of_two(size.max(0)) + 1.1 * cut);
+
+            let place = |y: &BigRational| {
+                let (lower, upper) = (exact(piece.lower), exact(piece.upper));
+                (&lower + &upper + (upper - lower) * y) / num_bigint::BigInt::from(2)
+            };
+            // 40 bits, so that 96 are enough.
+            let y = (y * power_of_two(40)).round() * power_of_two(-40);
+            let z = place(&exact(y));
+            check(&quick, activation, polynomial, &z, quick.at(y))?;
+            check(&fixed, activation, polynomial, &z, fixed.at(y))?;
+            let turn = elementary::pi(200).midpoint()
+                * BigRational::new(angle.into(), FINEST.into());
+            let z = place(&elementary::cos(&turn, 180).midpoint());
+            let mut values = Vec::new();
+            quick.at_angles(&[angle], &mut values);
+            check(&quick, activation, polynomial, &z, values[0])?;
+            fixed.at_angles(&[angle], &mut values);
+            check(&fixed, activation, polynomial, &z, values[0])?;
+        }
+
+        #[test]
+        fn grids_bound_every_polynomial_closely(
+            coefficients in prop::collection::vec(-1.0..1.0f64, 1..60),
+            decay in 0.0..3.0f64,
+        ) {
+            let coefficients: Vec<f64> = coefficients
+                .iter()
+                .enumerate()
+                .map(|(k, c)| c / (1.0 + k as f64).powf(decay))
+                .collect();
+            let polynomial = Polynomial { centre: 0.0, scale: 1.0, coefficients: &coefficients };
+            let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+            let piece = Piece { lower: -1.0, upper: 1.0, shape, error: 0.0 };
+            let bound = largest(&[FloatPiece::new(&piece, polynomial, 0.0).unwrap()]);
+            let again = largest(&[FixedPiece::new(&piece, polynomial, 0.0).unwrap()]);
+            prop_assert!((bound / again - 1.0).abs() < 1e-4);
+            // 100 angles for each degree miss less than 1 / cos(pi / 200) = 1.00013.
+            let steps = 100 * coefficients.len();
+            let xs: Vec<f64> =
+                (0..=steps).map(|i| (PI * i as f64 / steps as f64).cos()).collect();
+            let mut values = Vec::new();
+            chebyshev_sums(&coefficients, &xs, &mut values);
+            let found = values.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+            prop_assert!(found * (1.0 - 1e-13) <= bound, "{found} {bound}");
+            prop_assert!(bound <= found * 1.0003 + 1e-13, "{found} {bound}");
+        }
+    }
+
+    #[test]
+    fn the_hardest_polynomials_touch_the_bound_between_grid_points() {
+        // cos(N (theta - phase)), symmetrised: the equality case of Riesz' lemma.
+        for degree in [1_u32, 2, 7, 50, 333, 1000] {
+            for phase in [0.0, 1e-4, 1e-3, 0.3, 1.0] {
+                let mut coefficients = vec![0.0; degree as usize + 1];
+                coefficients[degree as usize] = (f64::from(degree) * phase).cos();
+                let top = coefficients[degree as usize].abs();
+                let polynomial = Polynomial { centre: 0.0, scale: 1.0, coefficients: &coefficients };
+                let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+                let piece = Piece { lower: -1.0, upper: 1.0, shape, error: 0.0 };
+                let bound = largest(&[FixedPiece::new(&piece, polynomial, 0.0).unwrap()]);
+                assert!(top <= bound && bound <= 1.0003 * top, "{degree} {phase}: {bound}");
+            }
+        }
+    }
+
+    #[test]
+    fn growth_is_above_the_secant() {
+        for degree in [0_usize, 1, 10, 100, 1000] {
+            for log in 0..15 {
+                let stride = 1_u32 << log;
+                let x = degree as f64 * f64::from(stride) * PI / f64::from(2 * FINEST);
+                let growth = growth(degree, stride);
+                assert!(growth >= 1.0 / x.cos() || x >= std::f64::consts::FRAC_PI_2 || growth > 2.0);
+                assert!(growth.is_infinite() || growth <= 2.0);
+            }
+        }
+        // The finest grid is fine enough for the largest degree.
+        assert!(growth(1000, 1) < 1.0003);
+    }
+
+    #[test]
+    fn alternation_counts_signs() {
+        // T_5 is the error of the best polynomial of degree 4 for itself: 0.
+        let coefficients = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        let polynomial = Polynomial { centre: 0.0, scale: 1.0, coefficients: &coefficients };
+        let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+        let halves = [(-1.0, 0.25), (0.25, 1.0)].map(|(lower, upper)| {
+            let piece = Piece { lower, upper, shape: shape.clone(), error: 0.0 };
+            FloatPiece::new(&piece, polynomial, 0.0).unwrap()
+        });
+        let points: Vec<f64> = (0..=5).rev().map(|k| (PI * f64::from(k) / 5.0).cos()).collect();
+        let bound = alternation(&halves, 4, &points);
+        assert!(0.999_999 < bound && bound <= 1.0);
+        assert_eq!(alternation(&halves, 5, &points), 0.0);
+        assert_eq!(alternation(&halves, 4, &points[1..]), 0.0);
+        // Points in a wrong order, twice, or outside count for nothing.
+        let mut twice = points.clone();
+        twice.extend([points[5], points[0], 3.0, f64::NAN]);
+        assert_eq!(alternation(&halves, 4, &twice), bound);
+        assert_eq!(alternation(&halves, 5, &twice), 0.0);
+        assert_eq!(alternation(&halves, 0, &[0.25, 0.25]), 0.0);
+    }
 }

@@ -6,7 +6,7 @@
 //! series depend on the function, on k and on the accuracy alone; they are computed once a
 //! process and kept.
 
-use super::range::slope_range;
+use super::range::{slope_range, value_range};
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
 use crate::numeric::fixed::{
@@ -21,8 +21,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The longest interval on which a sine is modelled beside a polynomial with `count` coefficients;
-/// beyond it the sine counts as any number in [-1, 1]: no polynomial follows it there. (The other
-/// functions have asymptotes.)
+/// beyond it the sine counts as any number of its range: no polynomial follows it there. (The
+/// other functions have asymptotes.)
 pub(super) fn most_units(count: usize) -> f64 {
     (4 * count).max(64) as f64
 }
@@ -90,38 +90,45 @@ pub(super) fn pieces(
             let shape = Shape::Line { slope, offset };
             clip(&mut pieces, interval, from, to, shape, 0.0);
         }
-        return Ok(pieces);
-    }
-    if activation == Activation::Sin {
-        let (start, end) = (interval.lower.floor(), interval.upper.ceil());
+    } else if let Some((kind, factor, left, right)) = Kind::of(activation) {
+        // The parameter multiplies the error.
+        let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
+        let far = kind.asymptote(bits);
+        let line = |(slope, offset)| Shape::Line { slope, offset };
+        let edge = f64::from(far);
+        let tail = mul_up(kind.tail(far), factor.abs());
+        clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, line(left), tail);
+        if kind == Kind::Exponential {
+            units(&mut pieces, interval, -edge, 0.0, kind, factor, bits)?;
+            clip(&mut pieces, interval, 0.0, f64::INFINITY, line(right), 0.0);
+        } else {
+            units(&mut pieces, interval, -edge, edge, kind, factor, bits)?;
+            clip(&mut pieces, interval, edge, f64::INFINITY, line(right), tail);
+        }
+    } else {
         let long = interval.upper - interval.lower > most_units(count);
         if long || interval.magnitude() > FARTHEST_UNIT {
-            let shape = Shape::Line { slope: 0.0, offset: 0.0 };
-            clip(&mut pieces, interval, f64::NEG_INFINITY, f64::INFINITY, shape, 1.0);
-            return Ok(pieces);
+            let range = value_range(activation, interval);
+            let shape = Shape::Line { slope: 0.0, offset: range.middle() };
+            let error = range.radius_about(range.middle());
+            clip(&mut pieces, interval, f64::NEG_INFINITY, f64::INFINITY, shape, error);
+        } else {
+            let start = interval.lower.floor();
+            let end = interval.upper.ceil().max(start + 1.0);
+            units(&mut pieces, interval, start, end, Kind::Sin, 1.0, bits)?;
         }
-        units(&mut pieces, interval, start, end, Kind::Sin, 1.0, bits)?;
-        return Ok(pieces);
     }
-    let Some((kind, factor, left, right)) = Kind::of(activation) else {
-        let expected = "a function of known shape";
-        return Err(Error::invalid("activation", activation.name(), expected));
-    };
-    // The parameter multiplies the error.
-    let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
-    let far = kind.asymptote(bits);
-    let line = |(slope, offset)| Shape::Line { slope, offset };
-    let edge = f64::from(far);
-    let tail = mul_up(kind.tail(far), factor.abs());
-    clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, line(left), tail);
-    if kind == Kind::Exponential {
-        units(&mut pieces, interval, -edge, 0.0, kind, factor, bits)?;
-        clip(&mut pieces, interval, 0.0, f64::INFINITY, line(right), 0.0);
-    } else {
-        units(&mut pieces, interval, -edge, edge, kind, factor, bits)?;
-        clip(&mut pieces, interval, edge, f64::INFINITY, line(right), tail);
-    }
-    Ok(pieces)
+    // Everything proven rests on this.
+    let complete = pieces.first().is_some_and(|first| first.lower == interval.lower)
+        && pieces.last().is_some_and(|last| last.upper == interval.upper)
+        && pieces.windows(2).all(|pair| pair[0].upper == pair[1].lower);
+    if complete { Ok(pieces) } else { Err(no_model(activation.name(), interval)) }
+}
+
+fn no_model(name: &str, interval: Interval) -> Error {
+    let Interval { lower, upper } = interval;
+    let found = format!("no model of {name} on [{lower}, {upper}]");
+    Error::invalid("interval", found, "an interval that can be modelled")
 }
 
 /// Slope and offset where the activation is within 2^-bits of one line on the interval.
@@ -154,7 +161,9 @@ pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, f64, f64)>>
     const FAR: f64 = f64::INFINITY;
     Some(match activation {
         Activation::Identity => vec![(-FAR, FAR, 1.0, 0.0)],
-        Activation::Relu => vec![(-FAR, 0.0, 0.0, 0.0), (0.0, FAR, 1.0, 0.0)],
+        Activation::Relu | Activation::Elu { alpha: 0.0 } => {
+            vec![(-FAR, 0.0, 0.0, 0.0), (0.0, FAR, 1.0, 0.0)]
+        }
         Activation::LeakyRelu { slope: 1.0 } => vec![(-FAR, FAR, 1.0, 0.0)],
         Activation::LeakyRelu { slope } => vec![(-FAR, 0.0, slope, 0.0), (0.0, FAR, 1.0, 0.0)],
         Activation::Abs => vec![(-FAR, 0.0, -1.0, 0.0), (0.0, FAR, 1.0, 0.0)],
@@ -383,7 +392,8 @@ fn cached(kind: Kind, k: f64, bits: i32) -> Result<Arc<Series>> {
     };
     // Outside the lock of the store: others wait for this series only if they need it.
     slot.get_or_init(|| series(kind, k, bits).map(Arc::new)).clone().ok_or_else(|| {
-        Error::invalid("interval", format!("no model of {kind:?} on [{k}, {k} + 1]"), "one")
+        let first = k as f64;
+        no_model(kind.activation().name(), Interval::new(first, first + 1.0))
     })
 }
 
@@ -492,4 +502,192 @@ fn reflected(kind: Kind, series: &Series, k: i64) -> Option<Series> {
 /// An upper bound of count 2^-unit.
 fn round_up(count: f64, unit: i32) -> f64 {
     if count == 0.0 { 0.0 } else { times_power(count, -unit).next_up() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::rational::rational_from_f64;
+    use num_traits::{Signed, Zero};
+    use proptest::prelude::*;
+
+    fn exact(x: f64) -> BigRational {
+        rational_from_f64(x).unwrap()
+    }
+
+    /// The shape at z, exactly.
+    fn value(shape: &Shape, z: &BigRational) -> BigRational {
+        match shape {
+            Shape::Line { slope, offset } => exact(*slope) * z + exact(*offset),
+            Shape::Series { first, factor, series } => {
+                let v = (z - exact(*first)) * BigInt::from(2) - BigRational::one();
+                let (mut near, mut far) = (BigRational::zero(), BigRational::zero());
+                let unit = BigRational::new(BigInt::one(), BigInt::one() << series.unit);
+                let mut coefficients = series.coefficients.iter().map(|&c| &unit * BigInt::from(c));
+                let first = coefficients.next().unwrap();
+                for c in coefficients.rev() {
+                    let next = c + &v * BigInt::from(2) * &near - &far;
+                    far = std::mem::replace(&mut near, next);
+                }
+                (first + v * near - far) * exact(*factor)
+            }
+        }
+    }
+
+    fn activation() -> impl Strategy<Value = Activation> {
+        let mut all = Activation::ALL.to_vec();
+        all.extend([Activation::Elu { alpha: 1e-7 }, Activation::Elu { alpha: -300.0 }]);
+        proptest::sample::select(all)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        #[test]
+        fn pieces_cover_the_interval_within_their_errors(
+            activation in activation(),
+            centre in prop_oneof![-30.0..30.0f64, -3.0..3.0f64],
+            half in prop_oneof![1e-3..1.0f64, 1.0..40.0f64],
+            bits in 16..120i32,
+            picks in prop::collection::vec((any::<prop::sample::Index>(), 0.0..=1.0f64), 3),
+        ) {
+            let interval = Interval::new(centre - half, centre + half);
+            let pieces = pieces(activation, interval, bits, 1).unwrap();
+            for (at, share) in picks {
+                let piece = &pieces[at.index(pieces.len())];
+                let z = exact(piece.lower)
+                    + exact(share) * (exact(piece.upper) - exact(piece.lower));
+                let s = activation.enclose(&Enclosure::point(z.clone()), 200);
+                let p = value(&piece.shape, &z);
+                let error = exact(piece.error);
+                prop_assert!(&p - s.upper() <= error && s.lower() - &p <= error);
+                // And no bound is far above the goal, but for a sine beyond its polynomial.
+                if activation != Activation::Sin || 2.0 * half < most_units(1) {
+                    prop_assert!(piece.error <= power_of_two(-bits) + 1e-27, "{}", piece.error);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiny_tails_are_modelled_to_their_own_size() {
+        // GELU(-16) is about -1e-56: 2^-186.
+        let interval = Interval::new(-16.01, -15.99);
+        for piece in pieces(Activation::Gelu, interval, 280, 1).unwrap() {
+            let z = exact((piece.lower + piece.upper) / 2.0);
+            let s = Activation::Gelu.enclose(&Enclosure::point(z.clone()), 400);
+            let off = (value(&piece.shape, &z) - s.lower()).abs();
+            assert!(off <= exact(piece.error) && piece.error < 1e-79, "{:e}", piece.error);
+        }
+    }
+
+    #[test]
+    fn bounds_hold_on_the_ellipses() {
+        // The functions at x + i y in f64, from e^z.
+        type C = (f64, f64);
+        let times = |a: C, b: C| (a.0 * b.0 - a.1 * b.1, a.0 * b.1 + a.1 * b.0);
+        let over = |a: C, b: C| {
+            let size = b.0 * b.0 + b.1 * b.1;
+            let (re, im) = times(a, (b.0, -b.1));
+            (re / size, im / size)
+        };
+        let exp = |z: C| (z.0.exp() * z.1.cos(), z.0.exp() * z.1.sin());
+        let sigmoid = |z: C| {
+            let e = exp(z);
+            over(e, (1.0 + e.0, e.1))
+        };
+        // erf by its Maclaurin series: 2 / sqrt(pi) sum (-1)^n z^(2n+1) / (n! (2n+1)).
+        let erf = |z: C| {
+            let square = times(z, z);
+            let (mut power, mut sum) = (z, (0.0, 0.0));
+            for n in 0..120 {
+                let n = f64::from(n);
+                sum = (sum.0 + power.0 / (2.0 * n + 1.0), sum.1 + power.1 / (2.0 * n + 1.0));
+                let next = times(power, square);
+                power = (-next.0 / (n + 1.0), -next.1 / (n + 1.0));
+            }
+            let factor = 2.0 / std::f64::consts::PI.sqrt();
+            (factor * sum.0, factor * sum.1)
+        };
+        let root = std::f64::consts::FRAC_1_SQRT_2;
+        let value = |kind: Kind, z: C| -> f64 {
+            let (re, im) = match kind {
+                Kind::Tanh => {
+                    let s = sigmoid((2.0 * z.0, 2.0 * z.1));
+                    (2.0 * s.0 - 1.0, 2.0 * s.1)
+                }
+                Kind::Sigmoid => sigmoid(z),
+                Kind::Softplus => {
+                    let e = exp(z);
+                    ((1.0 + e.0).hypot(e.1).ln(), e.1.atan2(1.0 + e.0))
+                }
+                Kind::Silu => times(z, sigmoid(z)),
+                Kind::Gelu => {
+                    let e = erf((z.0 * root, z.1 * root));
+                    times((z.0 / 2.0, z.1 / 2.0), (1.0 + e.0, e.1))
+                }
+                Kind::Sin => (z.0.sin() * z.1.cosh(), z.0.cos() * z.1.sinh()),
+                Kind::Exponential => {
+                    let e = exp(z);
+                    (e.0 - 1.0, e.1)
+                }
+            };
+            re.hypot(im)
+        };
+        let kinds = [
+            Kind::Tanh,
+            Kind::Sigmoid,
+            Kind::Softplus,
+            Kind::Silu,
+            Kind::Gelu,
+            Kind::Sin,
+            Kind::Exponential,
+        ];
+        for kind in kinds {
+            for k in [-1, -2, -3, -20] {
+                for &(rho, log_rho) in kind.ellipses() {
+                    assert!((rho as f64).log2() * 1000.0 >= log_rho as f64);
+                    // The Maclaurin series loses all digits farther out.
+                    if kind == Kind::Gelu && (k < -3 || rho > 8) {
+                        continue;
+                    }
+                    let bound = (kind.log_bound(k, rho) as f64).exp2();
+                    let r = rho as f64;
+                    let (along, across) = ((r + 1.0 / r) / 4.0, (r - 1.0 / r) / 4.0);
+                    let largest = (0..2000)
+                        .map(|i| f64::from(i) * std::f64::consts::PI / 1000.0)
+                        .map(|a| (k as f64 + 0.5 + along * a.cos(), across * a.sin()))
+                        .map(|z| value(kind, z))
+                        .fold(0.0, f64::max);
+                    assert!(largest <= bound * (1.0 + 1e-6), "{kind:?} {k} {rho}");
+                    // A bound that is far off would only cost degrees, but would show a slip.
+                    assert!(bound <= 40.0 * largest + 300.0, "{kind:?} {k} {rho} {bound}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn asymptotes_are_as_near_as_promised() {
+        for kind in [
+            Kind::Tanh,
+            Kind::Sigmoid,
+            Kind::Softplus,
+            Kind::Silu,
+            Kind::Gelu,
+            Kind::Exponential,
+        ] {
+            let (_, _, left, right) = Kind::of(kind.activation()).unwrap();
+            for far in [1, 2, 5, 12, 30] {
+                for z in [f64::from(far), f64::from(far) + 0.7] {
+                    for (z, (slope, offset)) in [(-z, left), (z, right)] {
+                        let s = kind.activation().enclose(&Enclosure::point(exact(z)), 1500);
+                        let line = exact(slope) * exact(z) + exact(offset);
+                        let off = (s.lower() - line).abs();
+                        assert!(off <= exact(kind.tail(far)), "{kind:?} at {z}");
+                    }
+                }
+            }
+        }
+    }
 }

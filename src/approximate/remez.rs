@@ -405,3 +405,86 @@ fn exchange_one(reference: &mut Vec<Sample>, candidates: &[Extreme], level: f64)
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn solve(degree: usize, kinks: &[f64], function: impl Fn(f64) -> f64) -> Solution {
+        let problem = Problem {
+            degree,
+            range: (-1.0, 1.0),
+            kinks,
+            places: &[],
+            least_grid: 120,
+            weighted: false,
+        };
+        let sample = |xs: &[f64]| -> Vec<Sample> {
+            xs.iter().map(|&x| Sample { z: x, x, weight: 1.0, value: function(x) }).collect()
+        };
+        problem.solve(&mut { sample }).unwrap()
+    }
+
+    #[test]
+    fn powers_and_poles_have_their_known_errors() {
+        for degree in 0..30 {
+            // x^(n+1) minus its best polynomial of degree n is T_(n+1) / 2^n.
+            let solution = solve(degree, &[], |x| x.powi(degree as i32 + 1));
+            let error = 0.5f64.powi(degree as i32);
+            assert!((solution.largest / error - 1.0).abs() < 1e-5 + 1e-14 / error);
+            assert_eq!(solution.reference.len(), degree + 2);
+            // 1 / (x - a): (a - sqrt(a^2 - 1))^n / (a^2 - 1) (Chebyshev).
+            let a = 1.25;
+            let solution = solve(degree, &[], |x| 1.0 / (x - a));
+            let error = 0.5f64.powi(degree as i32) / 0.5625;
+            assert!((solution.largest / error - 1.0).abs() < 1e-5 + 1e-13 / error);
+        }
+    }
+
+    #[test]
+    fn kinks_are_found_and_levelled() {
+        // The best parabola for |x| is x^2 + 1/8.
+        let solution = solve(3, &[0.0], f64::abs);
+        assert!((solution.largest - 0.125).abs() < 1e-6);
+        for (coefficient, expected) in solution.coefficients.iter().zip([0.625, 0.0, 0.5, 0.0]) {
+            assert!((coefficient - expected).abs() < 1e-6);
+        }
+        for kinks in [&[-0.9][..], &[0.3], &[0.999_999], &[-0.2, 0.1], &[-0.99, 0.7]] {
+            for degree in [1, 2, 5, 17, 60] {
+                let function =
+                    |x: f64| kinks.iter().zip([1.0, -2.5]).map(|(k, c)| c * (x - k).max(0.0)).sum();
+                let solution = solve(degree, kinks, function);
+                let mut values = Vec::new();
+                chebyshev_sums(&solution.coefficients, &solution.reference, &mut values);
+                let errors: Vec<f64> = solution
+                    .reference
+                    .iter()
+                    .zip(&values)
+                    .map(|(x, q)| function(*x) - q)
+                    .collect();
+                assert!(errors.windows(2).all(|pair| pair[0] * pair[1] < 0.0));
+                let least = errors.iter().fold(f64::INFINITY, |m: f64, e| m.min(e.abs()));
+                assert!(solution.largest <= least * 1.0001, "{kinks:?} {degree}");
+            }
+        }
+    }
+
+    #[test]
+    fn thinning_keeps_the_signs_and_the_largest() {
+        let errors = [0.3, -1.0, 0.1, -0.2, 2.0, -0.9, 0.8];
+        for count in 1..7 {
+            let mut extremes: Vec<Extreme> = errors
+                .iter()
+                .enumerate()
+                .map(|(i, &error)| {
+                    let x = i as f64;
+                    Extreme { sample: Sample { z: x, x, weight: 1.0, value: 0.0 }, error }
+                })
+                .collect();
+            thin(&mut extremes, count);
+            assert_eq!(extremes.len(), count);
+            assert!(extremes.windows(2).all(|pair| pair[0].error * pair[1].error < 0.0));
+            assert!(extremes.iter().any(|e| e.error == 2.0));
+        }
+    }
+}

@@ -82,15 +82,82 @@ pub(super) fn add_kink(coefficients: &mut [f64], kink: f64, jump: f64) {
 }
 
 /// Jackson's factors for degree n, which make the truncated series a positive kernel:
-/// ((N - k) cos(k pi / N) + sin(k pi / N) cot(pi / N)) / N with N = n + 1
+/// ((N - k) cos(k pi / N) + sin(k pi / N) cot(pi / N)) / N with N = n + 2
 /// (Jackson 1911; in this form: Weisse et al., Reviews of Modern Physics 78, 2006).
 pub(super) fn jackson(degree: usize) -> impl Iterator<Item = f64> {
-    let n = (degree + 1) as f64;
+    let n = (degree + 2) as f64;
     (0..=degree).map(move |k| {
-        if degree == 0 {
-            return 1.0;
-        }
         let (k, step) = (k as f64, PI / n);
         ((n - k) * (k * step).cos() + (k * step).sin() / step.tan()) / n
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sum(coefficients: &[f64], x: f64) -> f64 {
+        let terms = coefficients.iter().enumerate();
+        terms.map(|(k, c)| c * (k as f64 * x.acos()).cos()).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn sums_and_transforms_agree_with_their_definitions(
+            coefficients in prop::collection::vec(-1.0..1.0f64, 1..40),
+            xs in prop::collection::vec(-1.0..=1.0f64, 0..20),
+        ) {
+            let mut sums = vec![7.0; 3];
+            chebyshev_sums(&coefficients, &xs, &mut sums);
+            prop_assert_eq!(sums.len(), xs.len());
+            for (got, x) in sums.iter().zip(&xs) {
+                prop_assert!((got - sum(&coefficients, *x)).abs() < 1e-11);
+            }
+            let cosines = quarter_cosines(coefficients.len());
+            let values: Vec<f64> =
+                nodes(&cosines).into_iter().map(|x| sum(&coefficients, x)).collect();
+            let back = from_values(&values, &cosines, values.len());
+            for (a, b) in coefficients.iter().zip(&back) {
+                prop_assert!((a - b).abs() < 1e-11);
+            }
+        }
+
+        #[test]
+        fn the_series_of_a_kink_is_the_limit_of_interpolants(
+            kink in -1.2..1.2f64,
+            jump in -2.0..2.0f64,
+        ) {
+            let cosines = quarter_cosines(20_000);
+            let values: Vec<f64> =
+                nodes(&cosines).into_iter().map(|x| jump * (x - kink).max(0.0)).collect();
+            let many = from_values(&values, &cosines, 30);
+            let mut coefficients = vec![0.0; 30];
+            add_kink(&mut coefficients, kink, jump);
+            if kink < -1.0 {
+                // The caller adds kinks inside the interval only; this is the line to the right.
+                coefficients[0] -= jump * (1.0 + kink);
+            }
+            for (a, b) in coefficients.iter().zip(&many) {
+                prop_assert!((a - b).abs() < 1e-7, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn jackson_factors_fall_from_one() {
+        for degree in [0, 1, 2, 10, 100] {
+            let factors: Vec<f64> = jackson(degree).collect();
+            assert_eq!(factors.len(), degree + 1);
+            assert!((factors[0] - 1.0).abs() < 1e-12);
+            assert!(factors.windows(2).all(|pair| pair[0] > pair[1] && pair[1] >= 0.0));
+        }
+        // For degree n the kernel 1 + 2 sum g_k cos(k x) is not negative.
+        let factors: Vec<f64> = jackson(12).collect();
+        for i in 0..1000 {
+            let x = f64::from(i) * PI / 1000.0;
+            let tail: f64 = (1..=12).map(|k| factors[k] * (k as f64 * x).cos()).sum();
+            assert!(1.0 + 2.0 * tail > -1e-12);
+        }
+    }
 }
