@@ -43,13 +43,15 @@
 //! ```
 //!
 //! Where to look: [`table`] reads data, [`train`] learns, [`network`] holds and evaluates,
-//! [`expand`] finds the polynomials and proves them, [`export`] writes them, [`polynomial`] computes
+//! [`expand`] finds the polynomials and proves them, [`approximate`] replaces a conventional
+//! activation by a polynomial with a proven error, [`export`] writes them, [`polynomial`] computes
 //! with them. The exact numbers below are `num_rational::BigRational`, the arrays `ndarray`.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod approximate;
 pub mod error;
 pub mod expand;
 pub mod export;

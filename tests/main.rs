@@ -2,6 +2,7 @@
 //! One file: `cargo test --test suite expansion::`.
 
 mod activation;
+mod approximate;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;

@@ -1,7 +1,7 @@
 //! Finding the polynomial: the frame of a fit, and the polynomial of least error in it.
 
-use super::certificate::{Evaluator, Polynomial, ROUNDOFF, prove};
-use super::model::{lines, most_units, single_line};
+use super::certificate::{Candidate, Evaluator, ROUNDOFF, prove};
+use super::model::{Line, lines, most_units, single_line};
 use super::range::value_range;
 use super::remez::{Problem, Sample};
 use super::series::{add_kink, chebyshev_sums, from_values, nodes, quarter_cosines};
@@ -57,9 +57,8 @@ impl Frame {
         let centre = if symmetric { 0.0 } else { interval.middle() };
         let half = interval.radius_about(centre);
         let mut scale = (1.0 / half).min(power_of_two(1000));
-        let fits = |scale: f64| {
-            within_unit(Polynomial { centre, scale, coefficients: &[] }, interval)
-        };
+        let fits =
+            |scale: f64| within_unit(Candidate { centre, scale, coefficients: &[] }, interval);
         // The quotient is rounded once: a step or two.
         while !fits(scale) {
             scale = scale.next_down();
@@ -104,8 +103,8 @@ impl Frame {
         ((z - self.centre) * self.scale).clamp(-1.0, 1.0)
     }
 
-    fn polynomial<'a>(&self, coefficients: &'a [f64]) -> Polynomial<'a> {
-        Polynomial { centre: self.centre, scale: self.scale, coefficients }
+    fn polynomial<'a>(&self, coefficients: &'a [f64]) -> Candidate<'a> {
+        Candidate { centre: self.centre, scale: self.scale, coefficients }
     }
 
     /// Whether the activation is a sine that turns too often for any polynomial of the degree: an
@@ -122,10 +121,9 @@ impl Frame {
     /// or so nearly that f64 does not see the difference.
     pub fn line(&self) -> Option<Vec<f64>> {
         let bits = 62 - exponent_above(self.size);
-        let (slope, offset) = single_line(self.activation, self.interval, bits)?;
-        match (slope == 0.0, offset == 0.0) {
-            (true, _) => Some(vec![offset]),
-            (false, true) => Some(vec![0.0, slope]),
+        match single_line(self.activation, self.interval, bits)? {
+            Line { slope: 0.0, offset } => Some(vec![offset]),
+            Line { slope, offset: 0.0 } => Some(vec![0.0, slope]),
             _ => None,
         }
     }
@@ -171,7 +169,7 @@ impl Frame {
         };
         let mut coefficients = vec![0.0; self.degree + 1];
         let mut before: Option<f64> = None;
-        for (from, to, slope, offset) in lines {
+        for (from, to, Line { slope, offset }) in lines {
             if to <= self.interval.lower || from >= self.interval.upper {
                 continue;
             }
@@ -327,11 +325,7 @@ impl Frame {
     /// suggests: for an even function p = q(2 t^2 - 1), for an odd one p = t q(2 t^2 - 1).
     ///
     /// With a symmetry the coefficients are those of the even or odd part of the function alone.
-    fn exchange(
-        &self,
-        degree: usize,
-        values: &mut dyn FnMut(&[f64]) -> Vec<f64>,
-    ) -> Option<Found> {
+    fn exchange(&self, degree: usize, values: &mut dyn FnMut(&[f64]) -> Vec<f64>) -> Option<Found> {
         let parity = self.parity;
         let inside = |z: &f64| self.interval.lower < *z && *z < self.interval.upper;
         let kinks = self.activation.kinks().iter().copied().filter(inside);
@@ -356,7 +350,14 @@ impl Frame {
                     .map(|((z, x), value)| Sample { z, x, weight: 1.0, value })
                     .collect()
             };
-            let problem = Problem { degree, range: (low, high), kinks: &kinks, places: &places, least_grid, weighted: false };
+            let problem = Problem {
+                degree,
+                range: (low, high),
+                kinks: &kinks,
+                places: &places,
+                least_grid,
+                weighted: false,
+            };
             let solution = problem.solve(&mut sample)?;
             return Some(Found {
                 coefficients: solution.coefficients,
@@ -430,7 +431,7 @@ fn better(first: Option<Fit>, second: Fit) -> Fit {
 pub(super) fn sampled_error(
     activation: Activation,
     interval: Interval,
-    polynomial: Polynomial,
+    polynomial: Candidate,
 ) -> f64 {
     let Interval { lower, upper } = interval;
     let (middle, half) = (interval.middle(), upper / 2.0 - lower / 2.0);
@@ -440,10 +441,8 @@ pub(super) fn sampled_error(
         .chain(activation.kinks().iter().copied())
         .map(|z| z.clamp(lower, upper))
         .collect();
-    let ts: Vec<f64> = zs
-        .iter()
-        .map(|z| ((z - polynomial.centre) * polynomial.scale).clamp(-1.0, 1.0))
-        .collect();
+    let ts: Vec<f64> =
+        zs.iter().map(|z| ((z - polynomial.centre) * polynomial.scale).clamp(-1.0, 1.0)).collect();
     let mut values = Vec::new();
     chebyshev_sums(polynomial.coefficients, &ts, &mut values);
     zs.iter().zip(values).map(|(&z, p)| (p - activation.value(z)).abs()).fold(0.0, f64::max)

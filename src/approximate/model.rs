@@ -46,13 +46,29 @@ pub(super) struct Piece {
     pub error: f64,
 }
 
+/// slope z + offset.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Line {
+    pub slope: f64,
+    pub offset: f64,
+}
+
+impl Line {
+    const fn new(slope: f64, offset: f64) -> Self {
+        Line { slope, offset }
+    }
+}
+
 /// A polynomial in the pre-activation.
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
-    /// slope z + offset.
-    Line { slope: f64, offset: f64 },
+    Line(Line),
     /// factor times the series, whose variable is 2 (z - first) - 1.
-    Series { first: f64, factor: f64, series: Arc<Series> },
+    Series {
+        first: f64,
+        factor: f64,
+        series: Arc<Series>,
+    },
 }
 
 /// sum_k c_k T_k(v), the c_k in units of 2^-unit.
@@ -86,30 +102,28 @@ pub(super) fn pieces(
     let bits = bits.clamp(*BITS.start(), *BITS.end());
     let mut pieces = Vec::new();
     if let Some(lines) = lines(activation) {
-        for (from, to, slope, offset) in lines {
-            let shape = Shape::Line { slope, offset };
-            clip(&mut pieces, interval, from, to, shape, 0.0);
+        for (from, to, line) in lines {
+            clip(&mut pieces, interval, from, to, Shape::Line(line), 0.0);
         }
-    } else if let Some((kind, factor, left, right)) = Kind::of(activation) {
+    } else if let Some(Smooth { kind, factor, left, right }) = Smooth::of(activation) {
         // The parameter multiplies the error.
         let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
         let far = kind.asymptote(bits);
-        let line = |(slope, offset)| Shape::Line { slope, offset };
         let edge = f64::from(far);
         let tail = mul_up(kind.tail(far), factor.abs());
-        clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, line(left), tail);
+        clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, Shape::Line(left), tail);
         if kind == Kind::Exponential {
             units(&mut pieces, interval, -edge, 0.0, kind, factor, bits)?;
-            clip(&mut pieces, interval, 0.0, f64::INFINITY, line(right), 0.0);
+            clip(&mut pieces, interval, 0.0, f64::INFINITY, Shape::Line(right), 0.0);
         } else {
             units(&mut pieces, interval, -edge, edge, kind, factor, bits)?;
-            clip(&mut pieces, interval, edge, f64::INFINITY, line(right), tail);
+            clip(&mut pieces, interval, edge, f64::INFINITY, Shape::Line(right), tail);
         }
     } else {
         let long = interval.upper - interval.lower > most_units(count);
         if long || interval.magnitude() > FARTHEST_UNIT {
             let range = value_range(activation, interval);
-            let shape = Shape::Line { slope: 0.0, offset: range.middle() };
+            let shape = Shape::Line(Line::new(0.0, range.middle()));
             let error = range.radius_about(range.middle());
             clip(&mut pieces, interval, f64::NEG_INFINITY, f64::INFINITY, shape, error);
         } else {
@@ -131,20 +145,13 @@ fn no_model(name: &str, interval: Interval) -> Error {
     Error::invalid("interval", found, "an interval that can be modelled")
 }
 
-/// Slope and offset where the activation is within 2^-bits of one line on the interval.
-pub(super) fn single_line(
-    activation: Activation,
-    interval: Interval,
-    bits: i32,
-) -> Option<(f64, f64)> {
+/// The line from which the activation is 2^-bits at most on the whole interval, if there is one.
+pub(super) fn single_line(activation: Activation, interval: Interval, bits: i32) -> Option<Line> {
     let ends = |from: f64, to: f64| from <= interval.lower && interval.upper <= to;
     if let Some(lines) = lines(activation) {
-        return lines
-            .into_iter()
-            .find(|&(from, to, _, _)| ends(from, to))
-            .map(|(_, _, slope, offset)| (slope, offset));
+        return lines.into_iter().find(|&(from, to, _)| ends(from, to)).map(|(_, _, line)| line);
     }
-    let (kind, factor, left, right) = Kind::of(activation)?;
+    let Smooth { kind, factor, left, right } = Smooth::of(activation)?;
     let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
     let edge = f64::from(kind.asymptote(bits));
     if ends(f64::NEG_INFINITY, -edge) {
@@ -156,34 +163,28 @@ pub(super) fn single_line(
     }
 }
 
-/// The pieces (from, to, slope, offset) of a piecewise-linear activation.
-pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, f64, f64)>> {
+/// The pieces (from, to, line) of a piecewise-linear activation.
+pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, Line)>> {
     const FAR: f64 = f64::INFINITY;
+    const IDENTITY: Line = Line::new(1.0, 0.0);
+    let kinked = |slope: f64| vec![(-FAR, 0.0, Line::new(slope, 0.0)), (0.0, FAR, IDENTITY)];
     Some(match activation {
-        Activation::Identity => vec![(-FAR, FAR, 1.0, 0.0)],
-        Activation::Relu | Activation::Elu { alpha: 0.0 } => {
-            vec![(-FAR, 0.0, 0.0, 0.0), (0.0, FAR, 1.0, 0.0)]
-        }
-        Activation::LeakyRelu { slope: 1.0 } => vec![(-FAR, FAR, 1.0, 0.0)],
-        Activation::LeakyRelu { slope } => vec![(-FAR, 0.0, slope, 0.0), (0.0, FAR, 1.0, 0.0)],
-        Activation::Abs => vec![(-FAR, 0.0, -1.0, 0.0), (0.0, FAR, 1.0, 0.0)],
-        Activation::HardTanh => {
-            vec![(-FAR, -1.0, 0.0, -1.0), (-1.0, 1.0, 1.0, 0.0), (1.0, FAR, 0.0, 1.0)]
-        }
+        Activation::Identity | Activation::LeakyRelu { slope: 1.0 } => vec![(-FAR, FAR, IDENTITY)],
+        Activation::Relu | Activation::Elu { alpha: 0.0 } => kinked(0.0),
+        Activation::LeakyRelu { slope } => kinked(slope),
+        Activation::Abs => kinked(-1.0),
+        Activation::HardTanh => vec![
+            (-FAR, -1.0, Line::new(0.0, -1.0)),
+            (-1.0, 1.0, IDENTITY),
+            (1.0, FAR, Line::new(0.0, 1.0)),
+        ],
         _ => return None,
     })
 }
 
 /// Adds the part of a piece on [from, to] that lies in `interval`, if it is more than a point or
 /// all that there is.
-fn clip(
-    pieces: &mut Vec<Piece>,
-    interval: Interval,
-    from: f64,
-    to: f64,
-    shape: Shape,
-    error: f64,
-) {
+fn clip(pieces: &mut Vec<Piece>, interval: Interval, from: f64, to: f64, shape: Shape, error: f64) {
     let (lower, upper) = (interval.lower.max(from), interval.upper.min(to));
     let point = interval.lower == interval.upper && lower == upper && pieces.is_empty();
     if lower < upper || point {
@@ -218,6 +219,33 @@ fn units(
     Ok(())
 }
 
+/// An activation that is smooth on either side of 0 and has asymptotes.
+struct Smooth {
+    kind: Kind,
+    /// The activation is so many times the function of that kind; right of 0 an ELU is z.
+    factor: f64,
+    left: Line,
+    right: Line,
+}
+
+impl Smooth {
+    fn of(activation: Activation) -> Option<Self> {
+        let (zero, identity) = (Line::new(0.0, 0.0), Line::new(1.0, 0.0));
+        let (kind, factor, left, right) = match activation {
+            Activation::Tanh => (Kind::Tanh, 1.0, Line::new(0.0, -1.0), Line::new(0.0, 1.0)),
+            Activation::Sigmoid => (Kind::Sigmoid, 1.0, zero, Line::new(0.0, 1.0)),
+            Activation::Softplus => (Kind::Softplus, 1.0, zero, identity),
+            Activation::Silu => (Kind::Silu, 1.0, zero, identity),
+            Activation::Gelu => (Kind::Gelu, 1.0, zero, identity),
+            Activation::Elu { alpha } => {
+                (Kind::Exponential, alpha, Line::new(0.0, -alpha), identity)
+            }
+            _ => return None,
+        };
+        Some(Smooth { kind, factor, left, right })
+    }
+}
+
 /// The smooth functions, freed of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -232,20 +260,6 @@ enum Kind {
 }
 
 impl Kind {
-    /// The function, its factor, and slope and offset of its asymptotes on the left and right; for
-    /// the activations that have asymptotes and are not piecewise linear.
-    fn of(activation: Activation) -> Option<(Self, f64, (f64, f64), (f64, f64))> {
-        Some(match activation {
-            Activation::Tanh => (Kind::Tanh, 1.0, (0.0, -1.0), (0.0, 1.0)),
-            Activation::Sigmoid => (Kind::Sigmoid, 1.0, (0.0, 0.0), (0.0, 1.0)),
-            Activation::Softplus => (Kind::Softplus, 1.0, (0.0, 0.0), (1.0, 0.0)),
-            Activation::Silu => (Kind::Silu, 1.0, (0.0, 0.0), (1.0, 0.0)),
-            Activation::Gelu => (Kind::Gelu, 1.0, (0.0, 0.0), (1.0, 0.0)),
-            Activation::Elu { alpha } => (Kind::Exponential, alpha, (0.0, -alpha), (1.0, 0.0)),
-            _ => return None,
-        })
-    }
-
     fn activation(self) -> Activation {
         match self {
             Kind::Tanh => Activation::Tanh,
@@ -379,7 +393,8 @@ fn degree_for(kind: Kind, k: i64, bits: i32) -> Option<usize> {
 /// The series from the store, or a new one.
 fn cached(kind: Kind, k: f64, bits: i32) -> Result<Arc<Series>> {
     type Slot = Arc<OnceLock<Option<Arc<Series>>>>;
-    static STORE: OnceLock<Mutex<HashMap<(Kind, i64, i32), Slot>>> = OnceLock::new();
+    type Store = Mutex<HashMap<(Kind, i64, i32), Slot>>;
+    static STORE: OnceLock<Store> = OnceLock::new();
     // An integer below 2^40.
     let k = k as i64;
     let slot = {
@@ -518,7 +533,7 @@ mod tests {
     /// The shape at z, exactly.
     fn value(shape: &Shape, z: &BigRational) -> BigRational {
         match shape {
-            Shape::Line { slope, offset } => exact(*slope) * z + exact(*offset),
+            Shape::Line(line) => exact(line.slope) * z + exact(line.offset),
             Shape::Series { first, factor, series } => {
                 let v = (z - exact(*first)) * BigInt::from(2) - BigRational::one();
                 let (mut near, mut far) = (BigRational::zero(), BigRational::zero());
@@ -669,18 +684,13 @@ mod tests {
 
     #[test]
     fn asymptotes_are_as_near_as_promised() {
-        for kind in [
-            Kind::Tanh,
-            Kind::Sigmoid,
-            Kind::Softplus,
-            Kind::Silu,
-            Kind::Gelu,
-            Kind::Exponential,
-        ] {
-            let (_, _, left, right) = Kind::of(kind.activation()).unwrap();
+        for kind in
+            [Kind::Tanh, Kind::Sigmoid, Kind::Softplus, Kind::Silu, Kind::Gelu, Kind::Exponential]
+        {
+            let Smooth { left, right, .. } = Smooth::of(kind.activation()).unwrap();
             for far in [1, 2, 5, 12, 30] {
                 for z in [f64::from(far), f64::from(far) + 0.7] {
-                    for (z, (slope, offset)) in [(-z, left), (z, right)] {
+                    for (z, Line { slope, offset }) in [(-z, left), (z, right)] {
                         let s = kind.activation().enclose(&Enclosure::point(exact(z)), 1500);
                         let line = exact(slope) * exact(z) + exact(offset);
                         let off = (s.lower() - line).abs();

@@ -31,7 +31,7 @@ pub fn value_range(activation: Activation, interval: Interval) -> Interval {
     // Between the neighbours of an f64 near the minimum, which is farther from either of them
     // than the digits of the place below are good for.
     let minimum = match activation {
-        Activation::Silu => Some(-1.278_464_542_761_073_8),
+        Activation::Silu => Some(-1.278_464_542_761_074),
         Activation::Gelu => Some(-0.751_791_524_693_564_5),
         _ => None,
     };
@@ -158,7 +158,7 @@ fn holds_place(interval: Interval, quarters: u32) -> bool {
         return true;
     }
     // 0 is the one such number that is rational.
-    if quarters % 4 == 0 && interval.contains(0.0) {
+    if quarters.is_multiple_of(4) && interval.contains(0.0) {
         return true;
     }
     let bits = 80 + exponent_above(interval.magnitude()).max(0).unsigned_abs();

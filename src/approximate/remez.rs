@@ -176,11 +176,8 @@ impl Problem<'_> {
         let (low, high) = self.range;
         let (middle, half) = ((low + high) / 2.0, (high - low) / 2.0);
         // With the weight: those of T_(2 count - 1) in t > 0, doubled angles.
-        let step = if self.weighted {
-            2.0 * PI / (2 * count - 1) as f64
-        } else {
-            PI / (count - 1) as f64
-        };
+        let step =
+            if self.weighted { 2.0 * PI / (2 * count - 1) as f64 } else { PI / (count - 1) as f64 };
         let xs: Vec<f64> =
             (0..count).rev().map(|k| middle + half * (step * k as f64).cos()).collect();
         sample(&xs)
@@ -191,7 +188,7 @@ impl Problem<'_> {
 /// Chebyshev coefficients of q.
 fn levelled(reference: &[Sample], cosines: &[f64]) -> Option<(f64, Vec<f64>)> {
     let weights = barycentric(reference)?;
-    let sign = |k: usize| if k % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
     let (mut above, mut below) = (0.0, 0.0);
     for (k, (s, l)) in reference.iter().zip(&weights).enumerate() {
         above += l * s.value / s.weight;
@@ -201,11 +198,8 @@ fn levelled(reference: &[Sample], cosines: &[f64]) -> Option<(f64, Vec<f64>)> {
     if !level.is_finite() {
         return None;
     }
-    let targets: Vec<f64> = reference
-        .iter()
-        .enumerate()
-        .map(|(k, s)| (s.value - sign(k) * level) / s.weight)
-        .collect();
+    let targets: Vec<f64> =
+        reference.iter().enumerate().map(|(k, s)| (s.value - sign(k) * level) / s.weight).collect();
     let values: Vec<f64> = nodes(cosines)
         .into_iter()
         .map(|x| {
@@ -281,13 +275,7 @@ struct Peak {
 }
 
 impl Peak {
-    fn new(
-        i: usize,
-        grid: &[Sample],
-        angles: &[f64],
-        errors: &[f64],
-        corners: &[bool],
-    ) -> Self {
+    fn new(i: usize, grid: &[Sample], angles: &[f64], errors: &[f64], corners: &[bool]) -> Self {
         // The nearest neighbours of which the error is smaller by more than its rounding: grid
         // points may all but coincide.
         let smaller = |j: &usize| {
@@ -311,8 +299,7 @@ impl Peak {
     fn proposal(&self) -> Option<f64> {
         let [left, right] = self.bracket?;
         let (to_left, to_right) = (left.0 - self.angle, right.0 - self.angle);
-        let (a, b) =
-            ((left.1 - self.best.error) / to_left, (right.1 - self.best.error) / to_right);
+        let (a, b) = ((left.1 - self.best.error) / to_left, (right.1 - self.best.error) / to_right);
         let curvature = (a - b) / (to_left - to_right);
         let shift = -(a - curvature * to_left) / (2.0 * curvature);
         let small = 1e-3 * (to_left - to_right);
@@ -382,7 +369,7 @@ fn exchange_one(reference: &mut Vec<Sample>, candidates: &[Extreme], level: f64)
         return false;
     }
     // The error at place k of the reference has the sign of (-1)^k level.
-    let same = |k: usize| (level > 0.0) == ((k % 2 == 0) == (largest.error > 0.0));
+    let same = |k: usize| (level > 0.0) == ((k.is_multiple_of(2)) == (largest.error > 0.0));
     let after = reference.iter().filter(|s| s.x < x).count();
     let count = reference.len();
     if after == 0 {
@@ -456,12 +443,8 @@ mod tests {
                 let solution = solve(degree, kinks, function);
                 let mut values = Vec::new();
                 chebyshev_sums(&solution.coefficients, &solution.reference, &mut values);
-                let errors: Vec<f64> = solution
-                    .reference
-                    .iter()
-                    .zip(&values)
-                    .map(|(x, q)| function(*x) - q)
-                    .collect();
+                let errors: Vec<f64> =
+                    solution.reference.iter().zip(&values).map(|(x, q)| function(*x) - q).collect();
                 assert!(errors.windows(2).all(|pair| pair[0] * pair[1] < 0.0));
                 let least = errors.iter().fold(f64::INFINITY, |m: f64, e| m.min(e.abs()));
                 assert!(solution.largest <= least * 1.0001, "{kinks:?} {degree}");

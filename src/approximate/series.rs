@@ -76,7 +76,10 @@ pub(super) fn add_kink(coefficients: &mut [f64], kink: f64, jump: f64) {
             * match k {
                 0 => a.sin() - a * a.cos(),
                 1 => a - a.sin() * a.cos(),
-                _ => ((n - 1.0) * a).sin() / (n * (n - 1.0)) - ((n + 1.0) * a).sin() / (n * (n + 1.0)),
+                _ => {
+                    ((n - 1.0) * a).sin() / (n * (n - 1.0))
+                        - ((n + 1.0) * a).sin() / (n * (n + 1.0))
+                }
             };
     }
 }

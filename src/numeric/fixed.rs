@@ -119,10 +119,7 @@ pub fn to_f64(value: i128, bits: i32) -> f64 {
 /// |b_k| <= sum over j >= k of (j - k + 1) |c_j|, because |U_i(x)| <= i + 1.
 ///
 /// Time: n products an x.
-pub fn chebyshev_sum<const LANES: usize>(
-    coefficients: &[i128],
-    x: [i128; LANES],
-) -> [i128; LANES] {
+pub fn chebyshev_sum<const LANES: usize>(coefficients: &[i128], x: [i128; LANES]) -> [i128; LANES] {
     let Some((first, rest)) = coefficients.split_first() else { return [0; LANES] };
     let (mut near, mut far) = ([0_i128; LANES], [0_i128; LANES]);
     for c in rest.iter().rev() {
