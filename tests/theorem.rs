@@ -68,7 +68,7 @@ proptest! {
         let network = network(seed, inputs, &hidden);
         let ends = box_ends.into_iter().take(inputs).map(|(lower, width)| (lower, lower + width));
         let domain = Domain::new(ends).unwrap();
-        let request = Request { method, leaves, ..Request::degrees(Degrees::All(degree)) };
+        let request = Request { method, leaves, parts: 20, ..Request::degrees(Degrees::All(degree)) };
         let made = approximate(&network, &domain, &request).unwrap();
         holds(&network, &domain, &made);
         // The same intervals for all: each method is at most the one before, up to rounding.

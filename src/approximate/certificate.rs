@@ -184,7 +184,7 @@ fn too_large() -> Error {
 }
 
 /// The polynomial q = p - shape on one piece, in the variable y in [-1, 1] of the piece.
-trait Sampled {
+pub(super) trait Sampled {
     /// Its degree N in y, at most.
     fn degree(&self) -> usize;
     /// A bound on | |value| - |p - s| | for the values below, apart from 2^-50 of the value itself.
@@ -413,7 +413,7 @@ impl Sizes {
 ///   are at most 1 in size), which the derivative multiplies: |T_k'| <= k^2 on [-1, 1].
 /// - The coefficients of a series are rounded twice.
 /// - Products that underflow are off by 2^-1074.
-struct FloatPiece {
+pub(super) struct FloatPiece {
     ends: (f64, f64),
     place: (f64, f64),
     coefficients: Vec<f64>,
@@ -424,7 +424,7 @@ struct FloatPiece {
 
 impl FloatPiece {
     /// The piece with the terms of its series beyond `cut` dropped; `None` where numbers overflow.
-    fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
+    pub fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
         let geometry = Geometry::new(piece, polynomial);
         // A number in [-1, 1] to the nearest f64, by way of 96 fractional bits: within 2^-53.
         let both = |(m, r): &(BigRational, BigRational)| {
@@ -520,7 +520,7 @@ fn head(
 /// The error of a value in these units: one for each coefficient that is rounded (two with a
 /// factor), one for each step of the recurrence (see [`chebyshev_sum`]); and 5 units of 2^-96 in the
 /// place (one each for m, r, the product, 1.1 for y), which the derivative multiplies.
-struct FixedPiece {
+pub(super) struct FixedPiece {
     ends: (f64, f64),
     unit: i32,
     place: (i128, i128),
@@ -532,7 +532,7 @@ struct FixedPiece {
 
 impl FixedPiece {
     /// The piece with the terms of its series beyond `cut` dropped; `None` where numbers overflow.
-    fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
+    pub fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
         let geometry = Geometry::new(piece, polynomial);
         let own = Sizes::new(polynomial.coefficients.iter().copied());
         let mut slack = piece.error;

@@ -22,6 +22,7 @@
 //! all in f64; `model` turns the activation into finitely many polynomials with proven remainders;
 //! `certificate` bounds the difference on each of them.
 
+mod bands;
 mod certificate;
 mod minimax;
 mod model;
@@ -29,6 +30,7 @@ mod range;
 mod remez;
 mod series;
 
+pub use bands::{Band, Bands, bands};
 pub use range::{slope_range, value_range};
 
 use crate::error::{Error, Result};

@@ -59,7 +59,7 @@ pub fn approximate_within(
     let ranges = ranges(&chain, domain, request.leaves)?;
     let with = |degrees: Degrees| {
         let request = Request { degrees, ..request.clone() };
-        construct(network, &chain, &ranges, domain, &request)
+        construct(network, &chain, &ranges, domain, &request, &mut |_, _| true)
     };
     let mut made = with(Degrees::All(3))?;
     let mut best = f64::INFINITY;
@@ -263,7 +263,7 @@ fn ladder(degree: usize) -> impl Iterator<Item = usize> {
 
 /// How much the error of each neuron weighs in the bound of each output, in f64: (outputs, neurons)
 /// for each activation layer.
-fn sensitivities(chain: &Chain, layers: &[Option<Vec<Neuron>>]) -> Vec<Array2<f64>> {
+pub(super) fn sensitivities(chain: &Chain, layers: &[Option<Vec<Neuron>>]) -> Vec<Array2<f64>> {
     let outputs = chain.outputs();
     // The signed path and what has lost its sign on the way.
     let (mut signed, mut absolute) = (Array2::eye(outputs), Array2::zeros((outputs, outputs)));

@@ -6,7 +6,7 @@
 //! "network", "slnn"                 the two networks, whole (network files, without remarks)
 //! "network_sha256", "slnn_sha256"   SHA-256 sums of these two as canonical network files
 //! "box"                             [lower, upper] for each input
-//! "method"                          how errors are propagated: "A", "B" or "C"
+//! "method"                          how errors are propagated: "A", "B", "C", "C2" or "D"
 //! "layers"                          one entry for each layer of the network: null for an affine
 //!                                   one, else an object for each neuron:
 //!    "range"      what the reference's pre-activation can be over the box
@@ -18,6 +18,13 @@
 //!    "lower", "upper"   only where the lines of all neurons do not prove that end of the range:
 //!                 {"split": [layer, neuron], "below": .., "above": ..} or, at a leaf,
 //!                 {"slopes": [[layer, neuron, slope], ..], "multipliers": [[layer, neuron, multiplier], ..]}
+//! "division"   only for methods C2 and D:
+//!    "bands"   one entry for each layer: an empty list for an affine one, else an object for each
+//!              neuron: "values" of the activation on its range, "residuals" p - s on its interval,
+//!              both lists of [lower, upper, slope, middle, radius]: on [lower, upper] the function is
+//!              at most radius from slope z + middle
+//!    "splits"  the splits of the box, each [input, at], followed by those of the part below and then
+//!              by those of the part above; null for a part that is not split
 //! "bound"                           a bound of the absolute difference over the box, one an output
 //! ```
 //!
@@ -28,7 +35,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::bound::{Domain, Method, Neuron, Proof};
+use crate::approximate::{Band, Bands};
+use crate::bound::joint::{Unit, Units};
+use crate::bound::{Domain, Method, Neuron, Proof, Split, Splits};
 use crate::error::{Error, Result};
 use crate::json::{Cursor, Json};
 use crate::network::Network;
@@ -54,8 +63,28 @@ pub struct Certificate {
     pub method: Method,
     /// The neurons of each layer; `None` for affine layers.
     pub layers: Vec<Option<Vec<Neuron>>>,
+    /// What methods C2 and D prove their bound by.
+    pub division: Option<Division>,
     /// The claim: a bound of the absolute difference, one for each output, before the head.
     pub bound: Vec<f64>,
+}
+
+/// How the box is divided, and the lines by which neurons are replaced on the parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Division {
+    /// For each neuron of each layer, none for affine ones: its activation on its range, and the
+    /// residual p - s on its interval.
+    pub bands: Vec<Vec<[Bands; 2]>>,
+    /// The splits.
+    pub splits: Splits,
+}
+
+impl Division {
+    pub(super) fn new(units: Units, splits: Splits) -> Self {
+        let of_layer =
+            |layer: Vec<Unit>| layer.into_iter().map(|u| [u.values, u.residuals]).collect();
+        Division { bands: units.into_iter().map(of_layer).collect(), splits }
+    }
 }
 
 /// The SHA-256 sum, in hexadecimal, of the network as a file without remarks.
@@ -101,14 +130,16 @@ impl Certificate {
         let name = method.string()?;
         let method = Method::ALL.into_iter().find(|m| m.name() == name);
         let method = method.ok_or_else(|| {
-            Error::invalid("method", format!("{name:?}"), "\"A\", \"B\" or \"C\"")
+            let names = Method::ALL.map(Method::name).join(", ");
+            Error::invalid("method", format!("{name:?}"), format!("one of {names}"))
         })?;
         let layers = fields.take("layers")?.array()?.map(|c| read_layer(&c));
         let layers = layers.collect::<Result<_>>()?;
+        let division = fields.take_optional("division").map(|c| read_division(&c)).transpose()?;
         let bound = fields.take("bound")?.array()?.map(|c| c.number()).collect::<Result<_>>()?;
         read_about(&mut fields)?;
         fields.finish()?;
-        Ok(Certificate { reference, slnn, domain, method, layers, bound })
+        Ok(Certificate { reference, slnn, domain, method, layers, division, bound })
     }
 
     /// The text of the certificate file.
@@ -152,7 +183,11 @@ impl Certificate {
             out.push(']');
         }
         let bound: Vec<_> = self.bound.iter().map(|e| number(*e)).collect();
-        let _ = write!(out, "],\n\"bound\": [{}]}}\n", bound.join(", "));
+        out.push(']');
+        if let Some(division) = &self.division {
+            write_division(&mut out, division);
+        }
+        let _ = write!(out, ",\n\"bound\": [{}]}}\n", bound.join(", "));
         out
     }
 
@@ -207,6 +242,83 @@ fn read_neuron(cursor: &Cursor) -> Result<Neuron> {
     let proofs = [proof("lower")?, proof("upper")?];
     fields.finish()?;
     Ok(Neuron { range, lines: [below, above], interval: enlarged, error, slope, proofs })
+}
+
+fn write_division(out: &mut String, division: &Division) {
+    let list = |bands: &Bands| {
+        let band =
+            |b: &Band| [b.lower, b.upper, b.slope, b.middle, b.radius].map(number).join(", ");
+        let each: Vec<String> = bands.parts().iter().map(|b| format!("[{}]", band(b))).collect();
+        format!("[{}]", each.join(", "))
+    };
+    out.push_str(",\n\"division\": {\"bands\": [");
+    for (l, layer) in division.bands.iter().enumerate() {
+        out.push_str(if l == 0 { "[" } else { ",\n  [" });
+        for (i, [values, residuals]) in layer.iter().enumerate() {
+            let _ = write!(
+                out,
+                "{}{{\"values\": {}, \"residuals\": {}}}",
+                if i == 0 { "" } else { ",\n   " },
+                list(values),
+                list(residuals)
+            );
+        }
+        out.push(']');
+    }
+    out.push_str("],\n \"splits\": [");
+    for (k, split) in division.splits.iter().enumerate() {
+        out.push_str(if k == 0 { "" } else { ", " });
+        match split {
+            Some(Split { input, at }) => {
+                let _ = write!(out, "[{input}, {}]", number(*at));
+            }
+            None => out.push_str("null"),
+        }
+    }
+    out.push_str("]}");
+}
+
+fn read_division(cursor: &Cursor) -> Result<Division> {
+    let mut fields = cursor.object()?;
+    let bands = fields.take("bands")?.array()?.map(|layer| {
+        let neuron = |cursor: Cursor| {
+            let mut fields = cursor.object()?;
+            let both =
+                [read_bands(&fields.take("values")?)?, read_bands(&fields.take("residuals")?)?];
+            fields.finish()?;
+            Ok(both)
+        };
+        layer.array()?.map(neuron).collect()
+    });
+    let bands = bands.collect::<Result<_>>()?;
+    let splits = fields.take("splits")?.array()?.map(|c| {
+        if *c.value() == Json::Null {
+            return Ok(None);
+        }
+        match &c.array()?.collect::<Vec<_>>()[..] {
+            [input, at] => Ok(Some(Split { input: input.index(usize::MAX)?, at: at.number()? })),
+            other => Err(c.invalid(format!("{} entries", other.len()), "[input, at] or null")),
+        }
+    });
+    let splits = splits.collect::<Result<_>>()?;
+    fields.finish()?;
+    Ok(Division { bands, splits })
+}
+
+fn read_bands(cursor: &Cursor) -> Result<Bands> {
+    let bands = cursor.array()?.map(|c| {
+        let numbers = c.array()?.map(|c| c.number()).collect::<Result<Vec<_>>>()?;
+        match numbers[..] {
+            [lower, upper, slope, middle, radius] => {
+                Ok(Band { lower, upper, slope, middle, radius })
+            }
+            _ => Err(c.invalid(
+                format!("{} numbers", numbers.len()),
+                "five: lower, upper, slope, middle, radius",
+            )),
+        }
+    });
+    Ok(Bands::new(bands.collect::<Result<_>>()?))
 }
 
 fn write_proof(out: &mut String, proof: &Proof) {

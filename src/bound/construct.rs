@@ -1,18 +1,21 @@
 //! From a network to an SLNN with a proven error.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
-use crate::approximate::{Fit, Method as FitMethod, fit, slope_range};
-use crate::bound::certificate::Certificate;
+use crate::approximate::{Fit, Method as FitMethod, bands, fit, slope_range};
+use crate::bound::branch::divide;
+use crate::bound::budget::sensitivities;
+use crate::bound::certificate::{Certificate, Division};
 use crate::bound::chain::{Chain, Step};
 use crate::bound::domain::Domain;
+use crate::bound::joint::{Unit, Units};
 use crate::bound::propagate::{Errors, Local, Method};
 use crate::bound::ranges::{Ranges, ranges};
 use crate::bound::sharpen::Proof;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Basis, Family, Layer, Network, Slaf};
-use crate::numeric::outward::Interval;
+use crate::numeric::outward::{Interval, add_up};
 
 /// The largest degrees that the polynomials may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +39,20 @@ pub struct Request {
     pub method: Method,
     /// Into how many parts the box may be split to prove one end of one range; 0 for none.
     pub leaves: usize,
+    /// Into how many parts method D may split the box.
+    pub parts: usize,
 }
 
 impl Request {
     /// Minimax polynomials of these degrees, errors by method C.
     pub fn degrees(degrees: Degrees) -> Self {
-        Request { degrees, fit: FitMethod::Minimax, method: Method::C, leaves: 16 }
+        Request { degrees, fit: FitMethod::Minimax, method: Method::C, leaves: 16, parts: 1000 }
     }
 }
+
+/// Called while the box is split, with the number of parts and the bounds so far; no more splits
+/// when it says no.
+pub type Watch<'a> = dyn FnMut(usize, &[f64]) -> bool + 'a;
 
 /// What is known, and proven, of one neuron.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +65,8 @@ pub struct Neuron {
     pub interval: Interval,
     /// A bound of |p - s| on the interval.
     pub error: f64,
-    /// The slopes of s on the interval.
+    /// The slopes of s on the interval, or those of p where they vary less: either carries the
+    /// difference of the pre-activations on.
     pub slope: Interval,
     /// How the lower and the upper end of the range are proven, where the lines of all neurons alone do
     /// not prove them.
@@ -119,10 +129,23 @@ impl Degrees {
 /// A box or degrees that do not fit the network, learned activations in it, numbers that f64 does not hold,
 /// an overflow.
 pub fn approximate(network: &Network, domain: &Domain, request: &Request) -> Result<Approximation> {
+    approximate_watched(network, domain, request, &mut |_, _| true)
+}
+
+/// As [`approximate`], under the eyes of `watch`, which can end method D at any time.
+///
+/// # Errors
+/// As [`approximate`].
+pub fn approximate_watched(
+    network: &Network,
+    domain: &Domain,
+    request: &Request,
+    watch: &mut Watch,
+) -> Result<Approximation> {
     domain.check(network)?;
     let chain = Chain::of(network)?;
     let ranges = ranges(&chain, domain, request.leaves)?;
-    construct(network, &chain, &ranges, domain, request)
+    construct(network, &chain, &ranges, domain, request, watch)
 }
 
 pub(super) fn construct(
@@ -131,6 +154,7 @@ pub(super) fn construct(
     ranges: &Ranges,
     domain: &Domain,
     request: &Request,
+    watch: &mut Watch,
 ) -> Result<Approximation> {
     let widths = chain.steps.iter().filter_map(|step| match step {
         Step::Activation(units) => Some(units.len()),
@@ -141,6 +165,7 @@ pub(super) fn construct(
     let mut layers = Vec::new();
     let mut neurons = Vec::new();
     let mut degrees = Vec::new();
+    let mut all_fits = Vec::new();
     for (l, (step, ranged)) in chain.steps.iter().zip(ranges).enumerate() {
         match (step, ranged) {
             (Step::Activation(units), Some(ranged)) => {
@@ -157,7 +182,7 @@ pub(super) fn construct(
                         lines,
                         interval,
                         error: fit.error,
-                        slope: slope_range(*unit, interval),
+                        slope: narrower(slope_range(*unit, interval), polynomial_slopes(&fit)),
                         proofs: r.proofs.clone(),
                     };
                     Ok((fit, neuron))
@@ -174,17 +199,19 @@ pub(super) fn construct(
                 degrees.push(fits.iter().map(Fit::degree).max().unwrap_or(0));
                 layers.push(learned(units, &fits)?);
                 neurons.push(Some(layer));
+                all_fits.push(fits);
             }
             (Step::Affine { weight, .. }, _) => {
                 errors = errors.affine(weight);
                 layers.push(network.layers()[l].clone());
                 neurons.push(None);
+                all_fits.push(Vec::new());
             }
             // `ranges` has an entry for each activation layer.
             (Step::Activation(_), None) => {}
         }
     }
-    let bound = errors.radii(request.method);
+    let mut bound = errors.radii(request.method);
     if bound.iter().any(|e| !e.is_finite()) {
         return Err(Error::invalid(
             "bound",
@@ -192,7 +219,19 @@ pub(super) fn construct(
             "a smaller box or a larger degree",
         ));
     }
-    let by_method = Method::ALL.map(|method| (method, errors.radii(method))).to_vec();
+    let signed = [Method::A, Method::B, Method::C];
+    let mut by_method = signed.map(|method| (method, errors.radii(method))).to_vec();
+    let mut division = None;
+    if request.method > Method::C {
+        let units = known(chain, &neurons, &all_fits)?;
+        let weights = sensitivities(chain, &neurons);
+        let weights: Vec<Vec<f64>> = weights.iter().map(|w| w.sum_axis(Axis(0)).to_vec()).collect();
+        let parts = if request.method == Method::D { request.parts } else { 1 };
+        let splits;
+        (bound, splits) = divide(chain, &units, domain, &weights, &bound, parts, watch);
+        by_method.push((request.method, bound.clone()));
+        division = Some(Division::new(units, splits));
+    }
     let slnn = Network::new(
         network.inputs().to_vec(),
         network.outputs().to_vec(),
@@ -205,9 +244,70 @@ pub(super) fn construct(
         domain: domain.clone(),
         method: request.method,
         layers: neurons,
+        division,
         bound: bound.clone(),
     };
     Ok(Approximation { slnn, bound, by_method, certificate, degrees })
+}
+
+/// The share of an error, or of the width of a range, that lines instead of curves may cost.
+const BAND: f64 = 0.04;
+const BEND: f64 = 0.002;
+
+/// What method C2 needs to know of every neuron.
+fn known(chain: &Chain, layers: &[Option<Vec<Neuron>>], fits: &[Vec<Fit>]) -> Result<Units> {
+    let units = chain.steps.iter().zip(layers).zip(fits).enumerate();
+    let of_layer = units.map(|(l, ((step, neurons), fits))| {
+        let (Step::Activation(functions), Some(neurons)) = (step, neurons) else {
+            return Ok(Vec::new());
+        };
+        let of_neuron = (0..functions.len()).into_par_iter().map(|i| {
+            let (activation, neuron, fit) = (functions[i], &neurons[i], &fits[i]);
+            let least = f64::MIN_POSITIVE;
+            let bend = (BEND * neuron.range.width()).max(least);
+            Ok(Unit {
+                activation,
+                range: neuron.range,
+                interval: neuron.interval,
+                slope: neuron.slope,
+                of_polynomial: !neuron.slope.encloses(&slope_range(activation, neuron.interval)),
+                values: bands(activation, neuron.range, None, bend)?,
+                residuals: bands(
+                    activation,
+                    fit.interval,
+                    Some(fit),
+                    (BAND * fit.error).max(least),
+                )?,
+            })
+        });
+        let of_neuron: Result<Vec<Unit>> = of_neuron.collect::<Vec<_>>().into_iter().collect();
+        of_neuron.map_err(|error| error.within(format!("layers[{l}]")))
+    });
+    of_layer.collect()
+}
+
+/// The interval with less between its ends; the first where they are equal.
+fn narrower(a: Interval, b: Interval) -> Interval {
+    if b.is_finite() && b.width() < a.width() { b } else { a }
+}
+
+/// An enclosure of p' on the interval of a fit: about its constant Chebyshev coefficient by the sum
+/// of the absolute values of the others, which is exact up to degree 2.
+///
+/// The coefficients of the derivative in t are c'_(k-1) = c'_(k+1) + 2 k c_k, the first halved
+/// (Mason and Handscomb 2003, section 2.4.5).
+fn polynomial_slopes(fit: &Fit) -> Interval {
+    let mut derivative = [Interval::ZERO; 2];
+    let mut others = 0.0;
+    for (k, c) in fit.coefficients.iter().enumerate().skip(1).rev() {
+        let next = derivative[1] + Interval::point(*c).scaled(2.0 * k as f64);
+        if k > 1 {
+            others = add_up(others, next.magnitude());
+        }
+        derivative = [next, derivative[0]];
+    }
+    let constant = derivative[0].scaled(0.5);
+    constant.widened(others).scaled(fit.scale)
 }
 
 /// The layer of the polynomials, their coefficients filled up with zeros to one length.

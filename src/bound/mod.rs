@@ -28,11 +28,13 @@
 
 pub mod attack;
 mod backward;
+mod branch;
 mod budget;
 pub mod certificate;
 mod chain;
 mod construct;
 mod domain;
+mod joint;
 mod linear;
 mod propagate;
 mod ranges;
@@ -40,9 +42,12 @@ mod relax;
 mod sharpen;
 
 pub use attack::attack;
+pub use branch::{Split, Splits};
 pub use budget::{Minimise, approximate_within};
 pub use certificate::Certificate;
-pub use construct::{Approximation, Degrees, Neuron, Request, approximate};
+pub use construct::{
+    Approximation, Degrees, Neuron, Request, Watch, approximate, approximate_watched,
+};
 pub use domain::Domain;
 pub use propagate::Method;
 pub use sharpen::Proof;

@@ -15,7 +15,7 @@
 //! - **C**, signed: D = T eta with independent eta in [-1, 1]; a neuron keeps mid(M) times its row and adds
 //!   a symbol of its own of size eps + rad(M) max|D|. Paths that cancel are seen to cancel.
 //!
-//! Each bounds the next; `proofs/propagation.md` has the proofs.
+//! Each bounds the next; [C2](super::joint) and [D](super::branch) go further on small boxes.
 
 use ndarray::{Array2, ArrayView1};
 
@@ -40,11 +40,15 @@ pub enum Method {
     B,
     /// By signed differences.
     C,
+    /// By affine forms of the inputs, for both networks at once.
+    C2,
+    /// C2 on the parts of a divided box.
+    D,
 }
 
 impl Method {
     /// Every method, the coarsest first.
-    pub const ALL: [Method; 3] = [Method::A, Method::B, Method::C];
+    pub const ALL: [Method; 5] = [Method::A, Method::B, Method::C, Method::C2, Method::D];
 
     /// The letter.
     pub fn name(self) -> &'static str {
@@ -52,6 +56,8 @@ impl Method {
             Method::A => "A",
             Method::B => "B",
             Method::C => "C",
+            Method::C2 => "C2",
+            Method::D => "D",
         }
     }
 }
@@ -144,12 +150,12 @@ impl Errors {
         Errors { norm, components, slack: vec![0.0; all.nrows()], symbols: all }
     }
 
-    /// A bound of the absolute difference of each neuron.
+    /// A bound of the absolute difference of each neuron; C2 and D begin where C ends.
     pub fn radii(&self, method: Method) -> Vec<f64> {
         match method {
             Method::A => vec![self.norm; self.components.len()],
             Method::B => self.components.clone(),
-            Method::C => {
+            Method::C | Method::C2 | Method::D => {
                 let rows = self.symbols.rows().into_iter().zip(&self.slack);
                 let signed = rows.map(|(row, slack)| add_up(absolute_sum(row), *slack));
                 signed.zip(&self.components).map(|(c, b)| c.min(*b)).collect()

@@ -9,7 +9,8 @@ use slnn::approximate::Method as FitMethod;
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::certificate::sum_of;
 use slnn::bound::{
-    Approximation, Degrees, Domain, Method, Minimise, Request, approximate, approximate_within,
+    Approximation, Degrees, Domain, Method, Minimise, Request, approximate_watched,
+    approximate_within,
 };
 use slnn::error::Error;
 use slnn::expand::Model;
@@ -47,7 +48,8 @@ pub struct Arguments {
     /// What --epsilon keeps small: the total degree, for expansion, or the work of an evaluation
     #[arg(long, value_enum, default_value_t = Goal::Expansion)]
     minimise: Goal,
-    /// How errors are propagated [default: C, the sharpest]
+    /// How errors are propagated: A by norms, B by component, C with their signs, C2 jointly with the
+    /// inputs, D by C2 on the parts of a divided box [default: C]
     #[arg(long, value_enum, ignore_case = true)]
     method: Option<Propagation>,
     /// How activations are fitted
@@ -56,6 +58,12 @@ pub struct Arguments {
     /// Parts into which the box may be split to sharpen one end of one range; 0 for none
     #[arg(long, value_name = "N", default_value_t = 16)]
     leaves: usize,
+    /// Parts into which method D may split the box
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    parts: usize,
+    /// Seconds after which method D splits no further [default: no limit]
+    #[arg(long, value_name = "S")]
+    seconds: Option<f64>,
     /// Points from which the attack begins; 0 for no attack
     #[arg(long, value_name = "N", default_value_t = 4096)]
     attack: usize,
@@ -81,6 +89,8 @@ enum Propagation {
     A,
     B,
     C,
+    C2,
+    D,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -134,17 +144,23 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             Some(Propagation::A) => Method::A,
             Some(Propagation::B) => Method::B,
             Some(Propagation::C) | None => Method::C,
+            Some(Propagation::C2) => Method::C2,
+            Some(Propagation::D) => Method::D,
         },
         leaves: arguments.leaves,
+        parts: arguments.parts,
     };
     let minimise = match arguments.minimise {
         Goal::Expansion => Minimise::Product,
         Goal::Evaluation => Minimise::Sum,
     };
     let started = Instant::now();
+    let mut watch = |_parts: usize, _bound: &[f64]| {
+        arguments.seconds.is_none_or(|most| started.elapsed().as_secs_f64() < most)
+    };
     let made = match arguments.epsilon {
         Some(epsilon) => approximate_within(&network, &domain, epsilon, minimise, &request),
-        None => approximate(&network, &domain, &request),
+        None => approximate_watched(&network, &domain, &request, &mut watch),
     };
     let made = made.map_err(|error| error.within(arguments.network.display()))?;
     let seconds = started.elapsed().as_secs_f64();
