@@ -9,7 +9,7 @@
 //! is at most N^2 E, so between two angles h apart q is within N^2 E h^2 / 8 of the interpolating
 //! line in theta; z itself, radius times cos theta, is within radius h^2 / 8 of its own.
 
-use super::certificate::{FixedPiece, FloatPiece, Polynomial, ROUNDOFF, Sampled};
+use super::certificate::{Candidate, FixedPiece, FloatPiece, ROUNDOFF, Sampled};
 use super::model::pieces;
 use super::range::value_range;
 use super::{Fit, check_activation, check_interval};
@@ -68,11 +68,9 @@ pub fn bands(
     // Without a fit the polynomial is 0 and the residual -s.
     let (polynomial, size) = match fit {
         Some(Fit { centre, scale, coefficients, error, .. }) => {
-            (Polynomial { centre: *centre, scale: *scale, coefficients }, *error)
+            (Candidate { centre: *centre, scale: *scale, coefficients }, *error)
         }
-        None => {
-            (Polynomial { centre: 0.0, scale: 0.0, coefficients: &nothing }, values.magnitude())
-        }
+        None => (Candidate { centre: 0.0, scale: 0.0, coefficients: &nothing }, values.magnitude()),
     };
     let bits = 16 - exponent_above(tolerance);
     let model = pieces(activation, interval, bits.max(40), polynomial.coefficients.len())?;

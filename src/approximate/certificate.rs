@@ -12,7 +12,7 @@
 //! The values are computed in f64 with an error bound that is known beforehand, and, where that is
 //! not small beside the error of the fit, in [fixed point](crate::numeric::fixed).
 
-use super::model::{Piece, Shape, pieces};
+use super::model::{Line, Piece, Shape, pieces};
 use super::series::chebyshev_sums;
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
@@ -36,13 +36,13 @@ const FINEST: u32 = 1 << 16;
 
 /// sum_k c_k T_k((z - centre) scale).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Polynomial<'a> {
+pub(super) struct Candidate<'a> {
     pub centre: f64,
     pub scale: f64,
     pub coefficients: &'a [f64],
 }
 
-impl Polynomial<'_> {
+impl Candidate<'_> {
     /// (z - centre) scale, exactly; all three are finite.
     pub fn place(&self, z: f64) -> Dyadic {
         let exact = |x: f64| Dyadic::from_f64(x).unwrap_or_else(Dyadic::zero);
@@ -72,7 +72,7 @@ pub(super) struct Proof {
 pub(super) fn prove(
     activation: Activation,
     interval: Interval,
-    polynomial: Polynomial,
+    polynomial: Candidate,
     expected: f64,
     degree: usize,
     points: &[f64],
@@ -86,10 +86,10 @@ pub(super) fn prove(
     let count = polynomial.coefficients.len();
     let model = pieces(activation, interval, in_steps(needed), count)?;
     let proof = estimate(&model, polynomial, expected, degree, points)?;
-    if let [Piece { shape: Shape::Line { slope, offset }, error, .. }] = model[..]
+    if let [Piece { shape: Shape::Line(line), error, .. }] = model[..]
         && polynomial.coefficients.len() <= 2
     {
-        let distance = distance_of_lines(polynomial, interval, slope, offset);
+        let distance = distance_of_lines(polynomial, interval, line);
         return Ok(Proof { error: add_up(distance, error), ..proof });
     }
     Ok(proof)
@@ -98,7 +98,7 @@ pub(super) fn prove(
 /// The proof by a grid, in f64 if that is accurate enough beside the error expected.
 fn estimate(
     model: &[Piece],
-    polynomial: Polynomial,
+    polynomial: Candidate,
     expected: f64,
     degree: usize,
     points: &[f64],
@@ -117,13 +117,13 @@ fn estimate(
 }
 
 /// max |p - slope z - offset| over the interval for a p of degree 1 at most, in exact arithmetic.
-fn distance_of_lines(polynomial: Polynomial, interval: Interval, slope: f64, offset: f64) -> f64 {
+fn distance_of_lines(polynomial: Candidate, interval: Interval, line: Line) -> f64 {
     let exact = |x: f64| rational_from_f64(x).unwrap_or_else(BigRational::zero);
     let coefficient = |k: usize| exact(polynomial.coefficients.get(k).copied().unwrap_or(0.0));
     [interval.lower, interval.upper]
         .map(|z| {
             let value = coefficient(0) + coefficient(1) * polynomial.place(z).to_rational();
-            let difference = (value - exact(slope) * exact(z) - exact(offset)).abs();
+            let difference = (value - exact(line.slope) * exact(z) - exact(line.offset)).abs();
             // The least f64 at or above it.
             Interval::around(&crate::numeric::interval::Enclosure::point(difference)).upper
         })
@@ -144,7 +144,7 @@ impl Evaluator {
     pub fn new(
         activation: Activation,
         interval: Interval,
-        polynomial: Polynomial,
+        polynomial: Candidate,
         size: f64,
     ) -> Result<Self> {
         let bits = in_steps(84 - exponent_above(size));
@@ -158,12 +158,8 @@ impl Evaluator {
     pub fn differences(&self, zs: &[f64]) -> Vec<f64> {
         let mut differences = vec![0.0; zs.len()];
         let mut values = Vec::new();
-        let home: Vec<usize> = zs
-            .iter()
-            .map(|&z| {
-                self.0.partition_point(|piece| piece.ends.1 < z).min(self.0.len().saturating_sub(1))
-            })
-            .collect();
+        let home: Vec<usize> =
+            zs.iter().map(|&z| self.0.partition_point(|piece| piece.ends.1 < z)).collect();
         for (i, piece) in self.0.iter().enumerate() {
             let own: Vec<usize> = (0..zs.len()).filter(|&j| home[j] == i).collect();
             let ys: Vec<i128> = own
@@ -227,7 +223,7 @@ fn largest<S: Sampled>(pieces: &[S]) -> f64 {
         let angles: Vec<u32> = (0..=FINEST).step_by(stride as usize).collect();
         piece.at_angles(&angles, &mut values);
         for value in &mut values {
-            *value = add_up(value.abs(), piece.slack());
+            *value = at_most(*value, piece.slack());
             found = found.max(*value);
         }
         let pairs = angles.iter().zip(values.windows(2));
@@ -250,7 +246,7 @@ fn largest<S: Sampled>(pieces: &[S]) -> f64 {
             piece.at_angles(&middles, &mut values);
             let mut halves = Vec::with_capacity(2 * cells.len());
             for (cell, value) in cells.iter().zip(&values) {
-                let value = add_up(value.abs(), piece.slack());
+                let value = at_most(*value, piece.slack());
                 found = found.max(value);
                 let [left, right] = cell.ends;
                 halves.push(Cell { left: cell.left, ends: [left, value] });
@@ -260,6 +256,12 @@ fn largest<S: Sampled>(pieces: &[S]) -> f64 {
         }
     }
     result.max(found)
+}
+
+/// An upper bound of |value| + slack; infinite for what is no number.
+fn at_most(value: f64, slack: f64) -> f64 {
+    let sum = add_up(value.abs(), slack);
+    if sum.is_nan() { f64::INFINITY } else { sum }
 }
 
 /// An upper bound of 1 / cos(N h) for 2 h = stride pi / 2^16, by cos x >= 1 - x^2 / 2; infinite where
@@ -293,7 +295,7 @@ fn alternation<S: Sampled>(pieces: &[S], degree: usize, points: &[f64]) -> f64 {
         last = (i, y);
         let value = pieces[i].at(y);
         let least = (value.abs() * (1.0 - power_of_two(-49)) - pieces[i].slack()).next_down();
-        // A sign that is not proven ends no run and begins none; its zero bound rules it out.
+        // With a sign that is not proven the bound is 0, and so is that of every choice with it.
         let least = if least > 0.0 { least } else { 0.0 };
         let positive = value > 0.0;
         match extremes.last_mut() {
@@ -345,7 +347,7 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(piece: &Piece, polynomial: Polynomial) -> Self {
+    fn new(piece: &Piece, polynomial: Candidate) -> Self {
         let half = Dyadic::new(1.into(), -1);
         let map = |left: Dyadic, right: Dyadic| {
             let (middle, radius) = (&(&left + &right) * &half, &(&right - &left) * &half);
@@ -353,7 +355,7 @@ impl Geometry {
         };
         let exact = |x: f64| Dyadic::from_f64(x).unwrap_or_else(Dyadic::zero);
         let (inner, line) = match piece.shape {
-            Shape::Line { slope, offset } => {
+            Shape::Line(Line { slope, offset }) => {
                 let value = |z: f64| &(&exact(slope) * &exact(z)) + &exact(offset);
                 let (middle, radius) = map(value(piece.lower), value(piece.upper));
                 ((BigRational::zero(), BigRational::one()), Some([middle, radius]))
@@ -407,8 +409,9 @@ impl Sizes {
 /// - Clenshaw's recurrence b_k = (c_k - b_(k+2)) + (2 x) b_(k+1) as computed is exact for
 ///   coefficients c_k + e_k, |e_k| <= u (2 |b_(k+1)| + |c_k| + |b_(k+2)| + |b_k|) and a little, so
 ///   the sum is off by at most sum |e_k|, as |T_k| <= 1. With B_k as in [`Sizes`], decreasing in k,
-///   |b_k| <= B_k (1 + 2^-20) for k <= 1000 coefficients (the e_j add at most
-///   6 u (sum over j >= k of (j - k + 1) B_j) <= 6 u 503,000 B_k to b_k), and |e_k| <= 6 u B_k.
+///   |b_k| <= B_k (1 + 2^-20) and |e_k| <= 6 u B_k for at most 1001 coefficients: by induction
+///   downwards, as the e_j add at most 6 u (sum over j >= k of (j - k + 1) B_j) <= 6 u 502,000 B_k to
+///   b_k.
 /// - The place x = m + r y is off by 5 u at most (2^-53 each for m, r, y, the product, the sum; all
 ///   are at most 1 in size), which the derivative multiplies: |T_k'| <= k^2 on [-1, 1].
 /// - The coefficients of a series are rounded twice.
@@ -424,7 +427,7 @@ pub(super) struct FloatPiece {
 
 impl FloatPiece {
     /// The piece with the terms of its series beyond `cut` dropped; `None` where numbers overflow.
-    pub fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
+    pub fn new(piece: &Piece, polynomial: Candidate, cut: f64) -> Option<Self> {
         let geometry = Geometry::new(piece, polynomial);
         // A number in [-1, 1] to the nearest f64, by way of 96 fractional bits: within 2^-53.
         let both = |(m, r): &(BigRational, BigRational)| {
@@ -442,7 +445,7 @@ impl FloatPiece {
                 charge(dropped);
                 series.coefficients[..kept].iter().map(value).collect()
             }
-            (Shape::Line { .. }, line) => {
+            (Shape::Line(_), line) => {
                 line.iter().flatten().map(rational_to_f64).collect::<Option<_>>()?
             }
         };
@@ -451,6 +454,10 @@ impl FloatPiece {
             charge(mul_up(sizes.sum, roundings * ROUNDOFF));
             charge(mul_up(sizes.recurrence, 6.0 * ROUNDOFF));
             charge(mul_up(sizes.derivative, 5.0 * ROUNDOFF));
+            // Room for the sums.
+            if sizes.weighted > power_of_two(1000) {
+                return None;
+            }
         }
         charge(power_of_two(-1040));
         let ends = (piece.lower, piece.upper);
@@ -532,7 +539,7 @@ pub(super) struct FixedPiece {
 
 impl FixedPiece {
     /// The piece with the terms of its series beyond `cut` dropped; `None` where numbers overflow.
-    pub fn new(piece: &Piece, polynomial: Polynomial, cut: f64) -> Option<Self> {
+    pub fn new(piece: &Piece, polynomial: Candidate, cut: f64) -> Option<Self> {
         let geometry = Geometry::new(piece, polynomial);
         let own = Sizes::new(polynomial.coefficients.iter().copied());
         let mut slack = piece.error;
@@ -544,7 +551,7 @@ impl FixedPiece {
                 slack = add_up(slack, dropped);
                 series.coefficients[..kept].iter().map(value).collect()
             }
-            (Shape::Line { .. }, line) => {
+            (Shape::Line(_), line) => {
                 line.iter().flatten().map(rational_to_f64).collect::<Option<_>>()?
             }
         };
@@ -566,7 +573,7 @@ impl FixedPiece {
             (Shape::Series { factor, series, .. }, _) => {
                 in_unit(&series.coefficients[..values.len()], series.unit, *factor, unit)?
             }
-            (Shape::Line { .. }, line) => {
+            (Shape::Line(_), line) => {
                 line.iter().flatten().map(|c| from_rational(c, unit)).collect::<Option<_>>()?
             }
         };
@@ -663,7 +670,7 @@ mod tests {
         rational_from_f64(x).unwrap()
     }
 
-    fn value(polynomial: Polynomial, z: &BigRational) -> BigRational {
+    fn value(polynomial: Candidate, z: &BigRational) -> BigRational {
         let t = (z - exact(polynomial.centre)) * exact(polynomial.scale);
         let (mut near, mut far) = (BigRational::zero(), BigRational::zero());
         for c in polynomial.coefficients[1..].iter().rev() {
@@ -677,7 +684,7 @@ mod tests {
     fn check(
         piece: &impl Sampled,
         activation: Activation,
-        polynomial: Polynomial,
+        polynomial: Candidate,
         z: &BigRational,
         got: f64,
     ) -> std::result::Result<(), TestCaseError> {
@@ -707,7 +714,7 @@ mod tests {
                 coefficients.iter().map(|c| c * power_of_two(size)).collect();
             let interval = Interval::new(centre - half, centre + half);
             let scale = 0.99 / half;
-            let polynomial = Polynomial { centre, scale, coefficients: &coefficients };
+            let polynomial = Candidate { centre, scale, coefficients: &coefficients };
             let model = pieces(activation, interval, 90, 30).unwrap();
             let piece = &model[at.index(model.len())];
             let quick = FloatPiece::new(piece, polynomial, cut).unwrap();
@@ -743,8 +750,8 @@ mod tests {
                 .enumerate()
                 .map(|(k, c)| c / (1.0 + k as f64).powf(decay))
                 .collect();
-            let polynomial = Polynomial { centre: 0.0, scale: 1.0, coefficients: &coefficients };
-            let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+            let polynomial = Candidate { centre: 0.0, scale: 1.0, coefficients: &coefficients };
+            let shape = Shape::Line(Line { slope: 0.0, offset: 0.0 });
             let piece = Piece { lower: -1.0, upper: 1.0, shape, error: 0.0 };
             let bound = largest(&[FloatPiece::new(&piece, polynomial, 0.0).unwrap()]);
             let again = largest(&[FixedPiece::new(&piece, polynomial, 0.0).unwrap()]);
@@ -769,9 +776,8 @@ mod tests {
                 let mut coefficients = vec![0.0; degree as usize + 1];
                 coefficients[degree as usize] = (f64::from(degree) * phase).cos();
                 let top = coefficients[degree as usize].abs();
-                let polynomial =
-                    Polynomial { centre: 0.0, scale: 1.0, coefficients: &coefficients };
-                let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+                let polynomial = Candidate { centre: 0.0, scale: 1.0, coefficients: &coefficients };
+                let shape = Shape::Line(Line { slope: 0.0, offset: 0.0 });
                 let piece = Piece { lower: -1.0, upper: 1.0, shape, error: 0.0 };
                 let bound = largest(&[FixedPiece::new(&piece, polynomial, 0.0).unwrap()]);
                 assert!(top <= bound && bound <= 1.0003 * top, "{degree} {phase}: {bound}");
@@ -800,8 +806,8 @@ mod tests {
     fn alternation_counts_signs() {
         // T_5 is the error of the best polynomial of degree 4 for itself: 0.
         let coefficients = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
-        let polynomial = Polynomial { centre: 0.0, scale: 1.0, coefficients: &coefficients };
-        let shape = Shape::Line { slope: 0.0, offset: 0.0 };
+        let polynomial = Candidate { centre: 0.0, scale: 1.0, coefficients: &coefficients };
+        let shape = Shape::Line(Line { slope: 0.0, offset: 0.0 });
         let halves = [(-1.0, 0.25), (0.25, 1.0)].map(|(lower, upper)| {
             let piece = Piece { lower, upper, shape: shape.clone(), error: 0.0 };
             FloatPiece::new(&piece, polynomial, 0.0).unwrap()

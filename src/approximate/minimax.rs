@@ -1,7 +1,7 @@
 //! Finding the polynomial: the frame of a fit, and the polynomial of least error in it.
 
-use super::certificate::{Evaluator, Polynomial, ROUNDOFF, prove};
-use super::model::{lines, most_units, single_line};
+use super::certificate::{Candidate, Evaluator, ROUNDOFF, prove};
+use super::model::{Line, lines, most_units, single_line};
 use super::range::value_range;
 use super::remez::{Problem, Sample};
 use super::series::{add_kink, chebyshev_sums, from_values, nodes, quarter_cosines};
@@ -58,7 +58,7 @@ impl Frame {
         let half = interval.radius_about(centre);
         let mut scale = (1.0 / half).min(power_of_two(1000));
         let fits =
-            |scale: f64| within_unit(Polynomial { centre, scale, coefficients: &[] }, interval);
+            |scale: f64| within_unit(Candidate { centre, scale, coefficients: &[] }, interval);
         // The quotient is rounded once: a step or two.
         while !fits(scale) {
             scale = scale.next_down();
@@ -103,8 +103,8 @@ impl Frame {
         ((z - self.centre) * self.scale).clamp(-1.0, 1.0)
     }
 
-    fn polynomial<'a>(&self, coefficients: &'a [f64]) -> Polynomial<'a> {
-        Polynomial { centre: self.centre, scale: self.scale, coefficients }
+    fn polynomial<'a>(&self, coefficients: &'a [f64]) -> Candidate<'a> {
+        Candidate { centre: self.centre, scale: self.scale, coefficients }
     }
 
     /// Whether the activation is a sine that turns too often for any polynomial of the degree: an
@@ -121,10 +121,9 @@ impl Frame {
     /// or so nearly that f64 does not see the difference.
     pub fn line(&self) -> Option<Vec<f64>> {
         let bits = 62 - exponent_above(self.size);
-        let (slope, offset) = single_line(self.activation, self.interval, bits)?;
-        match (slope == 0.0, offset == 0.0) {
-            (true, _) => Some(vec![offset]),
-            (false, true) => Some(vec![0.0, slope]),
+        match single_line(self.activation, self.interval, bits)? {
+            Line { slope: 0.0, offset } => Some(vec![offset]),
+            Line { slope, offset: 0.0 } => Some(vec![0.0, slope]),
             _ => None,
         }
     }
@@ -170,7 +169,7 @@ impl Frame {
         };
         let mut coefficients = vec![0.0; self.degree + 1];
         let mut before: Option<f64> = None;
-        for (from, to, slope, offset) in lines {
+        for (from, to, Line { slope, offset }) in lines {
             if to <= self.interval.lower || from >= self.interval.upper {
                 continue;
             }
@@ -432,7 +431,7 @@ fn better(first: Option<Fit>, second: Fit) -> Fit {
 pub(super) fn sampled_error(
     activation: Activation,
     interval: Interval,
-    polynomial: Polynomial,
+    polynomial: Candidate,
 ) -> f64 {
     let Interval { lower, upper } = interval;
     let (middle, half) = (interval.middle(), upper / 2.0 - lower / 2.0);

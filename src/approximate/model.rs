@@ -6,11 +6,12 @@
 //! series depend on the function, on k and on the accuracy alone; they are computed once a
 //! process and kept.
 
-use super::range::{slope_range, value_range};
+use super::range::{exact_slope_range, value_range};
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
 use crate::numeric::fixed::{
-    self, CIRCLE_BITS, circle, exponent_above, from_rational, power_of_two, times_power,
+    self, CIRCLE_BITS, FRACTION, chebyshev_sum, circle, exponent_above, from_f64, from_rational,
+    outward, power_of_two, times_power,
 };
 use crate::numeric::interval::{Enclosure, dyadic, sum};
 use crate::numeric::outward::{Interval, add_up, mul_up};
@@ -46,13 +47,29 @@ pub(super) struct Piece {
     pub error: f64,
 }
 
+/// slope z + offset.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Line {
+    pub slope: f64,
+    pub offset: f64,
+}
+
+impl Line {
+    const fn new(slope: f64, offset: f64) -> Self {
+        Line { slope, offset }
+    }
+}
+
 /// A polynomial in the pre-activation.
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
-    /// slope z + offset.
-    Line { slope: f64, offset: f64 },
+    Line(Line),
     /// factor times the series, whose variable is 2 (z - first) - 1.
-    Series { first: f64, factor: f64, series: Arc<Series> },
+    Series {
+        first: f64,
+        factor: f64,
+        series: Arc<Series>,
+    },
 }
 
 /// sum_k c_k T_k(v), the c_k in units of 2^-unit.
@@ -62,6 +79,20 @@ pub(super) struct Series {
     pub unit: i32,
     /// A proven bound on the distance to the function for v in [-1, 1].
     pub error: f64,
+    /// The degree of the interpolant of which this is the rounded form.
+    degree: usize,
+    /// A bound in units on the distance of each c_k to that of the interpolant.
+    rounding: f64,
+    /// The derivative by z, made when first needed.
+    slope: OnceLock<Option<Slope>>,
+}
+
+/// The derivative of a [`Series`] by z: sum_k c_k T_k(v), in the same units.
+#[derive(Clone, Debug)]
+struct Slope {
+    coefficients: Vec<i128>,
+    /// A proven bound, in units, on the distance to the derivative of the function for v in [-1, 1].
+    error: f64,
 }
 
 /// The pieces of an activation on [lower, upper], in order and without gaps.
@@ -86,30 +117,28 @@ pub(super) fn pieces(
     let bits = bits.clamp(*BITS.start(), *BITS.end());
     let mut pieces = Vec::new();
     if let Some(lines) = lines(activation) {
-        for (from, to, slope, offset) in lines {
-            let shape = Shape::Line { slope, offset };
-            clip(&mut pieces, interval, from, to, shape, 0.0);
+        for (from, to, line) in lines {
+            clip(&mut pieces, interval, from, to, Shape::Line(line), 0.0);
         }
-    } else if let Some((kind, factor, left, right)) = Kind::of(activation) {
+    } else if let Some(Smooth { kind, factor, left, right }) = Smooth::of(activation) {
         // The parameter multiplies the error.
         let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
         let far = kind.asymptote(bits);
-        let line = |(slope, offset)| Shape::Line { slope, offset };
         let edge = f64::from(far);
         let tail = mul_up(kind.tail(far), factor.abs());
-        clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, line(left), tail);
+        clip(&mut pieces, interval, f64::NEG_INFINITY, -edge, Shape::Line(left), tail);
         if kind == Kind::Exponential {
             units(&mut pieces, interval, -edge, 0.0, kind, factor, bits)?;
-            clip(&mut pieces, interval, 0.0, f64::INFINITY, line(right), 0.0);
+            clip(&mut pieces, interval, 0.0, f64::INFINITY, Shape::Line(right), 0.0);
         } else {
             units(&mut pieces, interval, -edge, edge, kind, factor, bits)?;
-            clip(&mut pieces, interval, edge, f64::INFINITY, line(right), tail);
+            clip(&mut pieces, interval, edge, f64::INFINITY, Shape::Line(right), tail);
         }
     } else {
         let long = interval.upper - interval.lower > most_units(count);
         if long || interval.magnitude() > FARTHEST_UNIT {
             let range = value_range(activation, interval);
-            let shape = Shape::Line { slope: 0.0, offset: range.middle() };
+            let shape = Shape::Line(Line::new(0.0, range.middle()));
             let error = range.radius_about(range.middle());
             clip(&mut pieces, interval, f64::NEG_INFINITY, f64::INFINITY, shape, error);
         } else {
@@ -131,20 +160,13 @@ fn no_model(name: &str, interval: Interval) -> Error {
     Error::invalid("interval", found, "an interval that can be modelled")
 }
 
-/// Slope and offset where the activation is within 2^-bits of one line on the interval.
-pub(super) fn single_line(
-    activation: Activation,
-    interval: Interval,
-    bits: i32,
-) -> Option<(f64, f64)> {
+/// The line from which the activation is 2^-bits at most on the whole interval, if there is one.
+pub(super) fn single_line(activation: Activation, interval: Interval, bits: i32) -> Option<Line> {
     let ends = |from: f64, to: f64| from <= interval.lower && interval.upper <= to;
     if let Some(lines) = lines(activation) {
-        return lines
-            .into_iter()
-            .find(|&(from, to, _, _)| ends(from, to))
-            .map(|(_, _, slope, offset)| (slope, offset));
+        return lines.into_iter().find(|&(from, to, _)| ends(from, to)).map(|(_, _, line)| line);
     }
-    let (kind, factor, left, right) = Kind::of(activation)?;
+    let Smooth { kind, factor, left, right } = Smooth::of(activation)?;
     let bits = (bits + exponent_above(factor)).clamp(*BITS.start(), *BITS.end());
     let edge = f64::from(kind.asymptote(bits));
     if ends(f64::NEG_INFINITY, -edge) {
@@ -156,20 +178,21 @@ pub(super) fn single_line(
     }
 }
 
-/// The pieces (from, to, slope, offset) of a piecewise-linear activation.
-pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, f64, f64)>> {
+/// The pieces (from, to, line) of a piecewise-linear activation.
+pub(super) fn lines(activation: Activation) -> Option<Vec<(f64, f64, Line)>> {
     const FAR: f64 = f64::INFINITY;
+    const IDENTITY: Line = Line::new(1.0, 0.0);
+    let kinked = |slope: f64| vec![(-FAR, 0.0, Line::new(slope, 0.0)), (0.0, FAR, IDENTITY)];
     Some(match activation {
-        Activation::Identity => vec![(-FAR, FAR, 1.0, 0.0)],
-        Activation::Relu | Activation::Elu { alpha: 0.0 } => {
-            vec![(-FAR, 0.0, 0.0, 0.0), (0.0, FAR, 1.0, 0.0)]
-        }
-        Activation::LeakyRelu { slope: 1.0 } => vec![(-FAR, FAR, 1.0, 0.0)],
-        Activation::LeakyRelu { slope } => vec![(-FAR, 0.0, slope, 0.0), (0.0, FAR, 1.0, 0.0)],
-        Activation::Abs => vec![(-FAR, 0.0, -1.0, 0.0), (0.0, FAR, 1.0, 0.0)],
-        Activation::HardTanh => {
-            vec![(-FAR, -1.0, 0.0, -1.0), (-1.0, 1.0, 1.0, 0.0), (1.0, FAR, 0.0, 1.0)]
-        }
+        Activation::Identity | Activation::LeakyRelu { slope: 1.0 } => vec![(-FAR, FAR, IDENTITY)],
+        Activation::Relu | Activation::Elu { alpha: 0.0 } => kinked(0.0),
+        Activation::LeakyRelu { slope } => kinked(slope),
+        Activation::Abs => kinked(-1.0),
+        Activation::HardTanh => vec![
+            (-FAR, -1.0, Line::new(0.0, -1.0)),
+            (-1.0, 1.0, IDENTITY),
+            (1.0, FAR, Line::new(0.0, 1.0)),
+        ],
         _ => return None,
     })
 }
@@ -202,13 +225,42 @@ fn units(
         // No series where `clip` would drop it.
         if k.max(interval.lower) < (k + 1.0).min(interval.upper) || interval.lower == interval.upper
         {
-            let series = cached(kind, k, bits)?;
+            // An integer below 2^40.
+            let series = cached(kind, k as i64, bits)
+                .ok_or_else(|| no_model(kind.activation().name(), Interval::new(k, k + 1.0)))?;
             let error = mul_up(series.error, factor.abs());
             clip(pieces, interval, k, k + 1.0, Shape::Series { first: k, factor, series }, error);
         }
         k += 1.0;
     }
     Ok(())
+}
+
+/// An activation that is smooth on either side of 0 and has asymptotes.
+struct Smooth {
+    kind: Kind,
+    /// The activation is so many times the function of that kind; right of 0 an ELU is z.
+    factor: f64,
+    left: Line,
+    right: Line,
+}
+
+impl Smooth {
+    fn of(activation: Activation) -> Option<Self> {
+        let (zero, identity) = (Line::new(0.0, 0.0), Line::new(1.0, 0.0));
+        let (kind, factor, left, right) = match activation {
+            Activation::Tanh => (Kind::Tanh, 1.0, Line::new(0.0, -1.0), Line::new(0.0, 1.0)),
+            Activation::Sigmoid => (Kind::Sigmoid, 1.0, zero, Line::new(0.0, 1.0)),
+            Activation::Softplus => (Kind::Softplus, 1.0, zero, identity),
+            Activation::Silu => (Kind::Silu, 1.0, zero, identity),
+            Activation::Gelu => (Kind::Gelu, 1.0, zero, identity),
+            Activation::Elu { alpha } => {
+                (Kind::Exponential, alpha, Line::new(0.0, -alpha), identity)
+            }
+            _ => return None,
+        };
+        Some(Smooth { kind, factor, left, right })
+    }
 }
 
 /// The smooth functions, freed of parameters.
@@ -224,24 +276,7 @@ enum Kind {
     Exponential,
 }
 
-/// Slope and offset of a line.
-type Asymptote = (f64, f64);
-
 impl Kind {
-    /// The function, its factor, and slope and offset of its asymptotes on the left and right; for
-    /// the activations that have asymptotes and are not piecewise linear.
-    fn of(activation: Activation) -> Option<(Self, f64, Asymptote, Asymptote)> {
-        Some(match activation {
-            Activation::Tanh => (Kind::Tanh, 1.0, (0.0, -1.0), (0.0, 1.0)),
-            Activation::Sigmoid => (Kind::Sigmoid, 1.0, (0.0, 0.0), (0.0, 1.0)),
-            Activation::Softplus => (Kind::Softplus, 1.0, (0.0, 0.0), (1.0, 0.0)),
-            Activation::Silu => (Kind::Silu, 1.0, (0.0, 0.0), (1.0, 0.0)),
-            Activation::Gelu => (Kind::Gelu, 1.0, (0.0, 0.0), (1.0, 0.0)),
-            Activation::Elu { alpha } => (Kind::Exponential, alpha, (0.0, -alpha), (1.0, 0.0)),
-            _ => return None,
-        })
-    }
-
     fn activation(self) -> Activation {
         match self {
             Kind::Tanh => Activation::Tanh,
@@ -373,12 +408,10 @@ fn degree_for(kind: Kind, k: i64, bits: i32) -> Option<usize> {
 }
 
 /// The series from the store, or a new one.
-fn cached(kind: Kind, k: f64, bits: i32) -> Result<Arc<Series>> {
+fn cached(kind: Kind, k: i64, bits: i32) -> Option<Arc<Series>> {
     type Slot = Arc<OnceLock<Option<Arc<Series>>>>;
     type Store = Mutex<HashMap<(Kind, i64, i32), Slot>>;
     static STORE: OnceLock<Store> = OnceLock::new();
-    // An integer below 2^40.
-    let k = k as i64;
     let slot = {
         let store = STORE.get_or_init(Mutex::default);
         let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
@@ -388,10 +421,7 @@ fn cached(kind: Kind, k: f64, bits: i32) -> Result<Arc<Series>> {
         store.entry((kind, k, bits)).or_default().clone()
     };
     // Outside the lock of the store: others wait for this series only if they need it.
-    slot.get_or_init(|| series(kind, k, bits).map(Arc::new)).clone().ok_or_else(|| {
-        let first = k as f64;
-        no_model(kind.activation().name(), Interval::new(first, first + 1.0))
-    })
+    slot.get_or_init(|| series(kind, k, bits).map(Arc::new)).clone()
 }
 
 /// The Chebyshev interpolant of a function on [k, k + 1], to about 2^-bits.
@@ -399,7 +429,8 @@ fn series(kind: Kind, k: i64, bits: i32) -> Option<Series> {
     // tanh and sine are odd; sigmoid z = 1 - sigmoid(-z); softplus, SiLU and GELU have
     // s(z) = z + s(-z).
     if k >= 0 && kind != Kind::Sin {
-        return reflected(kind, &series(kind, -k - 1, bits)?, k);
+        let mirrored = cached(kind, -k - 1, bits)?;
+        return reflected(kind, &mirrored, k);
     }
     let activation = kind.activation();
     let (start, end) = (k as f64, k as f64 + 1.0);
@@ -425,7 +456,7 @@ fn series(kind: Kind, k: i64, bits: i32) -> Option<Series> {
     }
     // The error of a value in units: the width of the enclosure (1/4), the rounding (1), and the
     // place, at most 5 d units of 2^-120 in v and half of that in z, times the slope.
-    let slope = slope_range(activation, Interval::new(start, end)).magnitude();
+    let slope = exact_slope_range(activation, Interval::new(start, end)).magnitude();
     let degree_f = degree as f64;
     let place = mul_up(mul_up(2.5 * degree_f, slope), power_of_two(unit - CIRCLE_BITS as i32));
     let value_error = add_up(1.25, place);
@@ -449,15 +480,16 @@ fn series(kind: Kind, k: i64, bits: i32) -> Option<Series> {
         .collect();
     let peak = values.iter().map(|v| v.unsigned_abs()).max().unwrap_or(0) as f64;
     let cosine_error = mul_up(mul_up(10.0 * degree_f, peak), power_of_two(-(CIRCLE_BITS as i32)));
-    let each = [2.0 * value_error, 2.0, cosine_error, 1.0].into_iter().fold(0.0, add_up);
+    let rounding = [2.0 * value_error, 2.0, cosine_error, 1.0].into_iter().fold(0.0, add_up);
     // d + 1 coefficients, and the remainder of at most one unit.
-    let units = add_up(mul_up(degree_f + 1.0, each), 1.0);
+    let units = add_up(mul_up(degree_f + 1.0, rounding), 1.0);
     let mut coefficients = coefficients;
     // The last ones are often zero to the unit.
     while coefficients.len() > 1 && coefficients.last() == Some(&0) {
         coefficients.pop();
     }
-    Some(Series { coefficients, unit, error: round_up(units, unit) })
+    let (error, slope) = (round_up(units, unit), OnceLock::new());
+    Some(Series { coefficients, unit, error, degree, rounding, slope })
 }
 
 /// The series on [k, k + 1] from that on [-k - 1, -k].
@@ -493,7 +525,105 @@ fn reflected(kind: Kind, series: &Series, k: i64) -> Option<Series> {
         }
     }
     let error = add_up(series.error, round_up(rounding, unit));
-    Some(Series { coefficients, unit, error })
+    // Old units are no coarser than the new ones; the floor adds one.
+    let (degree, rounding) = (series.degree, add_up(series.rounding, 1.0));
+    Some(Series { coefficients, unit, error, degree, rounding, slope: OnceLock::new() })
+}
+
+impl Series {
+    /// The derivative, if its numbers have room.
+    ///
+    /// What the interpolant of degree d misses is sum over j > d of a_j (T_j - T_m), m <= d, with
+    /// |a_j| <= 2 M rho^-j as in [`degree_for`]. Its derivative by z = k + 1/2 + v/2 is at most
+    /// 8 M sum over j > d of j^2 rho^-j, since |T_j'| <= j^2. The terms fall by
+    /// ((d + 2) / (d + 1))^2 / rho <= 4/9 at least (d >= 2, rho >= 4), so that this is at most
+    /// 8 M (d + 1)^2 rho^(-d - 1) 9/5 <= 3.6 M (d + 1)^2 rho^-d, and 4 M rho^-d is at most a unit.
+    fn slope(&self) -> Option<&Slope> {
+        let make = || {
+            let count = self.coefficients.len();
+            // Of sum_k c_k T_k(v): e_(k-1) = e_(k+1) + 2 k c_k, and e_0 half of that; twice this.
+            let mut slopes = vec![0_i128; count + 1];
+            for k in (1..count).rev() {
+                let term = self.coefficients[k].checked_mul(4 * k as i128)?;
+                slopes[k - 1] = slopes[k + 1].checked_add(term)?;
+            }
+            slopes[0] /= 2;
+            slopes.truncate(count.saturating_sub(1).max(1));
+            // What `chebyshev_sum` needs.
+            let terms = slopes.iter().enumerate().map(|(k, c)| (k as f64 + 1.0) * c.abs() as f64);
+            if terms.sum::<f64>() >= power_of_two(116) {
+                return None;
+            }
+            let degree = self.degree as f64;
+            // 2 sum of k^2 <= (2/3) d (d + 1) (d + 1/2) <= (2/3) (d + 1)^3.
+            let cube = (degree + 1.0).powi(3);
+            let error = add_up(mul_up(cube, self.rounding), (degree + 1.0).powi(2));
+            Some(Slope { coefficients: slopes, error })
+        };
+        self.slope.get_or_init(make).as_ref()
+    }
+}
+
+/// The accuracy at which single values are read off a series.
+const POINT_BITS: i32 = 88;
+
+/// Single values are read off series this far from 0.
+const FARTHEST_POINT: f64 = 64.0;
+
+/// s(z) within a few units in the last place for a smooth function (for the ELU: its left part),
+/// from the kept series; `None` where they are not as good.
+///
+/// Time: below a microsecond once the series is there.
+pub(super) fn quick_value(activation: Activation, z: f64) -> Option<Interval> {
+    let (kind, factor) = kind_of(activation)?;
+    let (lowest, highest) = match kind {
+        Kind::Tanh | Kind::Sin => (-1.0, 1.0),
+        Kind::Sigmoid => (0.0, 1.0),
+        _ => (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    let (v, series) = place_in_series(kind, z)?;
+    let error = times_power(series.error, series.unit).next_up();
+    let value = near_sum(&series.coefficients, v, error, series.unit)?;
+    let value = Interval::new(value.lower.max(lowest), value.upper.min(highest));
+    Some(if factor == 1.0 { value } else { value.scaled(factor) })
+}
+
+/// s'(z) as [`quick_value`] has s(z).
+pub(super) fn quick_slope(activation: Activation, z: f64) -> Option<Interval> {
+    let (kind, factor) = kind_of(activation)?;
+    let (v, series) = place_in_series(kind, z)?;
+    let slope = series.slope()?;
+    let value = near_sum(&slope.coefficients, v, slope.error, series.unit)?;
+    let steepest = kind.activation().lipschitz();
+    let value = Interval::new(value.lower.max(-steepest), value.upper.min(steepest));
+    Some(if factor == 1.0 { value } else { value.scaled(factor) })
+}
+
+/// The smooth function that the activation is a multiple of, and the factor.
+fn kind_of(activation: Activation) -> Option<(Kind, f64)> {
+    match activation {
+        Activation::Sin => Some((Kind::Sin, 1.0)),
+        _ => Smooth::of(activation).map(|smooth| (smooth.kind, smooth.factor)),
+    }
+}
+
+/// The series for a number within a unit of 2^-96 of z, and its variable there in such units.
+fn place_in_series(kind: Kind, z: f64) -> Option<(i128, Arc<Series>)> {
+    // Rounded towards 0, over no integer.
+    let place = from_f64(z, FRACTION as i32).filter(|_| z.abs() <= FARTHEST_POINT)?;
+    let first = if kind == Kind::Exponential && z == 0.0 { -1.0 } else { z.floor() };
+    let series = cached(kind, first as i64, POINT_BITS)?;
+    // 2 (z - first) - 1.
+    Some((2 * place - ((2 * first as i128 + 1) << FRACTION), series))
+}
+
+/// The sum at v widened by `error` units, if that is a few units in the last place of an f64.
+fn near_sum(coefficients: &[i128], v: i128, error: f64, unit: i32) -> Option<Interval> {
+    let [sum] = chebyshev_sum(coefficients, [v]);
+    // The roundings of the sum; a unit of 2^-96 in z, where |s'| and |s''| are at most 2.
+    let place = power_of_two(unit - FRACTION as i32 + 1);
+    let radius = (add_up(add_up(error, coefficients.len() as f64), place).ceil() + 1.0) as i128;
+    (radius < sum.abs() >> 51).then(|| outward(sum - radius, sum + radius, unit))
 }
 
 /// An upper bound of count 2^-unit.
@@ -515,7 +645,7 @@ mod tests {
     /// The shape at z, exactly.
     fn value(shape: &Shape, z: &BigRational) -> BigRational {
         match shape {
-            Shape::Line { slope, offset } => exact(*slope) * z + exact(*offset),
+            Shape::Line(line) => exact(line.slope) * z + exact(line.offset),
             Shape::Series { first, factor, series } => {
                 let v = (z - exact(*first)) * BigInt::from(2) - BigRational::one();
                 let (mut near, mut far) = (BigRational::zero(), BigRational::zero());
@@ -669,10 +799,10 @@ mod tests {
         for kind in
             [Kind::Tanh, Kind::Sigmoid, Kind::Softplus, Kind::Silu, Kind::Gelu, Kind::Exponential]
         {
-            let (_, _, left, right) = Kind::of(kind.activation()).unwrap();
+            let Smooth { left, right, .. } = Smooth::of(kind.activation()).unwrap();
             for far in [1, 2, 5, 12, 30] {
                 for z in [f64::from(far), f64::from(far) + 0.7] {
-                    for (z, (slope, offset)) in [(-z, left), (z, right)] {
+                    for (z, Line { slope, offset }) in [(-z, left), (z, right)] {
                         let s = kind.activation().enclose(&Enclosure::point(exact(z)), 1500);
                         let line = exact(slope) * exact(z) + exact(offset);
                         let off = (s.lower() - line).abs();

@@ -16,6 +16,7 @@
 
 use crate::numeric::elementary;
 use crate::numeric::interval::floor_scaled;
+use crate::numeric::outward::Interval;
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
@@ -109,6 +110,19 @@ pub fn to_f64(value: i128, bits: i32) -> f64 {
     times_power(value as f64, bits.saturating_neg())
 }
 
+/// An f64 interval around [lower, upper] 2^-bits, the least one where its ends are normal numbers;
+/// `lower <= upper`.
+pub fn outward(lower: i128, upper: i128, bits: i32) -> Interval {
+    let below = |value: i128| {
+        let near = value as f64;
+        let near = if near as i128 > value { near.next_down() } else { near };
+        let scaled = times_power(near, bits.saturating_neg());
+        // Below the normal numbers the power rounds.
+        if near != 0.0 && scaled.abs() < f64::MIN_POSITIVE { scaled.next_down() } else { scaled }
+    };
+    Interval::new(below(lower), -below(upper.saturating_neg()))
+}
+
 /// The sums over k of c_k T_k(x), one for each x: Clenshaw's recurrence
 /// b_k = c_k + 2 x b_(k+1) - b_(k+2).
 ///
@@ -193,6 +207,7 @@ pub fn exponent_above(value: f64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numeric::interval::Enclosure;
     use crate::numeric::rational::{rational_from_f64, rational_to_f64};
     use num_traits::{One, Signed};
     use proptest::prelude::*;
@@ -302,6 +317,20 @@ mod tests {
                 prop_assert_eq!(got, nearest);
             } else {
                 prop_assert!((got - nearest).abs() <= f64::from_bits(1));
+            }
+        }
+
+        #[test]
+        fn outward_encloses(value in any::<i128>(), down in 0u32..127, more in 0..1000i128, bits in -900..1150i32) {
+            let value = value >> down;
+            let upper = value.saturating_add(more);
+            let two = BigRational::from_integer(2.into());
+            let exact = |value: i128| BigRational::from_integer(value.into()) * two.pow(-bits);
+            let found = outward(value, upper, bits);
+            let least = Interval::around(&Enclosure::ordered(exact(value), exact(upper)));
+            prop_assert!(found.encloses(&least));
+            if least.lower.abs().min(least.upper.abs()) > f64::MIN_POSITIVE {
+                prop_assert_eq!(found, least);
             }
         }
 
