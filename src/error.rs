@@ -4,17 +4,17 @@
 //! the *place* (file, row, column, key, layer), what was *found* there and what
 //! was *expected*, so that a reader can mend the input without reading code.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// The result of everything in this library that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong, where, and what would have been right.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read or write a file.
-    #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -22,7 +22,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// An input, a file or an argument that does not hold what it should.
-    #[error("{place}: found {found}, expected {expected}")]
     Invalid {
         /// File, row, column, key or layer, from the outside in.
         place: String,
@@ -32,7 +31,6 @@ pub enum Error {
         expected: String,
     },
     /// An operation that needs a polynomial network met a layer that is not one.
-    #[error("layer {layer}: {function} is not a polynomial; {advice}")]
     NotPolynomial {
         /// Index of the layer, from 0.
         layer: usize,
@@ -42,10 +40,8 @@ pub enum Error {
         advice: String,
     },
     /// Work whose predicted cost is above the limit that was set.
-    #[error("{0}")]
     TooLarge(Box<TooLarge>),
     /// The caller asked to stop; what was complete has been saved.
-    #[error("interrupted; {saved}")]
     Interrupted {
         /// What was saved, and how to go on.
         saved: String,
@@ -53,12 +49,7 @@ pub enum Error {
 }
 
 /// Work that was refused before it began, and what it would have cost.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "{what} would take {count}, {} and about {}, above the limit of {limit}; {advice}",
-    size(*bytes),
-    duration(*seconds)
-)]
+#[derive(Clone, Debug)]
 pub struct TooLarge {
     /// The work.
     pub what: String,
@@ -73,6 +64,45 @@ pub struct TooLarge {
     /// What can be done instead.
     pub advice: String,
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Error::Invalid { place, found, expected } => {
+                write!(f, "{place}: found {found}, expected {expected}")
+            }
+            Error::NotPolynomial { layer, function, advice } => {
+                write!(f, "layer {layer}: {function} is not a polynomial; {advice}")
+            }
+            Error::TooLarge(refusal) => refusal.fmt(f),
+            Error::Interrupted { saved } => write!(f, "interrupted; {saved}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooLarge { what, count, bytes, seconds, limit, advice } = self;
+        let (bytes, seconds) = (size(*bytes), duration(*seconds));
+        write!(
+            f,
+            "{what} would take {count}, {bytes} and about {seconds}, above the limit of {limit}; \
+             {advice}"
+        )
+    }
+}
+
+impl std::error::Error for TooLarge {}
 
 impl From<TooLarge> for Error {
     fn from(refusal: TooLarge) -> Self {

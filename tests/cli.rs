@@ -196,6 +196,9 @@ fn comparison_tells_yes_from_no_and_from_not_decided() {
     fs::write(at.join("ab.json"), relu([1, 0], [0, 1])).unwrap();
     fs::write(at.join("ba.json"), relu([0, 1], [1, 0])).unwrap();
     let open = slnn(at, "compare ab.json ba.json --box -1,1 --json").ends(1).json();
+    fs::write(at.join("box.json"), "[[-1, 1], [-1, 1]]").unwrap();
+    let same = slnn(at, "compare ab.json ba.json --box box.json --json").ends(1).json();
+    assert_eq!(open["largest_difference"], same["largest_difference"]);
     assert_eq!((&open["equal"], &open["largest_difference"]), (&Value::Null, &Value::from(0.0)));
     let none = slnn(at, "compare ab.json ba.json").ends(2);
     assert!(none.err.contains("--box"), "{}", none.err);

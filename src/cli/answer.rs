@@ -153,19 +153,3 @@ pub fn grouped(n: u128) -> String {
 pub fn counted(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u128), if n == 1 { "" } else { "s" })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_for_people() {
-        assert_eq!(short(0.381_23), "0.3812");
-        assert_eq!(short(12345.6), "12346");
-        assert_eq!(short(-1.5e-13), "-1.500e-13");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(u128::MAX), "more than 3e38");
-        assert_eq!(counted(1, "row"), "1 row");
-        assert_eq!(count(u128::MAX), Value::from(u128::MAX as f64));
-    }
-}

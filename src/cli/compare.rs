@@ -233,27 +233,3 @@ fn check_interval(place: &str, lower: f64, upper: f64) -> Result<()> {
     }
     Err(Error::invalid(place, format!("{lower},{upper}"), "finite numbers, the lower one first"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_come_back() {
-        let first = seed(Some("7")).unwrap();
-        assert_eq!(seed(Some(&hex(&first))).unwrap(), first);
-        assert_ne!(seed(Some("8")).unwrap(), first);
-        assert!(seed(Some("seven")).is_err());
-        assert_ne!(seed(None).unwrap(), seed(None).unwrap());
-    }
-
-    #[test]
-    fn boxes() {
-        assert_eq!(parse_box("-1, 2", 2).unwrap(), [(-1.0, 2.0); 2]);
-        assert!(parse_box("2,1", 1).unwrap_err().to_string().contains("lower one first"));
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[[0, 1], [2, 3]]").unwrap();
-        let path = file.path().to_str().unwrap();
-        assert_eq!(parse_box(path, 2).unwrap(), [(0.0, 1.0), (2.0, 3.0)]);
-    }
-}

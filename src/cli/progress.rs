@@ -6,14 +6,14 @@
 //! product of polynomials, so a remark says so; the second ends the program.
 //! Files are written atomically, so the end may come at any moment.
 
+use std::cell::Cell;
+use std::io::{IsTerminal, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
 
 use super::Globals;
-use super::answer::complain;
+use super::answer::{complain, duration};
 
 static GENTLE: AtomicBool = AtomicBool::new(false);
 static REQUESTED: AtomicBool = AtomicBool::new(false);
@@ -58,38 +58,57 @@ impl Drop for Gentle {
 
 /// A line of progress on standard error; nothing where that is no terminal, or under --quiet.
 #[derive(Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    what: String,
+    length: usize,
+    shown: bool,
+    started: Instant,
+    /// When the line was last drawn.
+    drawn: Cell<Option<Instant>>,
+}
+
+/// Between two drawings of the line.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Columns that every terminal has.
+const COLUMNS: usize = 79;
+/// Back to the first column, and what stands there is gone.
+const CLEAR: &str = "\r\x1b[K";
 
 impl Progress {
     /// Progress through `length` steps of `what`.
     pub fn new(globals: &Globals, what: &str, length: usize) -> Self {
-        let target = if globals.quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            // Draws nothing where standard error is no terminal.
-            ProgressDrawTarget::stderr()
-        };
-        let bar = ProgressBar::with_draw_target(Some(length as u64), target);
-        let template = "{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+        let shown = !globals.quiet && std::io::stderr().is_terminal();
+        Progress {
+            what: what.to_owned(),
+            length,
+            shown,
+            started: Instant::now(),
+            drawn: Cell::new(None),
         }
-        bar.set_prefix(what.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(250));
-        Progress(bar)
     }
 
     /// The position reached, and what to say about it.
     pub fn at(&self, position: usize, message: impl FnOnce() -> String) {
-        if !self.0.is_hidden() {
-            self.0.set_message(message());
-            self.0.set_position(position as u64);
+        if !self.shown || self.drawn.get().is_some_and(|last| last.elapsed() < PAUSE) {
+            return;
         }
+        self.drawn.set(Some(Instant::now()));
+        let Progress { what, length, .. } = self;
+        let mut line = format!("{what} {position}/{length}  {}", message());
+        if 0 < position && position <= *length {
+            let each = self.started.elapsed().as_secs_f64() / position as f64;
+            line.push_str(&format!("  {} left", duration(each * (length - position) as f64)));
+        }
+        let line: String = line.chars().take(COLUMNS).collect();
+        // A line that cannot be shown is no failure.
+        let _ = write!(std::io::stderr(), "{CLEAR}{line}");
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        if self.drawn.get().is_some() {
+            let _ = write!(std::io::stderr(), "{CLEAR}");
+        }
     }
 }
