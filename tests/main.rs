@@ -3,6 +3,7 @@
 
 mod activation;
 mod approximate;
+mod check;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;

@@ -12,7 +12,10 @@ use rayon::prelude::*;
 use crate::bound::chain::Chain;
 use crate::bound::domain::Domain;
 use crate::bound::joint::{Found, Units, bound};
-use crate::numeric::outward::Interval;
+use crate::numeric::outward::{Interval, mul_up};
+
+/// Room for a check that rounds otherwise.
+const ROOM: f64 = 1.0 + 1e-9;
 
 /// Parts that are split at once; the same whatever the number of threads.
 const AT_ONCE: usize = 16;
@@ -135,7 +138,7 @@ fn worst_of(nodes: &[Node], known: &[f64]) -> Vec<f64> {
             *worst = worst.max(*bound);
         }
     }
-    worst.iter().zip(known).map(|(worst, known)| worst.min(*known)).collect()
+    worst.iter().zip(known).map(|(worst, known)| mul_up(*worst, ROOM).min(*known)).collect()
 }
 
 /// The middle of the input that costs most; `None` where f64 has no number between its ends.

@@ -125,6 +125,14 @@ pub fn short(x: f64) -> String {
     format!("{x:.*}", (3 - magnitude).max(0) as usize)
 }
 
+/// As `short`, but never below the number: a bound stays one when it is shown.
+pub fn short_up(x: f64) -> String {
+    let shown = |x: f64| format!("{x:.3e}").parse::<f64>().unwrap_or(x);
+    // A nudge of less than a unit of the last digit shown carries a number rounded down to the next.
+    let raised = if shown(x) >= x { x } else { x * 1.000_999 };
+    short(shown(raised).max(x))
+}
+
 /// A count for machines: an integer where JSON readers hold it exactly, else the nearest f64.
 pub fn count(n: u128) -> Value {
     match u64::try_from(n) {

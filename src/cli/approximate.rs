@@ -17,7 +17,7 @@ use slnn::expand::Model;
 use slnn::export::read_model;
 
 use super::Globals;
-use super::answer::{Answer, Outcome, counted, duration, short};
+use super::answer::{Answer, Outcome, counted, duration, short, short_up};
 use super::compare::parse_box;
 use super::input::check_output;
 
@@ -228,12 +228,4 @@ fn answer(
         None => answer.line("no certificate written; --certificate CERT.json does"),
     }
     answer
-}
-
-/// As `short`, but never below the number: a bound stays one when it is shown.
-fn short_up(x: f64) -> String {
-    let shown = |x: f64| format!("{x:.3e}").parse::<f64>().unwrap_or(x);
-    // A nudge of less than a unit of the last digit shown carries a number rounded down to the next.
-    let raised = if shown(x) >= x { x } else { x * 1.000_999 };
-    short(shown(raised).max(x))
 }

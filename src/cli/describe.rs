@@ -8,6 +8,8 @@ use clap::Args;
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 use serde_json::{Value, json};
+use slnn::bound::certificate::{self, sum_of};
+use slnn::bound::{Certificate, Proof};
 use slnn::error::{Error, Result};
 use slnn::expand::{Expansion, Model, plan};
 use slnn::export::{format_of, read_model};
@@ -17,7 +19,7 @@ use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::Table;
 
-use super::answer::{Answer, Outcome, count, counted, grouped, short};
+use super::answer::{Answer, Outcome, count, counted, grouped, short, short_up};
 use super::input::{BUILT_IN, TableArguments, onnx_remarks};
 
 /// How many of the largest terms are shown.
@@ -26,7 +28,7 @@ const SHOWN_TERMS: usize = 8;
 /// How many inputs of a network are shown.
 const SHOWN_INPUTS: usize = 32;
 
-/// Says what is in a network, a polynomial, a checkpoint or a table
+/// Says what is in a network, a polynomial, a certificate, a checkpoint or a table
 #[derive(Args, Debug)]
 #[command(after_help = "Example: slnn describe cars.json")]
 pub struct Arguments {
@@ -58,8 +60,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
         return Ok(table(&arguments.table.read(path)?));
     }
-    if format_of(path)?.as_deref() == Some("slnn.checkpoint") {
-        return checkpoint(&Json::read(path)?).map_err(|e| e.within(path.display()));
+    match format_of(path)?.as_deref() {
+        Some("slnn.checkpoint") => {
+            return checkpoint(&Json::read(path)?).map_err(|e| e.within(path.display()));
+        }
+        Some(certificate::FORMAT) => return Ok(certified(&Certificate::read(path)?)),
+        _ => {}
     }
     match read_model(path)? {
         Model::Network(model) => network(&model),
@@ -91,7 +97,7 @@ fn refuse_other_json(path: &Path) -> Result<()> {
         Ok(_) => Err(Error::invalid(
             path.display().to_string(),
             "JSON that is no object",
-            "an object with a key \"format\": a network, a polynomial or a checkpoint",
+            "an object with a key \"format\": a network, a polynomial, a certificate or a checkpoint",
         )),
     }
 }
@@ -177,6 +183,59 @@ fn checkpoint(document: &Json) -> Outcome {
     answer.set("options", options);
     answer.line("  the same `slnn train` command with --resume goes on from it");
     Ok(answer)
+}
+
+/// What a certificate claims; whether it is true is another question.
+fn certified(certificate: &Certificate) -> Answer {
+    let mut answer = Answer::default();
+    answer.set("kind", "certificate");
+    answer.line("certificate of the difference of two networks on a box; `slnn check` checks it");
+    let networks = [("network", &certificate.reference), ("slnn", &certificate.slnn)].map(
+        |(name, network)| {
+            let sum = sum_of(network);
+            answer.set(&format!("{name}_sha256"), sum.as_str());
+            (name, sum)
+        },
+    );
+    for (name, sum) in networks {
+        answer.line(format_args!("  {name:<8}SHA-256 {sum}"));
+    }
+    let ends = certificate.domain.intervals();
+    answer.set("box", ends.iter().map(|x| json!([x.lower, x.upper])).collect::<Vec<_>>());
+    for (input, x) in certificate.reference.inputs().iter().zip(ends).take(SHOWN_INPUTS) {
+        let (lower, upper) = (plain(x.lower), plain(x.upper));
+        answer.line(format_args!("  input   {}  in [{lower}, {upper}]", input.name));
+    }
+    let hidden = ends.len().saturating_sub(SHOWN_INPUTS);
+    if hidden > 0 {
+        answer.line(format_args!("  and {} (--json lists them)", counted(hidden, "more input")));
+    }
+    answer.set("method", certificate.method.name());
+    answer.line(format_args!("  method  {}", certificate.method.name()));
+    let neurons = || certificate.layers.iter().flatten().flatten();
+    let proofs = || neurons().flat_map(|neuron| neuron.proofs.iter().flatten());
+    let parts: usize = proofs().map(leaves).sum();
+    answer.set("neurons", neurons().count());
+    answer.set("range_proofs", proofs().count());
+    answer.set("range_parts", parts);
+    answer.line(format_args!(
+        "  {}, {} of ranges proven with lines of their own, on {}",
+        counted(neurons().count(), "neuron"),
+        counted(proofs().count(), "end"),
+        counted(parts, "part")
+    ));
+    answer.set("certified_error", certificate.bound.clone());
+    for (output, bound) in certificate.reference.outputs().iter().zip(&certificate.bound) {
+        answer.line(format_args!("  output  {output}  claimed within {}", short_up(*bound)));
+    }
+    answer
+}
+
+fn leaves(proof: &Proof) -> usize {
+    match proof {
+        Proof::Leaf { .. } => 1,
+        Proof::Split { below, above, .. } => leaves(below) + leaves(above),
+    }
 }
 
 fn describe_layer(layer: &Layer, before: usize, after: usize) -> String {

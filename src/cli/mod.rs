@@ -6,6 +6,7 @@
 
 mod answer;
 mod approximate;
+mod check;
 mod compare;
 mod demo;
 mod describe;
@@ -35,8 +36,8 @@ struct Cli {
     verb: Option<Verb>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (not equal, or not decided), \
-2 bad input or usage, 130 interrupted.\n\
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the answer is no (not equal, not \
+decided, not valid), 2 bad input or usage, 130 interrupted.\n\
 Example: slnn train cars.csv --target mpg --hidden 8,8 --degree 3 -o cars.json";
 
 /// What every verb is told.
@@ -83,6 +84,7 @@ enum Verb {
     Evaluate(evaluate::Arguments),
     Compare(compare::Arguments),
     Approximate(approximate::Arguments),
+    Check(check::Arguments),
     Describe(describe::Arguments),
     Export(export::Arguments),
 }
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments, globals),
         Some(Verb::Approximate(arguments)) => approximate::run(arguments, globals),
+        Some(Verb::Check(arguments)) => check::run(arguments, globals),
         Some(Verb::Describe(arguments)) => describe::run(arguments),
         Some(Verb::Export(arguments)) => export::run(arguments, globals),
     });
