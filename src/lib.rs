@@ -42,9 +42,13 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 //!
+//! Networks with ReLU, tanh and their like come to this by [`bound::approximate`](bound::approximate()):
+//! an SLNN with the same weights, a proven bound of the largest difference on a box, and a
+//! certificate that [`bound::check`](bound::check()) confirms by code of its own.
+//!
 //! Where to look: [`table`] reads data, [`train`] learns, [`network`] holds and evaluates,
-//! [`expand`] finds the polynomials and proves them, [`export`] writes them, [`polynomial`] computes
-//! with them. The exact numbers below are `num_rational::BigRational`, the arrays `ndarray`.
+//! [`bound`] replaces other activations, [`expand`] finds the polynomials and proves them, [`export`]
+//! writes them, [`polynomial`] computes with them. The exact numbers below are `num_rational::BigRational`, the arrays `ndarray`.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -359,7 +359,7 @@ pub(super) fn offsets(
                 let (first, last) = (at(&piece.lower), at(&piece.upper));
                 return Some(if first <= last { (first, last) } else { (last, first) });
             }
-            if let Some(found) = extremes(&piece, a, width * 2f64.powi(-36)) {
+            if let Some(found) = extremes(&piece, a, width * 2f64.powi(-62)) {
                 return Some(found);
             }
             // Without cells: s and the line apart.
