@@ -5,7 +5,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 use proptest::prelude::*;
-use slnn::approximate::{Fit, Method, certify, fit, slope_range, value_range};
+use slnn::approximate::{Fit, Method, bands, certify, fit, slope_range, value_range};
 use slnn::network::activation::Activation;
 use slnn::numeric::Dyadic;
 use slnn::numeric::interval::Enclosure;
@@ -724,4 +724,56 @@ fn ranges_at_known_places() {
         assert_eq!(value_range(activation, whole), whole);
         assert_eq!(slope_range(activation, whole).upper, activation.lipschitz());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Bands hold the function exactly, and one over any range does.
+    #[test]
+    fn bands_hold_the_function(
+        k in 0..Activation::ALL.len(),
+        centre in -6.0..6.0f64,
+        half in 0.01..6.0f64,
+        degree in 1usize..=16,
+        share in 0.001..0.2f64,
+        of_residual: bool,
+        places in prop::collection::vec(0.0..=1.0f64, 12),
+    ) {
+        let activation = Activation::ALL[k];
+        let interval = Interval::new(centre - half, centre + half);
+        let fit = fit(activation, interval, degree, Method::Minimax).unwrap();
+        let size = if of_residual { fit.error } else { interval.width() };
+        let made = bands(activation, interval, of_residual.then_some(&fit), (share * size).max(1e-290));
+        let made = made.unwrap();
+        let parts = made.parts();
+        prop_assert!(parts.windows(2).all(|pair| pair[0].upper == pair[1].lower));
+        prop_assert_eq!((parts[0].lower, parts[parts.len() - 1].upper), (interval.lower, interval.upper));
+        let at = |share: f64| interval.lower + share * (interval.upper - interval.lower);
+        for ends in places.chunks(2) {
+            let (left, right) = (at(ends[0].min(ends[1])), at(ends[0].max(ends[1])));
+            let over = made.over(Interval::new(left, right));
+            for k in 0..=10 {
+                let z = (left + (right - left) * f64::from(k) / 10.0).clamp(left, right);
+                // The function at z, enclosed.
+                let s = value_range(activation, Interval::point(z));
+                let f = if of_residual { residual_at(&fit, z, s) } else { s };
+                let line = Interval::point(z).scaled(over.slope) + Interval::point(over.middle);
+                let off = f - line;
+                prop_assert!(off.lower.max(-off.upper) <= over.radius, "{off:?} at {z} of {over:?}");
+            }
+        }
+    }
+}
+
+/// p(z) - s for s in an enclosure.
+fn residual_at(fit: &Fit, z: f64, s: Interval) -> Interval {
+    let t = (exact(z) - exact(fit.centre)) * exact(fit.scale);
+    let (mut next, mut after) = (BigRational::zero(), BigRational::zero());
+    for c in fit.coefficients[1..].iter().rev() {
+        let now = exact(*c) + &t * &next * BigRational::from_integer(2.into()) - &after;
+        after = std::mem::replace(&mut next, now);
+    }
+    let value = exact(fit.coefficients[0]) + &t * next - after;
+    Interval::around(&Enclosure::point(value)) - s
 }

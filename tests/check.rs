@@ -9,6 +9,7 @@ use ndarray::{Array1, Array2};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use proptest::prelude::*;
+use slnn::approximate::Bands;
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::check::{Failure, Mode, Verdict, check_watched};
 use slnn::bound::{
@@ -908,6 +909,7 @@ fn counterexample(certificate: &Certificate, seed: u64) -> Option<String> {
         let Some(neurons) = layer else { continue };
         for (i, neuron) in neurons.iter().enumerate() {
             let Layer::Activation(function) = &certificate.reference.layers()[l] else { continue };
+            let mut steep = None;
             let mut points = grid(neuron.interval, 150);
             points.extend(function.kinks().iter().filter(|z| neuron.interval.contains(**z)));
             for z in points {
@@ -917,8 +919,38 @@ fn counterexample(certificate: &Certificate, seed: u64) -> Option<String> {
                 }
                 let inside = neuron.interval.lower < z && z < neuron.interval.upper;
                 let slope = function.derivative(z);
-                if inside && !function.kinks().contains(&z) && outside(slope, neuron.slope) {
-                    return Some(format!("layer {l} neuron {i} at {z}: slope {slope}"));
+                let kink = function.kinks().contains(&z);
+                steep =
+                    steep.or((inside && !kink && outside(slope, neuron.slope)).then_some(slope));
+            }
+            // The slopes of p serve as well.
+            let chords = grid(neuron.interval, 40);
+            let chord = |z: &[f64]| {
+                let [left, right] = [z[0], z[1]].map(|z| polynomial(certificate, l, i, z));
+                (right - left) / (z[1] - z[0])
+            };
+            let apart =
+                |slope: f64| outside(slope, neuron.slope.widened(1e-6 * (1.0 + slope.abs())));
+            if let Some(slope) = steep
+                && chords.windows(2).filter(|z| z[1] - z[0] > 1e-6).any(|z| apart(chord(z)))
+            {
+                return Some(format!("layer {l} neuron {i}: slope {slope}"));
+            }
+            let bands = certificate.division.iter().flat_map(|division| {
+                let [values, residuals] = &division.bands[l][i];
+                let each = |bands: &Bands, of_values| {
+                    bands.parts().iter().map(move |b| (*b, of_values)).collect::<Vec<_>>()
+                };
+                [each(values, true), each(residuals, false)].concat()
+            });
+            for (band, of_values) in bands {
+                for z in grid(Interval::new(band.lower, band.upper), 8) {
+                    let s = function.value(z);
+                    let value = if of_values { s } else { polynomial(certificate, l, i, z) - s };
+                    let off = (value - band.slope * z - band.middle).abs();
+                    if off > band.radius + room(value) {
+                        return Some(format!("layer {l} neuron {i}: {off} at {z} of {band:?}"));
+                    }
                 }
             }
         }
@@ -1153,5 +1185,63 @@ fn thousands_of_mutants_are_refused_or_true() {
         println!("{kind}: {refused} refused, {accepted} accepted");
         assert!(*refused > 0, "no {kind} was refused");
         assert!(*kind != "weight in one copy" || *accepted == 0);
+    }
+}
+
+/// The same with what divides the box: bands, and the splits.
+#[test]
+fn mutants_of_divisions_are_refused_or_true() {
+    let functions = [Activation::Tanh, Activation::Relu, Activation::Silu, Activation::Abs];
+    let bases: Vec<Certificate> = functions
+        .into_iter()
+        .enumerate()
+        .map(|(k, function)| {
+            let method = if k == 0 { Method::C2 } else { Method::D };
+            made(40 + k as u64, 1 + k % 2, &[(2, function), (2, function)], 3 + k, method, 0)
+        })
+        .collect();
+    let mut stream = Stream::new(8, Parameters::Full);
+    let kinds =
+        ["radius", "slope", "dropped band", "moved split", "dropped split", "bound", "none"];
+    let mut tally = vec![[0_usize; 2]; kinds.len()];
+    for base in &bases {
+        accepted(base);
+        for round in 0..60 {
+            let kind = round % kinds.len();
+            let mut certificate = base.clone();
+            let mut any = |n: usize| stream.below(n as u64) as usize;
+            let division = certificate.division.as_mut().unwrap();
+            let layer = 1 + 2 * any(2);
+            let (neuron, which) = (any(2), any(2));
+            let mut parts = division.bands[layer][neuron][which].parts().to_vec();
+            let part = any(parts.len());
+            match kinds[kind] {
+                "radius" => parts[part].radius *= [0.5, 0.9, 0.99][any(3)],
+                "slope" => parts[part].slope += [1e-9, 0.01, -1.0][any(3)],
+                "dropped band" => drop(parts.remove(part)),
+                "bound" => certificate.bound[0] *= [0.999, 0.3][any(2)],
+                "none" => {}
+                kind => {
+                    let split = any(division.splits.len());
+                    match &mut division.splits[split] {
+                        Some(split) if kind == "moved split" => split.at += 0.01,
+                        Some(_) => division.splits[split] = None,
+                        None => drop(division.splits.remove(split)),
+                    }
+                }
+            }
+            division.bands[layer][neuron][which] = Bands::new(parts);
+            if kinds[kind] == "none" {
+                certificate.division = None;
+            }
+            let verdict = check(&certificate);
+            tally[kind][usize::from(verdict.valid)] += 1;
+            if verdict.valid {
+                assert_eq!(counterexample(&certificate, 1), None, "{}", kinds[kind]);
+            }
+        }
+    }
+    for (kind, [refused, _]) in kinds.iter().zip(&tally) {
+        assert!(*refused > 0, "no {kind} was refused");
     }
 }

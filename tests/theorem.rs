@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use slnn::approximate::{Method as FitMethod, fit};
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::{
-    Approximation, Degrees, Domain, Method, Minimise, Request, approximate, approximate_within,
+    Approximation, Degrees, Domain, Method, Minimise, Request, approximate, approximate_watched,
+    approximate_within,
 };
 use slnn::network::{Activation, Affine, Basis, Family, Head, Input, Layer, Network, Slaf};
 use slnn::numeric::outward::Interval;
@@ -272,4 +273,44 @@ fn requests_that_do_not_fit_are_errors() {
         let made = approximate_within(&network, &domain, epsilon, Minimise::Sum, &request);
         assert!(made.unwrap_err().to_string().contains("epsilon"));
     }
+}
+
+/// The part of method D is what method C cannot see: residuals do not all peak at one point.
+#[test]
+fn parts_sharpen_a_bound() {
+    let network = network(11, 2, &[(6, Activation::Tanh), (6, Activation::Tanh)]);
+    let domain = Domain::cube(2, -1.0, 1.0).unwrap();
+    let bound = |method, parts| {
+        let request = Request { method, parts, ..Request::degrees(Degrees::All(5)) };
+        let made = approximate(&network, &domain, &request).unwrap();
+        holds(&network, &domain, &made);
+        made.bound[0]
+    };
+    let signed = bound(Method::C, 1);
+    let mut before = bound(Method::C2, 1);
+    assert!(before <= signed);
+    for parts in [1, 16, 64, 256] {
+        let now = bound(Method::D, parts);
+        assert!(now <= before * (1.0 + 1e-8), "{parts} parts: {now} after {before}");
+        before = now;
+    }
+    assert!(before < 0.8 * signed, "{before} of {signed}");
+}
+
+/// Told to stop, method D ends with what it has, which is a bound.
+#[test]
+fn method_d_can_be_ended_at_any_time() {
+    let network = network(12, 2, &[(4, Activation::Relu)]);
+    let domain = Domain::cube(2, -1.0, 1.0).unwrap();
+    let request = Request { method: Method::D, ..Request::degrees(Degrees::All(6)) };
+    let mut calls = 0;
+    let made = approximate_watched(&network, &domain, &request, &mut |_, _| {
+        calls += 1;
+        calls < 3
+    })
+    .unwrap();
+    assert_eq!(calls, 3);
+    let parts = made.certificate.division.as_ref().unwrap().splits.iter().filter(|s| s.is_none());
+    assert!((2..=64).contains(&parts.count()));
+    holds(&network, &domain, &made);
 }
