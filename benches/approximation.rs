@@ -13,6 +13,7 @@ use std::time::Instant;
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::{Approximation, Degrees, Domain, Request, approximate};
 use slnn::network::Network;
+use slnn::network::onnx::OnnxNetwork;
 use slnn::report::{Curve, curves};
 
 const DEGREES: [usize; 15] = [1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 50, 70, 100, 150, 200];
@@ -38,7 +39,7 @@ fn timed(network: &Network, domain: &Domain, request: &Request) -> (Approximatio
 }
 
 fn table(name: &str, path: &Path, ends: (f64, f64), peer: &[f64; 15], leaves: usize) -> Vec<Curve> {
-    let network = Network::read(path).expect("a network");
+    let network = OnnxNetwork::read(path).expect("a network").network;
     let domain = Domain::cube(network.inputs().len(), ends.0, ends.1).expect("a box");
     println!("\n{name}: the largest error over the outputs");
     println!("degree  certified  found      tightness  peer       to peer  seconds");
@@ -73,7 +74,7 @@ fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("one thread");
     let heloc = folder.join("heloc_2e5.onnx");
     let mut lines = table("heloc", &heloc, (0.0, 1.0), &HELOC, 16);
-    let network = Network::read(&heloc).expect("a network");
+    let network = OnnxNetwork::read(&heloc).expect("a network").network;
     let domain = Domain::cube(network.inputs().len(), 0.0, 1.0).expect("a box");
     println!("\nheloc, other degrees by layer at the same product");
     for degrees in [[20, 5], [14, 7], [40, 10], [29, 14], [200, 50], [150, 67]] {

@@ -2,11 +2,12 @@
 
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
+use serde_json::{Value, json};
 
 use crate::approximate::{Fit, Method as FitMethod, bands, fit, slope_range};
 use crate::bound::branch::divide;
 use crate::bound::budget::sensitivities;
-use crate::bound::certificate::{Certificate, Division};
+use crate::bound::certificate::{Certificate, Division, sum_of};
 use crate::bound::chain::{Chain, Step};
 use crate::bound::domain::Domain;
 use crate::bound::joint::{Unit, Units};
@@ -76,7 +77,7 @@ pub struct Neuron {
 /// An SLNN and how far it is from its reference network at most.
 #[derive(Clone, Debug)]
 pub struct Approximation {
-    /// The SLNN.
+    /// The SLNN; `approximates` among its remarks says which network, box and bound it belongs to.
     pub slnn: Network,
     /// A bound of the absolute difference over the box, one for each output, before the head.
     pub bound: Vec<f64>,
@@ -247,7 +248,20 @@ pub(super) fn construct(
         division,
         bound: bound.clone(),
     };
+    let slnn = slnn.with_about(about(network, domain, &bound));
     Ok(Approximation { slnn, bound, by_method, certificate, degrees })
+}
+
+/// What the SLNN's file says of its origin; its expansion's file says it too.
+fn about(network: &Network, domain: &Domain, bound: &[f64]) -> serde_json::Map<String, Value> {
+    let ends = domain.intervals().iter().map(|x| json!([x.lower, x.upper]));
+    let approximates = json!({
+        "network_sha256": sum_of(network),
+        "box": Value::from_iter(ends),
+        "error": bound,
+    });
+    let target = network.about().get_key_value("target").map(|(k, v)| (k.clone(), v.clone()));
+    target.into_iter().chain([("approximates".to_owned(), approximates)]).collect()
 }
 
 /// The share of an error, or of the width of a range, that lines instead of curves may cost.

@@ -14,12 +14,12 @@ use slnn::bound::{
 };
 use slnn::error::Error;
 use slnn::expand::Model;
-use slnn::export::read_model;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, short, short_up};
 use super::compare::parse_box;
-use super::input::check_output;
+use super::input::{check_output, read_model};
+use super::progress::{Gentle, Progress};
 
 /// Replaces activations by polynomials and proves how far the networks are apart on a box
 ///
@@ -118,7 +118,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             ));
         }
     }
-    let Model::Network(network) = read_model(&arguments.network)? else {
+    let Model::Network(network) = read_model(&arguments.network, globals)? else {
         return Err(Error::invalid(
             arguments.network.display().to_string(),
             "a polynomial",
@@ -155,13 +155,20 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Goal::Evaluation => Minimise::Sum,
     };
     let started = Instant::now();
-    let mut watch = |_parts: usize, _bound: &[f64]| {
-        arguments.seconds.is_none_or(|most| started.elapsed().as_secs_f64() < most)
+    // Method D has a bound at any time, so that an interruption loses nothing.
+    let gentle = (request.method == Method::D).then(|| Gentle::begin(globals));
+    let progress = Progress::new(globals, "split", request.parts);
+    let mut watch = |parts: usize, bound: &[f64]| {
+        let worst = bound.iter().copied().fold(0.0, f64::max);
+        progress.at(parts, || format!("certified {}", short(worst)));
+        let more = arguments.seconds.is_none_or(|most| started.elapsed().as_secs_f64() < most);
+        more && !gentle.as_ref().is_some_and(Gentle::requested)
     };
     let made = match arguments.epsilon {
         Some(epsilon) => approximate_within(&network, &domain, epsilon, minimise, &request),
         None => approximate_watched(&network, &domain, &request, &mut watch),
     };
+    drop((progress, gentle));
     let made = made.map_err(|error| error.within(arguments.network.display()))?;
     let seconds = started.elapsed().as_secs_f64();
     made.slnn.write(&arguments.output)?;

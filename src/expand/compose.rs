@@ -75,13 +75,15 @@ pub fn expand_watched(
         Coefficients::Rational(polynomials),
         network.head(),
     )?;
-    // `evaluate` finds the class labels by it, in the polynomial's file as in the network's.
-    let about = network.about().get_key_value("target");
-    let about = about.map(|(key, name)| (key.clone(), name.clone())).into_iter().collect();
     let cut = match max_degree {
         Some(q) => (plan_exact(&exact, None)?.degree > u128::from(q)).then_some(q),
         None => None,
     };
+    // `evaluate` finds the class labels by the target, in the polynomial's file as in the network's;
+    // a bound of the distance to another network is one of the whole polynomial only.
+    let kept = if cut.is_none() { &["target", "approximates"][..] } else { &["target"] };
+    let about = kept.iter().filter_map(|key| network.about().get_key_value(*key));
+    let about = about.map(|(key, value)| (key.clone(), value.clone())).collect();
     Ok((expansion.with_truncated(cut).with_about(about), plan))
 }
 
