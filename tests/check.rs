@@ -1149,3 +1149,26 @@ fn thousands_of_mutants_are_refused_or_true() {
         assert!(*kind != "weight in one copy" || *accepted == 0);
     }
 }
+
+/// What the checker may use of the crate: numbers, networks, and the types of a certificate.
+#[test]
+fn the_checker_shares_no_code_with_what_it_checks() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bound/check");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for (at, _) in text.match_indices("crate::") {
+            let path: String = text[at..].chars().take_while(|c| *c != ';').collect();
+            let types = ["Certificate", "Domain", "Method", "Neuron", "Proof"];
+            let allowed = match path.strip_prefix("crate::bound::") {
+                Some(names) => names
+                    .split(|c: char| !c.is_alphanumeric())
+                    .all(|name| name.is_empty() || types.contains(&name)),
+                None => path.starts_with("crate::numeric") || path.starts_with("crate::network"),
+            };
+            assert!(allowed, "{path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10);
+}
