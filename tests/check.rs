@@ -253,7 +253,7 @@ fn any_shape() -> impl Strategy<Value = Shape> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn honest_certificates_are_accepted_and_true(shape in any_shape()) {
@@ -769,7 +769,7 @@ fn made(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn certificates_of_approximations_are_accepted(
@@ -1244,4 +1244,26 @@ fn mutants_of_divisions_are_refused_or_true() {
     for (kind, [refused, _]) in kinds.iter().zip(&tally) {
         assert!(*refused > 0, "no {kind} was refused");
     }
+
+/// What the checker may use of the crate: numbers, networks, and the types of a certificate.
+#[test]
+fn the_checker_shares_no_code_with_what_it_checks() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bound/check");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for (at, _) in text.match_indices("crate::") {
+            let path: String = text[at..].chars().take_while(|c| *c != ';').collect();
+            let types = ["Certificate", "Domain", "Method", "Neuron", "Proof"];
+            let allowed = match path.strip_prefix("crate::bound::") {
+                Some(names) => names
+                    .split(|c: char| !c.is_alphanumeric())
+                    .all(|name| name.is_empty() || types.contains(&name)),
+                None => path.starts_with("crate::numeric") || path.starts_with("crate::network"),
+            };
+            assert!(allowed, "{path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10);
 }

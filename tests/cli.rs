@@ -606,3 +606,63 @@ fn every_verb_has_help_with_an_example() {
     }
     assert!(slnn(directory.path(), "--version").ends(0).out.starts_with("slnn "));
 }
+
+#[test]
+fn certificates_are_checked_and_described() {
+    let directory = folder();
+    let here = directory.path();
+    let train = "train numbers.csv --target y --hidden 3 --activation tanh --epochs 20";
+    slnn(here, &format!("{train} -o net.json")).ends(0);
+    slnn(here, &format!("{train} --seed 5 -o other.json")).ends(0);
+    let approximate = "approximate net.json --box -1,1 --degree 7 --attack 0";
+    slnn(here, &format!("{approximate} -o slnn.json --certificate cert.json")).ends(0);
+
+    let run = slnn(here, "check cert.json --json").ends(0);
+    let answer = run.json();
+    assert_eq!(answer["valid"], true);
+    assert_eq!(answer["reason"], Value::Null);
+    let text = fs::read_to_string(here.join("cert.json")).unwrap();
+    let certificate: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["certified_error"], certificate["bound"]);
+    assert_eq!(answer["network_sha256"], certificate["network_sha256"]);
+    assert_eq!(answer["arithmetic"]["propagation"], "exact");
+    // Without the networks it says which ones it was about.
+    let sum = certificate["slnn_sha256"].as_str().unwrap();
+    assert!(slnn(here, "check cert.json").ends(0).out.contains(sum));
+    let run = slnn(here, "check cert.json --network net.json --slnn slnn.json").ends(0);
+    assert!(run.out.starts_with("valid") && run.out.contains("slnn.json"), "{}", run.out);
+
+    for files in ["--network other.json", "--network slnn.json", "--slnn net.json"] {
+        let run = slnn(here, &format!("check cert.json {files} --json")).ends(1);
+        assert_eq!(run.json()["valid"], false);
+        assert_eq!(run.json()["certified_error"], Value::Null);
+        assert!(run.json()["reason"]["message"].as_str().unwrap().contains("is not the"));
+    }
+    let activation =
+        certificate["layers"].as_array().unwrap().iter().position(Value::is_array).unwrap();
+    let broken = |change: &dyn Fn(&mut Value)| {
+        let mut certificate = certificate.clone();
+        change(&mut certificate);
+        fs::write(here.join("broken.json"), certificate.to_string()).unwrap();
+    };
+    let half = |x: &mut Value| *x = (x.as_f64().unwrap() / 2.0).into();
+    broken(&|c| half(&mut c["layers"][activation][2]["error"]));
+    let run = slnn(here, "check broken.json --json").ends(1);
+    assert_eq!(run.json()["reason"]["layer"], activation);
+    assert_eq!(run.json()["reason"]["neuron"], 2);
+    broken(&|c| half(&mut c["bound"][0]));
+    let run = slnn(here, "check broken.json").ends(1);
+    assert!(run.out.starts_with("not valid: output 0"), "{}", run.out);
+    // What is no certificate, or contradicts itself, is bad input.
+    broken(&|c| c["network_sha256"] = "0".into());
+    assert!(slnn(here, "check broken.json").ends(2).err.contains("network_sha256"));
+    slnn(here, "check net.json").ends(2);
+    slnn(here, "check cert.json --network numbers.csv").ends(2);
+
+    let described = slnn(here, "describe cert.json --json").ends(0).json();
+    assert_eq!(described["kind"], "certificate");
+    assert_eq!(described["certified_error"], certificate["bound"]);
+    assert_eq!(described["box"], certificate["box"]);
+    let text = slnn(here, "describe cert.json").ends(0).out;
+    assert!(text.contains("method  C") && text.contains(sum), "{text}");
+}

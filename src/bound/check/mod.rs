@@ -842,8 +842,11 @@ impl Residual<'_> {
     /// The decision, and whether it was made in exact arithmetic.
     fn decide(&self, exact: bool) -> (Decision, bool) {
         let error = dyadic(self.claim.error);
+        let pieces = self.pieces();
+        // All of a neuron or nothing, as the work was counted.
+        let exact = exact && pieces.iter().all(|p| matches!(p.form, form::Form::Line { .. }));
         let mut all_exact = true;
-        for piece in self.pieces() {
+        for piece in pieces {
             let cheap = || bernstein::cost(self.polynomial, &piece) <= EXACT_ERROR;
             let mut decision = None;
             if exact {
