@@ -593,6 +593,22 @@ proptest! {
         }
     }
 
+    /// The degree is a ceiling: a larger one does not make the error larger.
+    #[test]
+    fn more_degree_costs_nothing(
+        activation in activation(),
+        interval in interval(),
+        degree in 0..60usize,
+        more in 1..20usize,
+    ) {
+        let low = fit(activation, interval, degree, Method::Minimax).unwrap();
+        let high = fit(activation, interval, degree + more, Method::Minimax).unwrap();
+        prop_assert!(
+            high.error <= 1.003 * low.error + excuse(activation, interval),
+            "{} after {}", high.error, low.error
+        );
+    }
+
     /// The kink anywhere, at any degree: only its place in the interval matters.
     #[test]
     fn relu_scales(t in -0.999..0.999f64, exponent in -20..20i32, degree in 1..40usize) {

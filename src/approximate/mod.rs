@@ -23,12 +23,14 @@
 //! `certificate` bounds the difference on each of them.
 
 mod certificate;
+mod composite;
 mod minimax;
 mod model;
 mod range;
 mod remez;
 mod series;
 
+pub use composite::{Composite, composite};
 pub use range::{slope_range, value_range};
 
 use crate::error::{Error, Result};
