@@ -627,7 +627,7 @@ fn near_sum(coefficients: &[i128], v: i128, error: f64, unit: i32) -> Option<Int
     // The roundings of the sum; a unit of 2^-96 in z, where |s'| and |s''| are at most 2.
     let place = power_of_two(unit - FRACTION as i32 + 1);
     let radius = (add_up(add_up(error, coefficients.len() as f64), place).ceil() + 1.0) as i128;
-    (radius < sum.abs() >> 51).then(|| outward(sum - radius, sum + radius, unit))
+    (radius < sum.abs() >> 53).then(|| outward(sum - radius, sum + radius, unit))
 }
 
 /// An upper bound of count 2^-unit.
