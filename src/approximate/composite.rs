@@ -100,11 +100,11 @@ pub fn composite(activation: Activation, interval: Interval, target: f64) -> Res
 
 /// The chain of least sum of degrees that leaves the sign on [width, 1] within `goal`.
 fn chain(width: f64, goal: f64) -> Option<Vec<Vec<f64>>> {
-    /// The smallest value over the largest one, and the stages.
-    type Best = Option<(f64, Vec<Vec<f64>>)>;
-    let mut best: Vec<Best> = vec![Some((width.min(0.9), Vec::new()))];
+    type Stages = Vec<Vec<f64>>;
+    // The smallest value over the largest one, and the stages.
+    let mut best: Vec<Option<(f64, Stages)>> = vec![Some((width.min(0.9), Vec::new()))];
     for cost in 1..=MOST_COST {
-        let mut found: Option<(f64, Vec<f64>, &Vec<Vec<f64>>)> = None;
+        let mut found: Option<(f64, Vec<f64>, &Stages)> = None;
         for degree in DEGREES {
             let before = cost.checked_sub(degree).and_then(|before| best[before].as_ref());
             let Some((least, stages)) = before else { continue };
