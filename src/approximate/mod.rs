@@ -20,7 +20,8 @@
 //!
 //! How: `minimax` and `remez` find the polynomial of least error by exchange, `series` the plainer ones,
 //! all in f64; `model` turns the activation into finitely many polynomials with proven remainders;
-//! `certificate` bounds the difference on each of them.
+//! `certificate` bounds the difference on each of them; `range` has values and slopes over intervals.
+//! [`composite`] replaces an activation with a kink by a chain of low-degree polynomials.
 
 mod certificate;
 mod composite;
