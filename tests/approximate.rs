@@ -189,6 +189,12 @@ fn relu_follows_bernsteins_constant() {
 }
 
 #[test]
+fn two_peaks_beside_a_kink_are_told_apart() {
+    let fit = minimax(Activation::HardTanh, -14.933_321_302_330_878, 8.727_630_056_506_843, 55);
+    assert!(fit.error <= 1.0002 * fit.lower_bound, "{} {}", fit.error, fit.lower_bound);
+}
+
+#[test]
 fn one_side_of_a_kink_is_exact() {
     let cases = [
         (Activation::Relu, 0.1, 3.0, 1.0),
@@ -591,6 +597,23 @@ proptest! {
                 prop_assert!(holds(&fit, activation, inside(interval, share)), "{method:?}");
             }
         }
+    }
+
+    /// The degree is a ceiling: a larger one does not make the error larger, but for a part of a
+    /// rounding.
+    #[test]
+    fn more_degree_costs_nothing(
+        activation in activation(),
+        interval in interval(),
+        degree in 0..60usize,
+        more in 1..20usize,
+    ) {
+        let low = fit(activation, interval, degree, Method::Minimax).unwrap();
+        let high = fit(activation, interval, degree + more, Method::Minimax).unwrap();
+        prop_assert!(
+            high.error <= 1.003 * low.error + excuse(activation, interval) / 40.0,
+            "{} after {}", high.error, low.error
+        );
     }
 
     /// The kink anywhere, at any degree: only its place in the interval matters.

@@ -20,10 +20,12 @@
 //!
 //! How: `minimax` and `remez` find the polynomial of least error by exchange, `series` the plainer ones,
 //! all in f64; `model` turns the activation into finitely many polynomials with proven remainders;
-//! `certificate` bounds the difference on each of them.
+//! `certificate` bounds the difference on each of them; `range` has values and slopes over intervals.
+//! [`composite`] replaces an activation with a kink by a chain of low-degree polynomials.
 
 mod bands;
 mod certificate;
+mod composite;
 mod minimax;
 mod model;
 mod range;
@@ -31,6 +33,7 @@ mod remez;
 mod series;
 
 pub use bands::{Band, Bands, bands};
+pub use composite::{Composite, composite};
 pub use range::{slope_range, value_range};
 
 use crate::error::{Error, Result};

@@ -594,9 +594,9 @@ pub(super) fn quick_slope(activation: Activation, z: f64) -> Option<Interval> {
     let (v, series) = place_in_series(kind, z)?;
     let slope = series.slope()?;
     let value = near_sum(&slope.coefficients, v, slope.error, series.unit)?;
-    let steepest = kind.activation().lipschitz();
-    let value = Interval::new(value.lower.max(-steepest), value.upper.min(steepest));
-    Some(if factor == 1.0 { value } else { value.scaled(factor) })
+    let value = if factor == 1.0 { value } else { value.scaled(factor) };
+    let steepest = activation.lipschitz();
+    Some(Interval::new(value.lower.max(-steepest), value.upper.min(steepest)))
 }
 
 /// The smooth function that the activation is a multiple of, and the factor.
@@ -609,9 +609,13 @@ fn kind_of(activation: Activation) -> Option<(Kind, f64)> {
 
 /// The series for a number within a unit of 2^-96 of z, and its variable there in such units.
 fn place_in_series(kind: Kind, z: f64) -> Option<(i128, Arc<Series>)> {
+    // At 0 there are exact values.
+    if z == 0.0 || z.abs() > FARTHEST_POINT {
+        return None;
+    }
     // Rounded towards 0, over no integer.
-    let place = from_f64(z, FRACTION as i32).filter(|_| z.abs() <= FARTHEST_POINT)?;
-    let first = if kind == Kind::Exponential && z == 0.0 { -1.0 } else { z.floor() };
+    let place = from_f64(z, FRACTION as i32)?;
+    let first = z.floor();
     let series = cached(kind, first as i64, POINT_BITS)?;
     // 2 (z - first) - 1.
     Some((2 * place - ((2 * first as i128 + 1) << FRACTION), series))
@@ -623,7 +627,7 @@ fn near_sum(coefficients: &[i128], v: i128, error: f64, unit: i32) -> Option<Int
     // The roundings of the sum; a unit of 2^-96 in z, where |s'| and |s''| are at most 2.
     let place = power_of_two(unit - FRACTION as i32 + 1);
     let radius = (add_up(add_up(error, coefficients.len() as f64), place).ceil() + 1.0) as i128;
-    (radius < sum.abs() >> 51).then(|| outward(sum - radius, sum + radius, unit))
+    (radius < sum.abs() >> 53).then(|| outward(sum - radius, sum + radius, unit))
 }
 
 /// An upper bound of count 2^-unit.

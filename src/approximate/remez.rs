@@ -16,6 +16,9 @@ const MOST_STEPS: usize = 100;
 /// How often a place between grid points is improved.
 const REFINEMENTS: usize = 4;
 
+/// A peak this much of the largest of its run on the grid may exceed it between grid points.
+const NEARLY: f64 = 0.95;
+
 /// The error is level when its largest value exceeds the levelled one by this part at most.
 const LEVEL: f64 = 1e-5;
 
@@ -96,9 +99,11 @@ impl Problem<'_> {
             if errors.iter().any(|e| !e.is_finite()) {
                 break;
             }
-            let mut peaks: Vec<Peak> = runs(&grid, &errors)
-                .into_iter()
-                .map(|i| Peak::new(i, &grid, &angles, &errors, &corners))
+            let runs = runs(&errors);
+            let mut peaks: Vec<Peak> = runs
+                .iter()
+                .flatten()
+                .map(|&i| Peak::new(i, &grid, &angles, &errors, &corners))
                 .collect();
             for _ in 0..REFINEMENTS {
                 let proposals: Vec<Option<f64>> = peaks.iter().map(Peak::proposal).collect();
@@ -111,7 +116,16 @@ impl Problem<'_> {
                     peak.improve(*s, s.value - s.weight * q);
                 }
             }
-            let mut candidates: Vec<Extreme> = peaks.into_iter().map(|peak| peak.best).collect();
+            // The largest of each run.
+            let mut rest = &peaks[..];
+            let mut candidates: Vec<Extreme> = Vec::with_capacity(runs.len());
+            for run in &runs {
+                let (own, others) = rest.split_at(run.len());
+                let size = |peak: &&Peak| peak.best.error.abs();
+                let largest = own.iter().max_by(|a, b| size(a).total_cmp(&size(b)));
+                candidates.extend(largest.map(|peak| peak.best));
+                rest = others;
+            }
             let largest = candidates.iter().fold(0.0_f64, |m, e| m.max(e.error.abs()));
             // In exact arithmetic the level rises with every step.
             idle += 1;
@@ -249,21 +263,22 @@ fn barycentric(reference: &[Sample]) -> Option<Vec<f64>> {
     Some(parts.iter().map(|(product, e)| times_power(1.0 / product, least - e)).collect())
 }
 
-/// The place of the largest |error| in every run of errors with one sign.
-fn runs(grid: &[Sample], errors: &[f64]) -> Vec<usize> {
-    let mut peaks: Vec<usize> = Vec::new();
-    for i in 0..grid.len() {
-        match peaks.last_mut() {
-            _ if errors[i] == 0.0 => {}
-            Some(peak) if (errors[*peak] > 0.0) == (errors[i] > 0.0) => {
-                if errors[i].abs() > errors[*peak].abs() {
-                    *peak = i;
-                }
-            }
-            _ => peaks.push(i),
-        }
-    }
-    peaks
+/// For every run of errors with one sign, the places of its peaks that may be its largest between grid
+/// points: beside a kink a run has two.
+fn runs(errors: &[f64]) -> Vec<Vec<usize>> {
+    let places = (0..errors.len()).filter(|&i| errors[i] != 0.0).collect::<Vec<_>>();
+    let runs = places.chunk_by(|&i, &j| (errors[i] > 0.0) == (errors[j] > 0.0));
+    let size = |i: &usize| errors[*i].abs();
+    runs.map(|run| {
+        let largest = run.iter().map(size).fold(0.0, f64::max);
+        let peak = |&k: &usize| {
+            size(&run[k]) >= NEARLY * largest
+                && (k == 0 || size(&run[k - 1]) < size(&run[k]))
+                && run.get(k + 1).is_none_or(|next| size(next) <= size(&run[k]))
+        };
+        (0..run.len()).filter(peak).map(|k| run[k]).collect()
+    })
+    .collect()
 }
 
 /// A peak of |error| between two angles, about which less is known.
