@@ -750,7 +750,7 @@ fn ranges_at_known_places() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     /// Bands hold the function exactly, and one over any range does.
     #[test]

@@ -59,7 +59,7 @@ fn monomial(mut shape: Shape) -> Shape {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn the_plan_bounds_the_expansion(

@@ -110,7 +110,7 @@ fn naive_forward(network: &Network, inputs: &[BigRational]) -> Vec<BigRational> 
 const ALL: [Parameters; 3] = [Parameters::Small, Parameters::Full, Parameters::Rational];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_expansion_equals_its_network(shape in shapes(ALL.to_vec(), 8), seed: u64) {

@@ -227,9 +227,12 @@ fn examine(
     } else {
         check_differences::<i64>(certificate, &pairs)?
     };
-    if known.contains(&false) {
+    if certificate.method > Method::C {
         arithmetic.propagation = Mode::Outward;
         division::check(certificate, &pairs, &known)?;
+    } else if certificate.division.is_some() {
+        let what = format!("a division, which method {} has none of", certificate.method.name());
+        return Err(Failure::new(None, None, what));
     }
     check_errors(&pairs, arithmetic, watch)
 }
