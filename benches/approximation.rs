@@ -1,8 +1,9 @@
-//! Certified errors of published networks against the bounds that ZonoPoly's authors record.
+//! Certified errors: how tight they are on networks trained here, and how they compare with the
+//! bounds that ZonoPoly's authors record for published networks.
 //!
-//!     cargo bench --bench approximation -- FOLDER [PICTURE.svg]
+//!     cargo bench --bench approximation -- [FOLDER [PICTURE.svg]]
 //!
-//! FOLDER holds heloc_2e5.onnx (23-64-32-1, box [0, 1]^23) and har.onnx (561-500-6, box
+//! The networks trained here learn smooth functions of 2, 4 and 8 inputs on [-1, 1]. FOLDER holds heloc_2e5.onnx (23-64-32-1, box [0, 1]^23) and har.onnx (561-500-6, box
 //! [-1, 1]^561). For each degree, the same for all neurons: the certified error, the difference that
 //! an attack finds (proven at its point), the recorded bound of the peer, which is floating point
 //! without account of rounding, and seconds on one thread.
@@ -10,11 +11,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ndarray::{Array2, Axis};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use slnn::bound::attack::{Budget, attack};
-use slnn::bound::{Approximation, Degrees, Domain, Request, approximate};
-use slnn::network::Network;
+use slnn::bound::{Approximation, Degrees, Domain, Method, Request, approximate};
 use slnn::network::onnx::OnnxNetwork;
+use slnn::network::{Activation, Network};
 use slnn::report::{Curve, curves};
+use slnn::table::Table;
+use slnn::train::{HiddenActivation, Options, Quiet, train};
 
 const DEGREES: [usize; 15] = [1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 50, 70, 100, 150, 200];
 
@@ -64,14 +70,69 @@ fn table(name: &str, path: &Path, ends: (f64, f64), peer: &[f64; 15], leaves: us
     lines.to_vec()
 }
 
+/// A network that the library trains on a smooth function of the unit cube.
+fn trained(inputs: usize, hidden: &[usize], activation: Activation, epochs: usize) -> Network {
+    let mut random = ChaCha8Rng::seed_from_u64(inputs as u64);
+    let x = Array2::from_shape_simple_fn((1500, inputs), || random.random_range(-1.0..=1.0));
+    let y = x.map_axis(Axis(1), |x| {
+        let waves = x.iter().zip(x.iter().cycle().skip(1));
+        waves.map(|(a, b)| (1.5 * a + b).sin() + 0.5 * a * b).sum::<f64>()
+    });
+    let names = (1..=inputs).map(|i| format!("x{i}")).collect();
+    let table = Table::new(x, y.insert_axis(Axis(1)), names, vec!["y".into()], "waves");
+    let table = table.expect("a table");
+    let options = Options {
+        hidden: hidden.to_vec(),
+        activation: HiddenActivation::Function(activation),
+        epochs,
+        l2: 1e-5,
+        ..Options::default()
+    };
+    let rows: Vec<usize> = (0..table.rows()).collect();
+    train(&table, &rows, &options, &mut Quiet).expect("a training").network
+}
+
+/// How near certified errors are to what an attack finds, by method and parts.
+fn tightness() {
+    println!("networks trained here, box [-1, 1]: certified / found (seconds)");
+    println!(
+        "network           degree  found      C              D, 200         D, 1000        D, 5000"
+    );
+    for (inputs, hidden, epochs) in
+        [(2, &[16, 16][..], 600), (4, &[32, 32], 500), (8, &[32, 32, 32], 400)]
+    {
+        for (activation, degree) in [(Activation::Tanh, 9), (Activation::Relu, 20)] {
+            let network = trained(inputs, hidden, activation, epochs);
+            let domain = Domain::cube(inputs, -1.0, 1.0).expect("a box");
+            let mut found = 0.0;
+            let mut line = String::new();
+            for (method, parts) in
+                [(Method::C, 1), (Method::D, 200), (Method::D, 1000), (Method::D, 5000)]
+            {
+                let request = Request { method, parts, ..Request::degrees(Degrees::All(degree)) };
+                let (made, seconds) = timed(&network, &domain, &request);
+                if found == 0.0 {
+                    let all = attack(&network, &made.slnn, &domain, &Budget::default());
+                    found = all.expect("an attack")[0].difference;
+                }
+                line.push_str(&format!("{:6.3} ({seconds:5.2})  ", made.bound[0] / found));
+            }
+            let hidden: Vec<String> = hidden.iter().map(usize::to_string).collect();
+            let name = format!("{} {inputs}-{}-1", activation.name(), hidden.join("-"));
+            println!("{name:<18} {degree:5}  {found:9.3e}  {line}");
+        }
+    }
+}
+
 fn main() {
-    // Cargo adds --bench; without a folder there is nothing to measure.
+    // Cargo adds --bench.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("one thread");
+    tightness();
     let Some(folder) = arguments.first().map(PathBuf::from) else {
-        println!("give the folder of heloc_2e5.onnx and har.onnx");
+        println!("give the folder of heloc_2e5.onnx and har.onnx for the comparison");
         return;
     };
-    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("one thread");
     let heloc = folder.join("heloc_2e5.onnx");
     let mut lines = table("heloc", &heloc, (0.0, 1.0), &HELOC, 16);
     let network = OnnxNetwork::read(&heloc).expect("a network").network;
