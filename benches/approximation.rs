@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView1, Axis};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use slnn::bound::attack::{Budget, attack};
@@ -74,9 +74,9 @@ fn table(name: &str, path: &Path, ends: (f64, f64), peer: &[f64; 15], leaves: us
 fn trained(inputs: usize, hidden: &[usize], activation: Activation, epochs: usize) -> Network {
     let mut random = ChaCha8Rng::seed_from_u64(inputs as u64);
     let x = Array2::from_shape_simple_fn((1500, inputs), || random.random_range(-1.0..=1.0));
-    let y = x.map_axis(Axis(1), |x| {
+    let y = x.map_axis(Axis(1), |x: ArrayView1<f64>| {
         let waves = x.iter().zip(x.iter().cycle().skip(1));
-        waves.map(|(a, b)| (1.5 * a + b).sin() + 0.5 * a * b).sum::<f64>()
+        waves.map(|(a, b)| f64::sin(1.5 * a + b) + 0.5 * a * b).sum::<f64>()
     });
     let names = (1..=inputs).map(|i| format!("x{i}")).collect();
     let table = Table::new(x, y.insert_axis(Axis(1)), names, vec!["y".into()], "waves");

@@ -12,8 +12,9 @@ use slnn::bound::{
     Approximation, Degrees, Domain, Method, Minimise, Request, approximate_watched,
     approximate_within,
 };
-use slnn::error::Error;
+use slnn::error::{Error, Result};
 use slnn::expand::Model;
+use slnn::network::Network;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, short, short_up};
@@ -49,7 +50,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Goal::Expansion)]
     minimise: Goal,
     /// How errors are propagated: A by norms, B by component, C with their signs, C2 jointly with the
-    /// inputs, D by C2 on the parts of a divided box [default: C]
+    /// inputs, D by C2 on the parts of a divided box [default: C, and D with few inputs where the
+    /// attack finds that C is loose]
     #[arg(long, value_enum, ignore_case = true)]
     method: Option<Propagation>,
     /// How activations are fitted
@@ -154,36 +156,81 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Goal::Expansion => Minimise::Product,
         Goal::Evaluation => Minimise::Sum,
     };
+    let failed = |error: Error| error.within(arguments.network.display());
     let started = Instant::now();
-    // Method D has a bound at any time, so that an interruption loses nothing.
-    let gentle = (request.method == Method::D).then(|| Gentle::begin(globals));
-    let progress = Progress::new(globals, "split", request.parts);
-    let mut watch = |parts: usize, bound: &[f64]| {
-        let worst = bound.iter().copied().fold(0.0, f64::max);
-        progress.at(parts, || format!("certified {}", short(worst)));
-        let more = arguments.seconds.is_none_or(|most| started.elapsed().as_secs_f64() < most);
-        more && !gentle.as_ref().is_some_and(Gentle::requested)
-    };
-    let made = match arguments.epsilon {
+    let mut made = match arguments.epsilon {
         Some(epsilon) => approximate_within(&network, &domain, epsilon, minimise, &request),
-        None => approximate_watched(&network, &domain, &request, &mut watch),
+        None => divided(&network, &domain, &request, arguments, globals, None),
+    }
+    .map_err(failed)?;
+    let mut seconds = started.elapsed().as_secs_f64();
+    let found = if arguments.attack > 0 {
+        globals.remark("looking for the largest difference");
+        let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
+        let found = attack(&network, &made.slnn, &domain, &budget)?;
+        Some(found.iter().map(|f| f.difference).collect::<Vec<_>>())
+    } else {
+        None
     };
-    drop((progress, gentle));
-    let made = made.map_err(|error| error.within(arguments.network.display()))?;
-    let seconds = started.elapsed().as_secs_f64();
+    let mut method = request.method;
+    if let Some(found) = &found
+        && arguments.method.is_none()
+        && arguments.epsilon.is_none()
+        && worth_dividing(&made, found)
+    {
+        method = Method::D;
+        let started = Instant::now();
+        let request = Request { method, ..request };
+        made = divided(&network, &domain, &request, arguments, globals, Some(found))
+            .map_err(failed)?;
+        seconds += started.elapsed().as_secs_f64();
+    }
     made.slnn.write(&arguments.output)?;
     if let Some(certificate) = &arguments.certificate {
         made.certificate.write(certificate)?;
     }
-    let found = if arguments.attack > 0 {
-        globals.remark("looking for the largest difference");
-        let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
-        Some(attack(&network, &made.slnn, &domain, &budget)?)
-    } else {
-        None
-    };
-    let found = found.map(|found| found.iter().map(|f| f.difference).collect::<Vec<_>>());
-    Ok(answer(arguments, &made, found.as_deref(), request.method, seconds))
+    Ok(answer(arguments, &made, found.as_deref(), method, seconds))
+}
+
+/// A bound no larger than so many times what an attack finds is left as it is.
+const TIGHT: f64 = 1.1;
+/// Above so many inputs or neurons dividing the box gains little for its time.
+const MOST_INPUTS: usize = 8;
+const MOST_NEURONS: usize = 256;
+
+fn is_tight(bound: &[f64], found: &[f64]) -> bool {
+    bound.iter().zip(found).all(|(bound, found)| *bound <= TIGHT * found)
+}
+
+fn worth_dividing(made: &Approximation, found: &[f64]) -> bool {
+    let certificate = &made.certificate;
+    let neurons: usize = certificate.layers.iter().flatten().map(Vec::len).sum();
+    let small = certificate.domain.len() <= MOST_INPUTS && neurons <= MOST_NEURONS;
+    small && !is_tight(&made.bound, found)
+}
+
+/// An approximation of the degrees asked for. Method D ends early by --seconds, by Ctrl-C, and where
+/// the bound is tight beside what was found.
+fn divided(
+    network: &Network,
+    domain: &Domain,
+    request: &Request,
+    arguments: &Arguments,
+    globals: &Globals,
+    found: Option<&[f64]>,
+) -> Result<Approximation> {
+    let started = Instant::now();
+    // Method D has a bound at any time, so that an interruption loses nothing.
+    let gentle = (request.method == Method::D).then(|| Gentle::begin(globals));
+    let progress = Progress::new(globals, "split", request.parts);
+    approximate_watched(network, domain, request, &mut |parts, bound| {
+        let worst = bound.iter().copied().fold(0.0, f64::max);
+        progress.at(parts, || format!("certified {}", short(worst)));
+        let late = arguments.seconds.is_some_and(|most| started.elapsed().as_secs_f64() >= most);
+        let stopped = gentle.as_ref().is_some_and(Gentle::requested);
+        let tight = found.is_some_and(|found| is_tight(bound, found));
+        !(late || stopped || tight)
+    })
 }
 
 fn answer(
