@@ -9,7 +9,7 @@
 //! 3. `slope`: the slopes of the activation on the interval lie in it, or those of its polynomial;
 //! 4. `interval`: the range and the difference that arrives, by the certificate's method, fit in it;
 //! 5. `bound`: the difference at each output, by the method, is at most it;
-//!    Methods C2 and D begin with that of C, and go on [part by part](division);
+//!    Methods C2 and D begin with that of C, and go on part by part;
 //! 6. `error`: |p - s| is at most it on the interval, for the polynomial p exactly.
 //!
 //! Each step uses only claims that other steps verify, and the order of the argument is the order
