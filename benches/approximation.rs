@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench approximation -- [FOLDER [PICTURE.svg]]
 //!
-//! The networks trained here learn smooth functions of 2, 4 and 8 inputs on [-1, 1]. FOLDER holds heloc_2e5.onnx (23-64-32-1, box [0, 1]^23) and har.onnx (561-500-6, box
+//! Without a folder: networks trained here on smooth functions of 2, 4 and 8 inputs on [-1, 1]. FOLDER holds heloc_2e5.onnx (23-64-32-1, box [0, 1]^23) and har.onnx (561-500-6, box
 //! [-1, 1]^561). For each degree, the same for all neurons: the certified error, the difference that
 //! an attack finds (proven at its point), the recorded bound of the peer, which is floating point
 //! without account of rounding, and seconds on one thread.
@@ -128,8 +128,8 @@ fn main() {
     // Cargo adds --bench.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("one thread");
-    tightness();
     let Some(folder) = arguments.first().map(PathBuf::from) else {
+        tightness();
         println!("give the folder of heloc_2e5.onnx and har.onnx for the comparison");
         return;
     };
