@@ -583,6 +583,10 @@ mod tests {
             degree,
             largest
         );
+        if largest < 1e-17 {
+            // Half a thousandth of it may be below the rounding here.
+            return Ok(());
+        }
         let refuted = decide_all(largest * 0.9995);
         let Decision::Refuted { at, least } = refuted else {
             return Err(TestCaseError::fail(format!(
