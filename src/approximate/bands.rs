@@ -9,7 +9,9 @@
 //! is at most N^2 E, so between two angles h apart q is within N^2 E h^2 / 8 of the interpolating
 //! line in theta; z itself, radius times cos theta, is within radius h^2 / 8 of its own.
 
-use super::certificate::{Candidate, FixedPiece, FloatPiece, ROUNDOFF, Sampled};
+use super::certificate::{
+    Candidate, FINEST, FixedPiece, FloatPiece, ROUNDOFF, Sampled, cosine_at,
+};
 use super::model::pieces;
 use super::range::value_range;
 use super::{Fit, check_activation, check_interval};
@@ -36,9 +38,6 @@ pub struct Band {
 /// Bands that cover an interval, from left to right and without gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bands(Vec<Band>);
-
-/// Neighbouring angles of the finest grid are pi / 2^16 apart.
-const FINEST: u32 = 1 << 16;
 
 /// Bands of s (`fit` is `None`) on `interval`, or of the residual p - s of a fit on its interval,
 /// their radii `tolerance` at most where f64 resolves that.
@@ -79,25 +78,34 @@ pub fn bands(
         model.iter().map(|piece| FloatPiece::new(piece, polynomial, cut)).collect();
     let quick = quick.filter(|all| all.iter().all(|p| p.slack() <= tolerance * power_of_two(-5)));
     let ends: Vec<(f64, f64)> = model.iter().map(|piece| (piece.lower, piece.upper)).collect();
-    let mut bands = Vec::new();
-    if let Some(quick) = quick {
-        for (piece, ends) in quick.iter().zip(ends) {
-            cover(&mut bands, piece, ends, size, tolerance);
-        }
+    let mut bands = if let Some(quick) = quick {
+        cover_all(&quick, &ends, size, tolerance)
     } else {
-        let exact: Option<Vec<FixedPiece>> =
-            model.iter().map(|piece| FixedPiece::new(piece, polynomial, cut)).collect();
+        let exact = model.iter().map(|piece| FixedPiece::new(piece, polynomial, cut));
         let too_large = || Error::invalid("tolerance", tolerance.to_string(), "a larger one");
-        for (piece, ends) in exact.ok_or_else(too_large)?.iter().zip(ends) {
-            cover(&mut bands, piece, ends, size, tolerance);
-        }
-    }
+        let exact: Vec<FixedPiece> = exact.collect::<Option<_>>().ok_or_else(too_large)?;
+        cover_all(&exact, &ends, size, tolerance)
+    };
     if fit.is_none() {
         for band in &mut bands {
             (band.slope, band.middle) = (-band.slope, -band.middle);
         }
     }
     Ok(Bands(bands))
+}
+
+/// The bands of all pieces.
+fn cover_all<S: Sampled>(
+    pieces: &[S],
+    ends: &[(f64, f64)],
+    size: f64,
+    tolerance: f64,
+) -> Vec<Band> {
+    let mut bands = Vec::new();
+    for (piece, ends) in pieces.iter().zip(ends) {
+        cover(&mut bands, piece, *ends, size, tolerance);
+    }
+    bands
 }
 
 /// Adds the bands of one piece, on which the function is at most `size`.
@@ -133,11 +141,10 @@ fn cover<S: Sampled>(
         .zip(&values)
         .enumerate()
         .map(|(j, (angle, value))| {
-            let cosine = (std::f64::consts::PI * (f64::from(*angle) / f64::from(FINEST))).cos();
             let z = match j {
                 0 => lower,
                 _ if j == last => upper,
-                _ => (middle + radius * cosine).clamp(lower, upper),
+                _ => (middle + radius * cosine_at(*angle)).clamp(lower, upper),
             };
             (z, *value)
         })

@@ -32,7 +32,7 @@ use std::sync::OnceLock;
 pub(super) const ROUNDOFF: f64 = f64::EPSILON / 2.0;
 
 /// Neighbouring angles of the finest grid are pi / 2^16 apart.
-const FINEST: u32 = 1 << 16;
+pub(super) const FINEST: u32 = 1 << 16;
 
 /// sum_k c_k T_k((z - centre) scale).
 #[derive(Clone, Copy, Debug)]
@@ -336,6 +336,11 @@ fn cosine<T: Copy + std::ops::Neg<Output = T>>(table: &[T], angle: u32) -> T {
     if angle <= mirrored { table[angle as usize] } else { -table[mirrored as usize] }
 }
 
+/// cos(j pi / 2^16) for j up to 2^16, at most 2^-53 off.
+pub(super) fn cosine_at(angle: u32) -> f64 {
+    cosine(&angles().float, angle)
+}
+
 /// A piece in its own variable y in [-1, 1], exactly: z = middle + radius y.
 struct Geometry {
     /// (z - centre) scale as (value at y = 0, slope).
@@ -485,8 +490,7 @@ impl Sampled for FloatPiece {
     }
 
     fn at_angles(&self, angle: &[u32], values: &mut Vec<f64>) {
-        let table = &angles().float;
-        let ys: Vec<f64> = angle.iter().map(|&j| cosine(table, j)).collect();
+        let ys: Vec<f64> = angle.iter().map(|&j| cosine_at(j)).collect();
         self.values(&ys, values);
     }
 

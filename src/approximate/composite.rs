@@ -11,7 +11,7 @@ use super::remez::{Problem, Sample};
 use super::{check_activation, check_interval};
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
-use crate::numeric::outward::{Interval, div_up, mul_up};
+use crate::numeric::outward::{Interval, div_up, mul_up, sum_up};
 
 /// The degrees that a stage may have.
 const DEGREES: [usize; 4] = [3, 5, 7, 9];
@@ -25,76 +25,131 @@ const WIDTHS: [f64; 10] = [4.0, 3.75, 3.5, 3.25, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5];
 /// The proof gives up beyond so many parts.
 const MOST_PARTS: usize = 1 << 18;
 
-/// ((1 + a) x + (1 - a) x s(x scale)) / 2 in the place of a function of slope a below 0 and 1 above.
+/// A chain of odd polynomials near the sign: the composition s of the stages, the first one innermost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sign {
+    /// The coefficients of 1, t, t^2, ... of each stage.
+    pub stages: Vec<Vec<f64>>,
+    /// A proven upper bound of |t| |s(t) - sign t| for t in [-1, 1].
+    pub deviation: f64,
+}
+
+/// 2 linear x + 4 square x s(x scale) in the place of a function of slope a below 0 and 1 above:
+/// nearly ((1 + a) x + (1 - a) x s) / 2.
+///
+/// With y = x + s and v = x - s it is (linear y + square y^2) + (linear v - square v^2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Composite {
     /// Brings x into [-1, 1].
     pub scale: f64,
-    /// s is the composition of these odd polynomials, the first one innermost; each has its
-    /// coefficients of 1, t, t^2, ...
-    pub stages: Vec<Vec<f64>>,
+    /// The sign.
+    pub sign: Sign,
+    /// (1 + a) / 4 in f64.
+    pub linear: f64,
+    /// (1 - a) / 8 in f64.
+    pub square: f64,
     /// A proven upper bound of the distance of the whole block to the activation on the interval.
     pub error: f64,
 }
 
-impl Composite {
+/// The slope below 0 of a function that is linear on both sides of 0 and has slope 1 above.
+pub(crate) fn slope_below(activation: Activation) -> Option<f64> {
+    match activation {
+        Activation::Relu => Some(0.0),
+        Activation::LeakyRelu { slope } => Some(slope),
+        Activation::Abs => Some(-1.0),
+        _ => None,
+    }
+}
+
+impl Sign {
+    /// The chain of least sum of degrees whose deviation is proven to be at most `deviation`.
+    ///
+    /// For each width of the kink tried, and each sum of degrees, the chain that ends nearest to the
+    /// sign is kept: a stage maps a smaller spread of values to a smaller one, so that the best chain
+    /// of a sum is a best chain of a smaller sum and one more stage. Time: some hundred exchanges of
+    /// degree 4, and some thousand values of the chain for the proof.
+    ///
+    /// # Errors
+    /// A deviation that is below 1e-10, where roundings of f64 would matter, or NaN.
+    pub fn within(deviation: f64) -> Result<Self> {
+        if deviation >= 1.0 {
+            // s = 0 will do.
+            return Ok(Sign { stages: vec![vec![0.0]], deviation: 1.0 });
+        }
+        if deviation >= 1e-10 {
+            for width in WIDTHS {
+                let Some(stages) = chain(width * deviation, deviation) else { continue };
+                let Some(proven) = proven_deviation(&stages, deviation) else { continue };
+                return Ok(Sign { stages, deviation: proven });
+            }
+        }
+        let expected = "1e-10 or more";
+        Err(Error::invalid("deviation of a composite block", deviation.to_string(), expected))
+    }
+
     /// The degrees of the stages.
     pub fn degrees(&self) -> Vec<usize> {
         self.stages.iter().map(|stage| stage.len().saturating_sub(1)).collect()
     }
 }
 
-/// The composite block of least sum of degrees that is proven to be within `target` of ReLU, leaky ReLU or
-/// the absolute value on `interval`, 0 being inside.
+impl Composite {
+    /// The block of a sign in the place of ReLU, leaky ReLU or the absolute value on `interval`.
+    ///
+    /// # Errors
+    /// Another activation, an interval that does not hold 0 inside.
+    pub fn new(activation: Activation, interval: Interval, sign: &Sign) -> Result<Self> {
+        check_interval(interval)?;
+        check_activation(activation)?;
+        let slope = slope_below(activation).ok_or_else(|| {
+            let expected = "relu, leaky_relu or abs";
+            Error::invalid("activation", activation.name(), expected)
+        })?;
+        let Interval { lower, upper } = interval;
+        if !(lower < 0.0 && 0.0 < upper) {
+            let found = format!("[{lower}, {upper}]");
+            return Err(Error::invalid("interval", found, "an interval with the kink at 0 inside"));
+        }
+        let size = interval.magnitude();
+        let mut scale = (1.0 / size).min(f64::MAX);
+        while mul_up(size, scale) > 1.0 {
+            scale = scale.next_down();
+        }
+        let (linear, square) = ((1.0 + slope) / 4.0, (1.0 - slope) / 8.0);
+        // 4 square |x| |s - sign x|, x = t / scale, and what the two roundings cost.
+        let a = Interval::point(slope);
+        let off = |rounded: f64, exact: Interval| {
+            mul_up((Interval::point(rounded) - exact.scaled(0.5)).magnitude(), size)
+        };
+        let error = sum_up([
+            mul_up(4.0 * square.abs(), div_up(sign.deviation, scale)),
+            off(2.0 * linear, Interval::point(1.0) + a),
+            off(4.0 * square, Interval::point(1.0) - a),
+        ]);
+        Ok(Composite { scale, sign: sign.clone(), linear, square, error })
+    }
+}
+
+/// The composite block of least sum of degrees that is proven to be within `target` of ReLU, leaky
+/// ReLU or the absolute value on `interval`, 0 being inside.
 ///
-/// For each width of the kink tried, and each sum of degrees, the chain that ends nearest to the sign is
-/// kept: a stage maps a smaller spread of values to a smaller one, so that the best chain of a sum
-/// is a best chain of a smaller sum and one more stage. Time: some hundred exchanges of degree 4, and
-/// some thousand values of the chain for the proof.
+/// Time: that of [`Sign::within`].
 ///
 /// # Errors
-/// Another activation, an interval that does not hold 0 inside, a target that is not positive or
-/// too small for f64.
+/// As [`Composite::new`] and [`Sign::within`], the deviation being about target / |x| for the largest x.
 pub fn composite(activation: Activation, interval: Interval, target: f64) -> Result<Composite> {
-    check_interval(interval)?;
-    check_activation(activation)?;
-    let slope = match activation {
-        Activation::Relu => 0.0,
-        Activation::LeakyRelu { slope } => slope,
-        Activation::Abs => -1.0,
-        _ => {
-            let expected = "relu, leaky_relu or abs";
-            return Err(Error::invalid("activation", activation.name(), expected));
-        }
-    };
-    let Interval { lower, upper } = interval;
-    if !(lower < 0.0 && 0.0 < upper) {
-        let found = format!("[{lower}, {upper}]");
-        return Err(Error::invalid("interval", found, "an interval with the kink at 0 inside"));
+    let coarse = Composite::new(activation, interval, &Sign::within(1.0)?)?;
+    if coarse.error <= target {
+        return Ok(coarse);
     }
-    let mut scale = (1.0 / interval.magnitude()).min(f64::MAX);
-    while mul_up(interval.magnitude(), scale) > 1.0 {
-        scale = scale.next_down();
+    // A millionth for the roundings.
+    let sign = Sign::within(target / coarse.error * (1.0 - 1e-6))?;
+    let block = Composite::new(activation, interval, &sign)?;
+    if block.error <= target {
+        return Ok(block);
     }
-    // Half the jump of the slope, by which |x| |s - sign x| is multiplied; x = t / scale.
-    let jump = (Interval::point(1.0) - Interval::point(slope)).magnitude() / 2.0;
-    let in_units = |deviation: f64| mul_up(jump, div_up(deviation, scale));
-    let goal = target / in_units(1.0);
-    if in_units(1.0) <= target {
-        // s = 0 will do.
-        return Ok(Composite { scale, stages: vec![vec![0.0]], error: in_units(1.0) });
-    }
-    // Roundings of f64 must not matter.
-    if goal >= 1e-10 {
-        for width in WIDTHS {
-            let Some(stages) = chain(width * goal, goal) else { continue };
-            let Some(error) = deviation(&stages, goal).map(in_units) else { continue };
-            if error <= target {
-                return Ok(Composite { scale, stages, error });
-            }
-        }
-    }
-    let expected = "a positive number, 1e-10 of the largest |x| or more";
+    let expected = "a larger one: the roundings of f64 matter";
     Err(Error::invalid("target", target.to_string(), expected))
 }
 
@@ -173,10 +228,11 @@ fn stage(degree: usize, least: f64) -> Option<(Vec<f64>, f64)> {
 /// |t| |s(t) - sign t| over [-1, 1]; `None` where that is above `limit`, or takes too long to know.
 ///
 /// The image of an interval by a composition is the composition of the images: enclosing each of
-/// them loses nothing but what the single enclosures lose, which halving makes small.
-fn deviation(stages: &[Vec<f64>], limit: f64) -> Option<f64> {
+/// them loses nothing but what the single enclosures lose, and those are close.
+fn proven_deviation(stages: &[Vec<f64>], limit: f64) -> Option<f64> {
+    let stages: Vec<Stage> = stages.iter().map(|stage| Stage::new(stage)).collect();
     let at = |cell: Interval| {
-        let image = stages.iter().fold(cell, |image, stage| range(stage, image));
+        let image = stages.iter().fold(cell, |image, stage| stage.image(image));
         let from_one = (Interval::point(1.0) - image).magnitude();
         if from_one.is_nan() { f64::INFINITY } else { from_one }
     };
@@ -201,6 +257,52 @@ fn deviation(stages: &[Vec<f64>], limit: f64) -> Option<f64> {
     (bound <= limit).then_some(bound)
 }
 
+/// A polynomial, and the short intervals of [-2, 2] outside of which its derivative is not 0, with its values there.
+struct Stage<'a> {
+    coefficients: &'a [f64],
+    turns: Vec<[Interval; 2]>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(coefficients: &'a [f64]) -> Self {
+        // The rounding of k c_k is less than a step of f64, by which the derivative is widened below.
+        let slope = |(k, c): (usize, &f64)| k as f64 * c;
+        let slopes: Vec<f64> = coefficients.iter().enumerate().skip(1).map(slope).collect();
+        let slack = coefficients
+            .iter()
+            .enumerate()
+            .map(|(k, c)| mul_up(c.abs() * k as f64, 2f64.powi(k as i32 - 53)));
+        let slack = sum_up(slack);
+        let mut turns = Vec::new();
+        let mut open = vec![Interval::symmetric(2.0)];
+        while let Some(piece) = open.pop() {
+            let slope = range(&slopes, piece).widened(slack);
+            if slope.lower > 0.0 || slope.upper < 0.0 {
+                continue;
+            }
+            if piece.width() < 1e-10 || turns.len() + open.len() > 64 {
+                turns.push([piece, range(coefficients, piece)]);
+            } else {
+                let middle = piece.middle();
+                open.push(Interval::new(piece.lower, middle));
+                open.push(Interval::new(middle, piece.upper));
+            }
+        }
+        Stage { coefficients, turns }
+    }
+
+    /// An enclosure of the values over an interval: between its turns a polynomial is monotone.
+    fn image(&self, interval: Interval) -> Interval {
+        if !Interval::symmetric(2.0).encloses(&interval) {
+            return range(self.coefficients, interval);
+        }
+        let at = |x: f64| range(self.coefficients, Interval::point(x));
+        let ends = at(interval.lower).hull(&at(interval.upper));
+        let turns = self.turns.iter().filter(|[turn, _]| turn.intersection(&interval).is_some());
+        turns.fold(ends, |hull, [_, values]| hull.hull(values))
+    }
+}
+
 /// An enclosure of the values of a polynomial, coefficients of 1, z, z^2, ..., over an interval.
 ///
 /// They lie between the least and the largest Bernstein coefficient on it
@@ -208,6 +310,10 @@ fn deviation(stages: &[Vec<f64>], limit: f64) -> Option<f64> {
 fn range(coefficients: &[f64], interval: Interval) -> Interval {
     let degree = coefficients.len().saturating_sub(1);
     let start = Interval::point(interval.lower);
+    if interval.lower == interval.upper {
+        let terms = coefficients.iter().rev();
+        return terms.fold(Interval::ZERO, |sum, c| sum * start + Interval::point(*c));
+    }
     // Taylor coefficients at the lower end, by repeated Horner division.
     let mut taylor: Vec<Interval> = coefficients.iter().map(|c| Interval::point(*c)).collect();
     for first in 0..degree {
@@ -216,9 +322,6 @@ fn range(coefficients: &[f64], interval: Interval) -> Interval {
         }
     }
     let width = Interval::point(interval.upper) - start;
-    if width.upper == 0.0 {
-        return taylor.first().copied().unwrap_or(Interval::ZERO);
-    }
     let mut power = Interval::point(1.0);
     for (i, a) in taylor.iter_mut().enumerate() {
         // 1 / binomial(n, i), which is an integer below 2^53.
@@ -262,25 +365,24 @@ mod tests {
     /// |block - activation| in f64.
     fn off(block: &Composite, slope: f64, x: f64) -> f64 {
         let s = block
+            .sign
             .stages
             .iter()
             .fold(x * block.scale, |t, stage| stage.iter().rev().fold(0.0, |sum, c| sum * t + c));
         let function = if x < 0.0 { slope * x } else { x };
-        (((1.0 + slope) * x + (1.0 - slope) * x * s) / 2.0 - function).abs()
+        (2.0 * block.linear * x + 4.0 * block.square * x * s - function).abs()
     }
 
     /// Nothing above the bound at x, in exact arithmetic (each stage cut to 300 bits, which costs
     /// less than 2^-200).
-    fn holds(block: &Composite, activation: Activation, slope: f64, x: f64) -> bool {
+    fn holds(block: &Composite, activation: Activation, x: f64) -> bool {
         let unit = BigRational::from_integer(num_bigint::BigInt::from(1) << 300);
         let x = exact(x);
-        let s = block
-            .stages
-            .iter()
+        let stages = block.sign.stages.iter();
+        let s = stages
             .fold(&x * exact(block.scale), |t, stage| (horner(stage, &t) * &unit).floor() / &unit);
-        let (one, two) = (exact(1.0), exact(2.0));
-        let slope = exact(slope);
-        let value = ((&one + &slope) * &x + (&one - &slope) * &x * s) / two;
+        let value = |y: BigRational, square: f64| exact(block.linear) * &y + exact(square) * &y * &y;
+        let value = value(&x + &s, block.square) + value(&x - &s, -block.square);
         (value - activation.exact(&x).unwrap()).abs() <= exact(block.error)
     }
 
@@ -289,7 +391,7 @@ mod tests {
         for (target, most) in [(1e-1, 8), (1e-2, 20), (1e-3, 32), (1e-4, 44)] {
             let interval = Interval::new(-4.0, 4.0);
             let block = composite(Activation::Relu, interval, target).unwrap();
-            let degrees = block.degrees();
+            let degrees = block.sign.degrees();
             let found = (1..=40_000)
                 .map(|i| off(&block, 0.0, 4.0 * (f64::from(i) / 40_000.0).powi(3)))
                 .fold(0.0, f64::max);
@@ -309,7 +411,7 @@ mod tests {
             assert!(composite(Activation::Relu, good, target).is_err());
         }
         let block = composite(Activation::Relu, good, 1.001).unwrap();
-        assert_eq!(block.degrees(), [0]);
+        assert_eq!(block.sign.degrees(), [0]);
         assert!((1.0..1.0 + 1e-14).contains(&block.error));
         let block = composite(Activation::LeakyRelu { slope: 1.0 }, good, 0.1).unwrap();
         assert_eq!(block.error, 0.0);
@@ -341,7 +443,7 @@ mod tests {
             // All over, and towards the kink.
             for share in shares {
                 for x in [place(share), place(share.powi(5)), place(share * target)] {
-                    prop_assert!(holds(&block, activation, slope, x), "{x}");
+                    prop_assert!(holds(&block, activation, x), "{x}");
                 }
             }
             let worst = (1..=2000)
@@ -350,7 +452,7 @@ mod tests {
                 .filter(|x| interval.contains(*x))
                 .max_by(|a, b| off(&block, slope, *a).total_cmp(&off(&block, slope, *b)))
                 .unwrap();
-            prop_assert!(holds(&block, activation, slope, worst));
+            prop_assert!(holds(&block, activation, worst));
         }
 
         #[test]

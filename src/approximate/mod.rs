@@ -33,7 +33,8 @@ mod remez;
 mod series;
 
 pub use bands::{Band, Bands, bands};
-pub use composite::{Composite, composite};
+pub(crate) use composite::slope_below;
+pub use composite::{Composite, Sign, composite};
 pub use range::{slope_range, value_range};
 
 use crate::error::{Error, Result};

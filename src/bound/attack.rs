@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::network::{Basis, Family, Layer, Network, Numbers, Part, Slaf};
 use crate::numeric::Dyadic;
 use crate::numeric::interval::Enclosure;
-use crate::numeric::outward::{Interval, mul_up};
+use crate::numeric::outward::{Interval, add_up, mul_up};
 use crate::numeric::rational::rational_from_f64;
 
 /// How much an attack may try.
@@ -331,19 +331,45 @@ fn enclose(network: &Network, at: &[f64]) -> Option<Vec<Interval>> {
     values.iter().all(Interval::is_finite).then_some(values)
 }
 
-/// As [`enclose`], one neuron of a Chebyshev SLAF near the interval of its basis.
+/// As [`enclose`], one neuron: of a SLAF of powers, or of a Chebyshev one near the interval of its basis.
 fn enclose_slaf(slaf: &Slaf, i: usize, z: Interval) -> Option<Interval> {
-    let Basis::Orthogonal { family: Family::Chebyshev, centre, scale } = slaf.basis() else {
-        return None;
-    };
-    let (Numbers::Float(centre), Numbers::Float(scale), Numbers::Float(rows)) =
-        (centre, scale, slaf.coefficients())
-    else {
-        return None;
-    };
-    let (centre, scale) = (centre[i], scale[i]);
-    let c = rows.row(if rows.nrows() == 1 { 0 } else { i });
+    let Numbers::Float(rows) = slaf.coefficients() else { return None };
+    let c = rows.row(if rows.nrows() == 1 { 0 } else { i }).to_vec();
     let middle = z.middle();
+    let (value, slope) = match slaf.basis() {
+        Basis::Monomial => powers(&c, middle, z)?,
+        Basis::Orthogonal { family: Family::Chebyshev, centre, scale } => {
+            let (Numbers::Float(centre), Numbers::Float(scale)) = (centre, scale) else {
+                return None;
+            };
+            chebyshev(&c, centre[i], scale[i], middle, z)?
+        }
+        _ => return None,
+    };
+    let near = Interval::new(value.next_down(), value.next_up());
+    Some(near.widened(mul_up(slope, z.radius_about(middle))))
+}
+
+/// The value at `middle` to the nearest f64, and a bound of the slope on `z`.
+fn powers(c: &[f64], middle: f64, z: Interval) -> Option<(f64, f64)> {
+    // Horner's scheme with its derivative, exactly.
+    let (mut value, mut slope) = (Dyadic::from(0), Dyadic::from(0));
+    let t = Dyadic::from_f64(middle)?;
+    for c in c.iter().rev() {
+        slope = &(&slope * &t) + &value;
+        value = &(&value * &t) + &Dyadic::from_f64(*c)?;
+    }
+    // The slope moves by the second derivative; a hundredth covers the rounding of the sum.
+    let second = |(k, c): (usize, &f64)| {
+        c.abs() * (k * (k - 1)) as f64 * z.magnitude().powi(k as i32 - 2)
+    };
+    let second: f64 = 1.01 * c.iter().enumerate().skip(2).map(second).sum::<f64>();
+    let slope = slope.to_f64()?.abs().next_up();
+    Some((value.to_f64()?, add_up(slope, mul_up(second, z.radius_about(middle)))))
+}
+
+/// As [`powers`], for a Chebyshev series.
+fn chebyshev(c: &[f64], centre: f64, scale: f64, middle: f64, z: Interval) -> Option<(f64, f64)> {
     let dyadic = Dyadic::from_f64;
     let t = &(&dyadic(middle)? - &dyadic(centre)?) * &dyadic(scale)?;
     // Clenshaw's recurrence, exactly.
@@ -354,6 +380,10 @@ fn enclose_slaf(slaf: &Slaf, i: usize, z: Interval) -> Option<Interval> {
         after = std::mem::replace(&mut next, now);
     }
     let value = (&(&(&t * &next) - &after) + &dyadic(c[0])?).to_f64()?;
+    if matches!(c, [_] | [_, _]) {
+        // A line, on all of which its slope is known.
+        return Some((value, c.get(1).map_or(0.0, |c| mul_up(c.abs(), scale.abs()))));
+    }
     // |T_k'| <= k^2 r^k on |t| <= (r + 1/r) / 2; a hundredth covers the rounding of the sum.
     let furthest = (z - Interval::point(centre)).scaled(scale).magnitude().max(1.0);
     if furthest > 1.01 {
@@ -362,6 +392,5 @@ fn enclose_slaf(slaf: &Slaf, i: usize, z: Interval) -> Option<Interval> {
     let r = furthest + (furthest * furthest - 1.0).sqrt();
     let slope = |(k, c): (usize, &f64)| c.abs() * (k * k) as f64 * r.powi(k as i32);
     let slope: f64 = 1.01 * scale.abs() * c.iter().enumerate().map(slope).sum::<f64>();
-    let near = Interval::new(value.next_down(), value.next_up());
-    Some(near.widened(mul_up(slope, z.radius_about(middle))))
+    Some((value, slope))
 }

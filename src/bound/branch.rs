@@ -72,7 +72,6 @@ pub(super) fn divide(
     chain: &Chain,
     units: &Units,
     domain: &Domain,
-    weights: &[Vec<f64>],
     known: &[f64],
     parts: usize,
     go_on: &mut dyn FnMut(usize, &[f64]) -> bool,
@@ -88,24 +87,24 @@ pub(super) fn divide(
         nodes.push(Node { split: None, bound: found.bound });
     };
     let whole = domain.intervals().to_vec();
-    let found = bound(chain, units, &whole, weights);
+    let found = bound(chain, units, &whole);
     add(&mut nodes, &mut open, whole, found);
-    let mut finished = Vec::new();
+    // Parts that cannot be split.
+    let mut finished = 0;
     loop {
         let worst = worst_of(&nodes, known);
-        if open.len() + finished.len() >= parts.max(1)
-            || !go_on(open.len() + finished.len(), &worst)
-        {
+        let made = open.len() + finished;
+        if made >= parts.max(1) || !go_on(made, &worst) {
             break;
         }
         let mut chosen = Vec::new();
-        let room = AT_ONCE.min(parts - open.len() - finished.len());
+        let room = AT_ONCE.min(parts - made);
         while chosen.len() < room
             && let Some(part) = open.pop()
         {
             match split(&part).filter(|_| part.score > 0.0) {
                 Some(split) => chosen.push((part, split)),
-                None => finished.push(part),
+                None => finished += 1,
             }
         }
         if chosen.is_empty() {
@@ -115,7 +114,7 @@ pub(super) fn divide(
             .par_iter()
             .map(|(part, split)| {
                 halved(&part.ends, *split).map(|ends| {
-                    let found = bound(chain, units, &ends, weights);
+                    let found = bound(chain, units, &ends);
                     (ends, found)
                 })
             })

@@ -4,19 +4,23 @@
 //! that the bound is near to sum J_{l,i} eps_{l,i}(degree). Degrees grow where that sum falls most for
 //! what the growth costs, until the prediction meets the error asked for; then the bound is proven, and
 //! where it misses, the aim is lowered and the choice repeated. Only the final proof counts.
+//!
+//! Where the degrees that kinks ask for are out of reach, or more work than a chain of low degrees, the
+//! neurons with a kink become composite blocks; each layer of blocks then gets an equal part of the error.
 
 use std::collections::HashMap;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 
-use crate::approximate::{Method as FitMethod, fit};
+use crate::approximate::{Composite, Method as FitMethod, Sign, fit, slope_below};
 use crate::bound::chain::{Chain, Step};
 use crate::bound::construct::{Approximation, Degrees, Neuron, Request, construct};
 use crate::bound::domain::Domain;
+use crate::bound::propagate::Method;
 use crate::bound::ranges::ranges;
 use crate::error::{Error, Result};
-use crate::network::{Activation, Network};
+use crate::network::{Activation, Layer, Network};
 use crate::numeric::outward::Interval;
 
 /// What the degrees should keep small.
@@ -32,13 +36,17 @@ pub enum Minimise {
 const LARGEST_DEGREE: usize = 400;
 /// How often the aim is lowered before giving up.
 const ROUNDS: usize = 16;
+/// A bound below this share of what is allowed leaves degrees to be saved.
+const FAR: f64 = 0.8;
 /// How much degree a look ahead skips: odd and even functions gain by every second degree only.
 const AHEAD: usize = 3;
 
 /// An SLNN with the weights of `network` whose difference from it over the box is proven to be at most
 /// `epsilon` on every output.
 ///
-/// `request` says how; its degrees are not used. Cost: fits of all neurons at the degrees that are
+/// `request` says how; its degrees and blocks are not used. Neurons with a kink become composite blocks where
+/// polynomials of degrees up to 400 do not reach `epsilon` and, with [`Minimise::Sum`], where the blocks
+/// take less work; with methods C2 and D they do not. Cost: fits of all neurons at the degrees that are
 /// looked at, and a few constructions.
 ///
 /// # Errors
@@ -57,32 +65,103 @@ pub fn approximate_within(
     domain.check(network)?;
     let chain = Chain::of(network)?;
     let ranges = ranges(&chain, domain, request.leaves)?;
-    let with = |degrees: Degrees| {
-        let request = Request { degrees, ..request.clone() };
+    let with = |degrees: Degrees, blocks: Vec<Option<f64>>| {
+        let request = Request { degrees, blocks, ..request.clone() };
         construct(network, &chain, &ranges, domain, &request, &mut |_, _| true)
     };
-    let mut made = with(Degrees::All(3))?;
+    let first = with(Degrees::All(3), Vec::new())?;
     let mut best = f64::INFINITY;
+    let mut planner = Planner::new(&chain, &first.certificate.layers, request.fit);
+    let blocks_serve = request.method <= Method::C && planner.has_kinks();
+    let plain = if blocks_serve && planner.out_of_reach(epsilon)? {
+        None
+    } else {
+        search(epsilon, &mut best, first.clone(), |made, aim| {
+            let mut plan = Planner::new(&chain, &made.certificate.layers, request.fit);
+            let degrees = plan.choose(aim, minimise)?;
+            Ok((with(Degrees::ByNeuron(degrees), Vec::new())?, plan.exhausted))
+        })?
+    };
+    let composite = if blocks_serve && (plain.is_none() || minimise == Minimise::Sum) {
+        search(epsilon, &mut best, first, |made, aim| {
+            let mut plan = Planner::new(&chain, &made.certificate.layers, request.fit);
+            let (blocks, rest) = plan.blocks(aim)?;
+            let degrees = plan.choose(rest, minimise)?;
+            Ok((with(Degrees::ByNeuron(degrees), blocks)?, plan.exhausted))
+        })?
+    } else {
+        None
+    };
+    let found = match (plain, composite) {
+        (Some(plain), Some(composite)) if work(&composite) < work(&plain) => Some(composite),
+        (plain, composite) => plain.or(composite),
+    };
+    found.ok_or_else(|| {
+        Error::invalid(
+            "epsilon",
+            format!("{epsilon:e}; the smallest bound reached is {best:.3e}"),
+            "a larger epsilon or a smaller box",
+        )
+    })
+}
+
+/// Tries aims until the bound is at most `epsilon`, and once more where it is far below; `None` where that does
+/// not come. `best` keeps the smallest bound met.
+fn search(
+    epsilon: f64,
+    best: &mut f64,
+    first: Approximation,
+    mut attempt: impl FnMut(&Approximation, f64) -> Result<(Approximation, bool)>,
+) -> Result<Option<Approximation>> {
+    let mut made = first;
     let mut aim = 0.98 * epsilon;
+    let mut before = f64::INFINITY;
     for _ in 0..ROUNDS {
-        let mut plan = Planner::new(&chain, &made.certificate.layers, request.fit);
-        let degrees = plan.choose(aim, minimise)?;
-        made = with(Degrees::ByNeuron(degrees))?;
-        let bound = made.bound.iter().copied().fold(0.0, f64::max);
+        let (next, exhausted) = attempt(&made, aim)?;
+        let bound = next.bound.iter().copied().fold(0.0, f64::max);
         if bound <= epsilon {
-            return Ok(made);
+            if bound > FAR * epsilon {
+                return Ok(Some(next));
+            }
+            // What was known of the errors on the way came from a coarse first attempt.
+            let (again, _) = attempt(&next, aim * 0.98 * epsilon / bound)?;
+            let fits = again.bound.iter().all(|bound| *bound <= epsilon);
+            return Ok(Some(if fits { again } else { next }));
         }
-        if bound >= best && plan.exhausted {
+        if bound >= before && exhausted {
             break;
         }
-        best = best.min(bound);
+        before = before.min(bound);
+        *best = best.min(bound);
         aim *= (0.98 * epsilon / bound).clamp(0.25, 0.98);
+        made = next;
     }
-    Err(Error::invalid(
-        "epsilon",
-        format!("{epsilon:e}; the smallest bound reached is {best:.3e}"),
-        "a larger epsilon or a smaller box",
-    ))
+    Ok(None)
+}
+
+/// Products that one evaluation of the activations takes, about.
+fn work(made: &Approximation) -> usize {
+    let of_row = |row: ArrayView1<f64>| match row.iter().rposition(|c| *c != 0.0) {
+        Some(degree) if degree > 1 => degree,
+        _ => 0,
+    };
+    let of_layer = |layer: &Layer| match layer {
+        Layer::Slaf(slaf) => slaf.coefficients().to_f64().rows().into_iter().map(of_row).sum(),
+        _ => 0,
+    };
+    made.slnn.layers().iter().map(of_layer).sum()
+}
+
+/// The neurons that composite blocks can replace: with a kink at 0 inside their interval.
+fn kinked(units: &[&[Activation]], intervals: &[Vec<Interval>]) -> Vec<Vec<bool>> {
+    let layers = units.iter().zip(intervals);
+    layers
+        .map(|(units, intervals)| {
+            let inside = |z: &Interval| z.lower < 0.0 && 0.0 < z.upper;
+            let neurons = units.iter().zip(intervals);
+            neurons.map(|(unit, z)| slope_below(*unit).is_some() && inside(z)).collect()
+        })
+        .collect()
 }
 
 /// The degrees under consideration and what they are predicted to give.
@@ -96,6 +175,9 @@ struct Planner<'a> {
     errors: HashMap<(usize, usize, usize), f64>,
     /// Whether degrees stopped growing before the aim was met.
     exhausted: bool,
+    /// The neurons that composite blocks can replace, and whether they do.
+    kinked: Vec<Vec<bool>>,
+    replaced: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -104,16 +186,66 @@ impl<'a> Planner<'a> {
             Step::Activation(units) => Some(units.as_slice()),
             Step::Affine { .. } => None,
         });
+        let units: Vec<&[Activation]> = units.collect();
         let intervals =
             layers.iter().flatten().map(|layer| layer.iter().map(|n| n.interval).collect());
+        let intervals: Vec<Vec<Interval>> = intervals.collect();
         Planner {
-            units: units.collect(),
-            intervals: intervals.collect(),
+            kinked: kinked(&units, &intervals),
+            replaced: false,
+            units,
+            intervals,
             weights: sensitivities(chain, layers),
             fit,
             errors: HashMap::new(),
             exhausted: false,
         }
+    }
+
+    fn has_kinks(&self) -> bool {
+        self.kinked.iter().flatten().any(|kinked| *kinked)
+    }
+
+    /// Whether even the largest degrees cannot be expected to bring the neurons with a kink to `epsilon`: beside
+    /// a kink the error falls as 1 / degree (Bernstein 1914). The intervals may yet become shorter.
+    fn out_of_reach(&mut self, epsilon: f64) -> Result<bool> {
+        let degree = 20;
+        let mut least = vec![0.0; self.weights.first().map_or(0, Array2::nrows)];
+        for layer in 0..self.units.len() {
+            let neurons = 0..self.units[layer].len();
+            let kinked = neurons.filter(|i| self.kinked[layer][*i]).collect();
+            let share = self.share(&Group { layer, neurons: kinked, degree }, degree)?;
+            least.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
+        }
+        let falls = degree as f64 / LARGEST_DEGREE as f64;
+        Ok(least.iter().any(|error| error * falls > 4.0 * epsilon))
+    }
+
+    /// Replaces the neurons with a kink: the deviation of each layer's blocks, so that each layer of them and
+    /// each layer of other neurons gets an equal part of `aim`; and what is left for the others.
+    fn blocks(&mut self, aim: f64) -> Result<(Vec<Option<f64>>, f64)> {
+        self.replaced = true;
+        let coarsest = Sign::within(1.0)?;
+        let mut costs = Vec::new();
+        let mut others = 0;
+        for (layer, kinked) in self.kinked.iter().enumerate() {
+            let neurons = (0..kinked.len()).filter(|i| kinked[*i]);
+            let errors = neurons.map(|i| {
+                let (unit, interval) = (self.units[layer][i], self.intervals[layer][i]);
+                Ok((i, Composite::new(unit, interval, &coarsest)?.error))
+            });
+            let errors: Vec<(usize, f64)> = errors.collect::<Result<_>>()?;
+            let rows = self.weights[layer].rows().into_iter();
+            let of_output = rows.map(|row| errors.iter().map(|(i, e)| row[*i] * e).sum());
+            let cost = of_output.fold(0.0, f64::max);
+            costs.push((!errors.is_empty()).then_some(cost));
+            others += usize::from(errors.len() < kinked.len());
+        }
+        let parts = (costs.iter().flatten().count() + others).max(1);
+        let each = aim / parts as f64;
+        let deviation = |cost: f64| if cost > each { each / cost } else { 1.0 };
+        let deviations = costs.into_iter().map(|cost| cost.map(deviation)).collect();
+        Ok((deviations, each * others as f64))
     }
 
     /// Fits the neurons of a group at a degree, those that were not fitted at it before.
@@ -128,6 +260,9 @@ impl<'a> Planner<'a> {
         let fits: Vec<Result<f64>> = missing
             .par_iter()
             .map(|&i| {
+                if self.replaced && self.kinked[layer][i] {
+                    return Ok(0.0);
+                }
                 let (unit, interval) = (self.units[layer][i], self.intervals[layer][i]);
                 Ok(fit(unit, interval, degree, self.fit)?.error)
             })
@@ -142,7 +277,7 @@ impl<'a> Planner<'a> {
     fn share(&mut self, group: &Group, degree: usize) -> Result<Vec<f64>> {
         self.prepare(group, degree)?;
         let weights = &self.weights[group.layer];
-        let of_output = |row: ndarray::ArrayView1<f64>| -> f64 {
+        let of_output = |row: ArrayView1<f64>| -> f64 {
             let errors = group.neurons.iter();
             errors.map(|&i| row[i] * self.errors[&(group.layer, i, degree)]).sum()
         };

@@ -7,6 +7,8 @@
 //! "network_sha256", "slnn_sha256"   SHA-256 sums of these two as canonical network files
 //! "box"                             [lower, upper] for each input
 //! "method"                          how errors are propagated: "A", "B", "C", "C2" or "D"
+//! "spans"                           how many layers of the SLNN stand in the place of each layer of
+//!                                   the network; missing where that is one for all
 //! "layers"                          one entry for each layer of the network: null for an affine
 //!                                   one, else an object for each neuron:
 //!    "range"      what the reference's pre-activation can be over the box
@@ -61,6 +63,9 @@ pub struct Certificate {
     pub domain: Domain,
     /// How errors are propagated.
     pub method: Method,
+    /// How many layers of the SLNN stand in the place of each layer: more than one where composite
+    /// blocks do.
+    pub spans: Vec<usize>,
     /// The neurons of each layer; `None` for affine layers.
     pub layers: Vec<Option<Vec<Neuron>>>,
     /// What methods C2 and D prove their bound by.
@@ -134,12 +139,16 @@ impl Certificate {
             Error::invalid("method", format!("{name:?}"), format!("one of {names}"))
         })?;
         let layers = fields.take("layers")?.array()?.map(|c| read_layer(&c));
-        let layers = layers.collect::<Result<_>>()?;
+        let layers: Vec<_> = layers.collect::<Result<_>>()?;
+        let spans = match fields.take_optional("spans") {
+            Some(spans) => spans.array()?.map(|c| c.index(usize::MAX)).collect::<Result<_>>()?,
+            None => vec![1; layers.len()],
+        };
         let division = fields.take_optional("division").map(|c| read_division(&c)).transpose()?;
         let bound = fields.take("bound")?.array()?.map(|c| c.number()).collect::<Result<_>>()?;
         read_about(&mut fields)?;
         fields.finish()?;
-        Ok(Certificate { reference, slnn, domain, method, layers, division, bound })
+        Ok(Certificate { reference, slnn, domain, method, spans, layers, division, bound })
     }
 
     /// The text of the certificate file.
@@ -152,7 +161,12 @@ impl Certificate {
         }
         let ends: Vec<_> = self.domain.intervals().iter().map(ends_of).collect();
         let _ = write!(out, ",\n\"box\": [{}]", ends.join(", "));
-        let _ = write!(out, ",\n\"method\": {},\n\"layers\": [", quote(self.method.name()));
+        let _ = write!(out, ",\n\"method\": {}", quote(self.method.name()));
+        if self.spans.iter().any(|span| *span != 1) {
+            let spans: Vec<_> = self.spans.iter().map(usize::to_string).collect();
+            let _ = write!(out, ",\n\"spans\": [{}]", spans.join(", "));
+        }
+        out.push_str(",\n\"layers\": [");
         for (l, layer) in self.layers.iter().enumerate() {
             out.push_str(if l == 0 { "\n " } else { ",\n " });
             let Some(neurons) = layer else {

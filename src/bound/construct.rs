@@ -4,7 +4,9 @@ use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::approximate::{Fit, Method as FitMethod, bands, fit, slope_range};
+use crate::approximate::{
+    Composite, Fit, Method as FitMethod, Sign, bands, fit, slope_below, slope_range,
+};
 use crate::bound::branch::divide;
 use crate::bound::budget::sensitivities;
 use crate::bound::certificate::{Certificate, Division, sum_of};
@@ -12,11 +14,11 @@ use crate::bound::chain::{Chain, Step};
 use crate::bound::domain::Domain;
 use crate::bound::joint::{Unit, Units};
 use crate::bound::propagate::{Errors, Local, Method};
-use crate::bound::ranges::{Ranges, ranges};
+use crate::bound::ranges::{Ranged, Ranges, ranges};
 use crate::bound::sharpen::Proof;
 use crate::error::{Error, Result};
-use crate::network::{Activation, Basis, Family, Layer, Network, Slaf};
-use crate::numeric::outward::{Interval, add_up};
+use crate::network::{Activation, Affine, Basis, Family, Layer, Network, Slaf};
+use crate::numeric::outward::{Interval, add_up, mul_up};
 
 /// The largest degrees that the polynomials may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +44,22 @@ pub struct Request {
     pub leaves: usize,
     /// Into how many parts method D may split the box.
     pub parts: usize,
+    /// For each activation layer the [deviation](Sign::deviation) of the composite blocks that
+    /// take the place of neurons with a kink at 0 inside their interval; empty for no blocks.
+    pub blocks: Vec<Option<f64>>,
 }
 
 impl Request {
     /// Minimax polynomials of these degrees, errors by method C.
     pub fn degrees(degrees: Degrees) -> Self {
-        Request { degrees, fit: FitMethod::Minimax, method: Method::C, leaves: 16, parts: 1000 }
+        Request {
+            degrees,
+            fit: FitMethod::Minimax,
+            method: Method::C,
+            leaves: 16,
+            parts: 1000,
+            blocks: Vec::new(),
+        }
     }
 }
 
@@ -85,7 +97,8 @@ pub struct Approximation {
     pub by_method: Vec<(Method, Vec<f64>)>,
     /// All that is needed to check the bound.
     pub certificate: Certificate,
-    /// The largest degree used in each activation layer.
+    /// The largest degree used in each activation layer; that of a composite block is twice the product
+    /// of the degrees of its stages.
     pub degrees: Vec<usize>,
 }
 
@@ -123,12 +136,13 @@ impl Degrees {
 /// The activation of every neuron is replaced by a polynomial fitted on the range of its
 /// pre-activation, *after* that range has been enlarged by the error that earlier layers make.
 /// Networks without a conventional activation come back unchanged, with bound 0.
+/// A layer with composite blocks becomes several layers.
 ///
 /// Cost: the ranges, one fit for each neuron, one product of matrices for each layer.
 ///
 /// # Errors
-/// A box or degrees that do not fit the network, learned activations in it, numbers that f64 does not hold,
-/// an overflow.
+/// A box, degrees or blocks that do not fit the network, learned activations in it, blocks with methods
+/// C2 or D, numbers that f64 does not hold, an overflow.
 pub fn approximate(network: &Network, domain: &Domain, request: &Request) -> Result<Approximation> {
     approximate_watched(network, domain, request, &mut |_, _| true)
 }
@@ -161,46 +175,47 @@ pub(super) fn construct(
         Step::Activation(units) => Some(units.len()),
         Step::Affine { .. } => None,
     });
-    request.degrees.check(&widths.collect::<Vec<_>>())?;
+    let widths: Vec<usize> = widths.collect();
+    request.degrees.check(&widths)?;
+    check_blocks(request, widths.len())?;
     let mut errors = Errors::none(chain.inputs);
     let mut layers = Vec::new();
+    let mut spans = Vec::new();
     let mut neurons = Vec::new();
     let mut degrees = Vec::new();
     let mut all_fits = Vec::new();
     for (l, (step, ranged)) in chain.steps.iter().zip(ranges).enumerate() {
+        let before = layers.len();
         match (step, ranged) {
             (Step::Activation(units), Some(ranged)) => {
                 let radii = errors.radii(request.method);
                 let hidden = degrees.len();
-                let fitted = units.par_iter().zip(ranged).zip(&radii).enumerate();
-                let fitted = fitted.map(|(i, ((unit, r), radius))| {
+                let within = |e: Error| e.within(format!("layers[{l}]"));
+                let sign = request.blocks.get(hidden).copied().flatten();
+                let sign = sign.map(Sign::within).transpose().map_err(within)?;
+                let made = units.par_iter().zip(ranged).zip(&radii).enumerate();
+                let made = made.map(|(i, ((unit, ranged), radius))| {
                     let degree = request.degrees.of(hidden, i);
-                    let interval = r.range.widened(*radius);
-                    let fit = fit(*unit, interval, degree, request.fit)?;
-                    let lines = [r.relaxation.lower.slope, r.relaxation.upper.slope];
-                    let neuron = Neuron {
-                        range: r.range,
-                        lines,
-                        interval,
-                        error: fit.error,
-                        slope: narrower(slope_range(*unit, interval), polynomial_slopes(&fit)),
-                        proofs: r.proofs.clone(),
-                    };
-                    Ok((fit, neuron))
+                    replace(*unit, ranged, *radius, degree, request.fit, sign.as_ref())
                 });
-                let fitted =
-                    fitted.collect::<Vec<Result<_>>>().into_iter().enumerate().map(|(i, fit)| {
-                        fit.map_err(|e: Error| e.within(format!("layers[{l}], neuron {i}")))
+                let made =
+                    made.collect::<Vec<Result<_>>>().into_iter().enumerate().map(|(i, made)| {
+                        made.map_err(|e: Error| within(e.within(format!("neuron {i}"))))
                     });
-                let (fits, layer): (Vec<Fit>, Vec<Neuron>) =
-                    fitted.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+                let (made, layer): (Vec<Replaced>, Vec<Neuron>) =
+                    made.collect::<Result<Vec<_>>>()?.into_iter().unzip();
                 let locals: Vec<Local> =
                     layer.iter().map(|n| Local { error: n.error, slope: n.slope }).collect();
                 errors = errors.activation(&locals);
-                degrees.push(fits.iter().map(Fit::degree).max().unwrap_or(0));
-                layers.push(learned(units, &fits)?);
+                degrees.push(made.iter().map(Replaced::degree).max().unwrap_or(0));
                 neurons.push(Some(layer));
-                all_fits.push(fits);
+                if let Some(fits) = fits_of(&made) {
+                    layers.push(learned(units, &fits)?);
+                    all_fits.push(fits);
+                } else {
+                    layers.extend(blocks(&made, sign.as_ref().map_or(&[], |s| &s.stages))?);
+                    all_fits.push(Vec::new());
+                }
             }
             (Step::Affine { weight, .. }, _) => {
                 errors = errors.affine(weight);
@@ -211,6 +226,7 @@ pub(super) fn construct(
             // `ranges` has an entry for each activation layer.
             (Step::Activation(_), None) => {}
         }
+        spans.push(layers.len() - before);
     }
     let mut bound = errors.radii(request.method);
     if bound.iter().any(|e| !e.is_finite()) {
@@ -225,11 +241,9 @@ pub(super) fn construct(
     let mut division = None;
     if request.method > Method::C {
         let units = known(chain, &neurons, &all_fits)?;
-        let weights = sensitivities(chain, &neurons);
-        let weights: Vec<Vec<f64>> = weights.iter().map(|w| w.sum_axis(Axis(0)).to_vec()).collect();
         let parts = if request.method == Method::D { request.parts } else { 1 };
         let splits;
-        (bound, splits) = divide(chain, &units, domain, &weights, &bound, parts, watch);
+        (bound, splits) = divide(chain, &units, domain, &bound, parts, watch);
         by_method.push((request.method, bound.clone()));
         division = Some(Division::new(units, splits));
     }
@@ -244,12 +258,171 @@ pub(super) fn construct(
         slnn: slnn.clone(),
         domain: domain.clone(),
         method: request.method,
+        spans,
         layers: neurons,
         division,
         bound: bound.clone(),
     };
     let slnn = slnn.with_about(about(network, domain, &bound));
     Ok(Approximation { slnn, bound, by_method, certificate, degrees })
+}
+
+/// # Errors
+/// When there is not one entry for each activation layer, or method C2 or D is to propagate blocks.
+fn check_blocks(request: &Request, layers: usize) -> Result<()> {
+    if request.blocks.is_empty() {
+        return Ok(());
+    }
+    if request.blocks.len() != layers {
+        let expected = format!("{layers}, one for each activation layer");
+        return Err(Error::invalid("blocks", request.blocks.len().to_string(), expected));
+    }
+    if request.method > Method::C {
+        let expected = "A, B or C, by which the errors of composite blocks are propagated";
+        return Err(Error::invalid("method", request.method.name(), expected));
+    }
+    Ok(())
+}
+
+/// What takes the place of an activation.
+enum Replaced {
+    Fit(Fit),
+    Block(Composite),
+}
+
+impl Replaced {
+    fn degree(&self) -> usize {
+        match self {
+            Replaced::Fit(fit) => fit.degree(),
+            // The product by x and the square.
+            Replaced::Block(block) => {
+                block.sign.degrees().iter().fold(2, |product: usize, d| {
+                    product.saturating_mul((*d).max(1))
+                })
+            }
+        }
+    }
+}
+
+/// What takes the place of one neuron's activation, and what is known of it, `radius` being a bound of the
+/// difference that arrives.
+fn replace(
+    unit: Activation,
+    ranged: &Ranged,
+    radius: f64,
+    degree: usize,
+    method: FitMethod,
+    sign: Option<&Sign>,
+) -> Result<(Replaced, Neuron)> {
+    let interval = ranged.range.widened(radius);
+    let slopes = slope_range(unit, interval);
+    let kinked = slope_below(unit).is_some() && interval.lower < 0.0 && 0.0 < interval.upper;
+    let (made, error, slope) = match sign.filter(|_| kinked) {
+        Some(sign) => {
+            let block = Composite::new(unit, interval, sign)?;
+            // Room for a check that proves the error in another way.
+            let error = mul_up(block.error, ROOM);
+            (Replaced::Block(block), error, slopes)
+        }
+        None => {
+            let fit = fit(unit, interval, degree, method)?;
+            let (error, slope) = (fit.error, narrower(slopes, polynomial_slopes(&fit)));
+            (Replaced::Fit(fit), error, slope)
+        }
+    };
+    let lines = [ranged.relaxation.lower.slope, ranged.relaxation.upper.slope];
+    let proofs = ranged.proofs.clone();
+    Ok((made, Neuron { range: ranged.range, lines, interval, error, slope, proofs }))
+}
+
+/// The share by which the error of a composite block is enlarged.
+const ROOM: f64 = 1.001;
+
+/// The identity.
+fn the_same() -> Fit {
+    Fit {
+        centre: 0.0,
+        scale: 1.0,
+        coefficients: vec![0.0, 1.0],
+        interval: Interval::ZERO,
+        error: 0.0,
+        lower_bound: 0.0,
+        at_floor: true,
+    }
+}
+
+/// The fits, where all neurons have one.
+fn fits_of(made: &[Replaced]) -> Option<Vec<Fit>> {
+    let fit = |made: &Replaced| match made {
+        Replaced::Fit(fit) => Some(fit.clone()),
+        Replaced::Block(_) => None,
+    };
+    made.iter().map(fit).collect()
+}
+
+/// The layers in the place of one with composite blocks: the pre-activations x of all neurons with t = x scale of
+/// the blocks behind them; a layer for the other neurons; the stages of the sign on the t; x + s
+/// and x - s; their squares; and the sums.
+fn blocks(made: &[Replaced], stages: &[Vec<f64>]) -> Result<Vec<Layer>> {
+    let width = made.len();
+    let composites = made.iter().enumerate().filter_map(|(i, made)| match made {
+        Replaced::Block(block) => Some((i, block)),
+        Replaced::Fit(_) => None,
+    });
+    let composites: Vec<(usize, &Composite)> = composites.collect();
+    let all = width + composites.len();
+    let affine = |weight: Array2<f64>| {
+        let rows = weight.nrows();
+        Ok::<_, Error>(Layer::Affine(Affine::new(weight, Array1::<f64>::zeros(rows))?))
+    };
+    let slaf = |degree: usize, row: &dyn Fn(usize, &mut [f64])| {
+        let mut coefficients = Array2::zeros((all, degree.max(1) + 1));
+        for (i, mut places) in coefficients.rows_mut().into_iter().enumerate() {
+            // The rows of a new array are slices.
+            if let Some(places) = places.as_slice_mut() {
+                row(i, places);
+            }
+        }
+        Ok::<_, Error>(Layer::Slaf(Slaf::new(Basis::Monomial, coefficients)?))
+    };
+    let mut apart = Array2::zeros((all, width));
+    let mut signs = Array2::eye(all);
+    let mut sums = Array2::zeros((width, all));
+    for i in 0..width {
+        (apart[[i, i]], sums[[i, i]]) = (1.0, 1.0);
+    }
+    for (k, (i, block)) in composites.iter().enumerate() {
+        apart[[width + k, *i]] = block.scale;
+        signs[[*i, width + k]] = 1.0;
+        (signs[[width + k, *i]], signs[[width + k, width + k]]) = (1.0, -1.0);
+        sums[[*i, width + k]] = 1.0;
+    }
+    let mut layers = vec![affine(apart)?];
+    if made.iter().any(|made| matches!(made, Replaced::Fit(_))) {
+        let fit = |i: usize| match made.get(i) {
+            Some(Replaced::Fit(fit)) => fit.clone(),
+            _ => the_same(),
+        };
+        layers.push(chebyshev(&(0..all).map(fit).collect::<Vec<_>>())?);
+    }
+    for stage in stages {
+        layers.push(slaf(stage.len() - 1, &|i, places| {
+            if i < width {
+                places[1] = 1.0;
+            } else {
+                places[..stage.len()].copy_from_slice(stage);
+            }
+        })?);
+    }
+    layers.push(affine(signs)?);
+    let mut squares: Vec<(f64, f64)> = vec![(1.0, 0.0); all];
+    for (k, (i, block)) in composites.iter().enumerate() {
+        squares[*i] = (block.linear, block.square);
+        squares[width + k] = (block.linear, -block.square);
+    }
+    layers.push(slaf(2, &|i, places| (places[1], places[2]) = squares[i])?);
+    layers.push(affine(sums)?);
+    Ok(layers)
 }
 
 /// What the SLNN's file says of its origin; its expansion's file says it too.
@@ -270,11 +443,14 @@ const BEND: f64 = 0.002;
 
 /// What method C2 needs to know of every neuron.
 fn known(chain: &Chain, layers: &[Option<Vec<Neuron>>], fits: &[Vec<Fit>]) -> Result<Units> {
+    let mut weights = sensitivities(chain, layers).into_iter();
     let units = chain.steps.iter().zip(layers).zip(fits).enumerate();
     let of_layer = units.map(|(l, ((step, neurons), fits))| {
         let (Step::Activation(functions), Some(neurons)) = (step, neurons) else {
             return Ok(Vec::new());
         };
+        // One for each activation layer.
+        let weights = weights.next().map(|of_outputs| of_outputs.sum_axis(Axis(0)));
         let of_neuron = (0..functions.len()).into_par_iter().map(|i| {
             let (activation, neuron, fit) = (functions[i], &neurons[i], &fits[i]);
             let least = f64::MIN_POSITIVE;
@@ -292,6 +468,7 @@ fn known(chain: &Chain, layers: &[Option<Vec<Neuron>>], fits: &[Vec<Fit>]) -> Re
                     Some(fit),
                     (BAND * fit.error).max(least),
                 )?,
+                weight: weights.as_ref().map_or(1.0, |weights| weights[i]),
             })
         });
         let of_neuron: Result<Vec<Unit>> = of_neuron.collect::<Vec<_>>().into_iter().collect();
@@ -329,6 +506,10 @@ fn learned(units: &[Activation], fits: &[Fit]) -> Result<Layer> {
     if units.iter().all(|unit| *unit == Activation::Identity) {
         return Ok(Layer::Activation(Activation::Identity));
     }
+    chebyshev(fits)
+}
+
+fn chebyshev(fits: &[Fit]) -> Result<Layer> {
     let length = fits.iter().map(|fit| fit.coefficients.len()).max().unwrap_or(1);
     let mut coefficients = Array2::zeros((fits.len(), length));
     for (mut row, fit) in coefficients.rows_mut().into_iter().zip(fits) {

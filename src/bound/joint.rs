@@ -20,9 +20,9 @@ use ndarray::{Array2, ArrayView1};
 
 use crate::approximate::{Bands, slope_range};
 use crate::bound::chain::{Chain, Step};
-use crate::bound::linear::{absolute_dots, gamma, product, rounding};
+use crate::bound::linear::{absolute_dots, absolute_sum, gamma, product, rounding};
 use crate::network::Activation;
-use crate::numeric::outward::{Interval, absolute_dot_up, add_up, mul_up, sum_up};
+use crate::numeric::outward::{Interval, add_up, mul_up, sum_up};
 
 /// What is known of a neuron over the whole box.
 pub(super) struct Unit {
@@ -38,6 +38,8 @@ pub(super) struct Unit {
     pub values: Bands,
     /// The residual p - s as lines on the interval.
     pub residuals: Bands,
+    /// How much an error of the neuron costs at the outputs, about.
+    pub weight: f64,
 }
 
 /// What is known of the neurons of each layer; empty for affine ones.
@@ -115,16 +117,9 @@ struct Lines {
 /// Bounds of the differences of the outputs over a part of the box, by method C2; infinite where f64
 /// overflows.
 ///
-/// `weights` says how much an error of each neuron of each activation layer costs, about.
-///
 /// Cost: three products of matrices with each weight matrix; the bands of every neuron that
 /// its local ranges meet.
-pub(super) fn bound(
-    chain: &Chain,
-    units: &Units,
-    part: &[Interval],
-    weights: &[Vec<f64>],
-) -> Found {
+pub(super) fn bound(chain: &Chain, units: &Units, part: &[Interval]) -> Found {
     let inputs = part.len();
     let centre: Vec<f64> = part.iter().map(Interval::middle).collect();
     let radii: Vec<f64> = part.iter().zip(&centre).map(|(x, c)| x.radius_about(*c)).collect();
@@ -137,7 +132,6 @@ pub(super) fn bound(
         slack: vec![0.0; inputs],
     };
     let mut costs = vec![0.0; inputs];
-    let mut hidden = 0;
     for (step, units) in chain.steps.iter().zip(units) {
         match step {
             Step::Affine { weight, bias } => {
@@ -150,14 +144,12 @@ pub(super) fn bound(
                 for (i, lines) in lines.iter().enumerate() {
                     let row = z.symbols[0].row(i);
                     let width = z.radius(i);
-                    let weight = weights.get(hidden).and_then(|w| w.get(i)).copied().unwrap_or(1.0);
                     if width > 0.0 {
                         for (cost, g) in costs.iter_mut().zip(row) {
-                            *cost += weight * lines.fresh * g.abs() / width;
+                            *cost += units[i].weight * lines.fresh * g.abs() / width;
                         }
                     }
                 }
-                hidden += 1;
                 d = differences(&z, &d, &lines);
                 z = values(&z, &lines);
                 // z's fresh symbols have no part in the differences yet.
@@ -268,8 +260,4 @@ fn widened(matrix: &Array2<f64>, columns: usize) -> Array2<f64> {
         (matrix.nrows(), columns),
         |(i, k)| if k < kept { matrix[[i, k]] } else { 0.0 },
     )
-}
-
-fn absolute_sum(row: ArrayView1<f64>) -> f64 {
-    absolute_dot_up(row.iter().copied(), std::iter::repeat(1.0))
 }

@@ -6,9 +6,9 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
-use crate::numeric::outward::{absolute_dot_up, add_up, mul_up};
+use crate::numeric::outward::{absolute_dot_up, add_up, mul_up, sum_up};
 
 /// An upper bound of gamma_k; infinite where the theorem does not apply.
 pub(super) fn gamma(terms: usize) -> f64 {
@@ -49,4 +49,9 @@ pub(super) fn rounding(row: &[f64], sums: &[f64], columns: usize, largest: f64) 
 pub(super) fn absolute_dots(weight: &Array2<f64>, values: &[f64]) -> Vec<f64> {
     let rows = weight.rows().into_iter();
     rows.map(|row| absolute_dot_up(row.iter().copied(), values.iter().copied())).collect()
+}
+
+/// An upper bound of sum_j |t_j|.
+pub(super) fn absolute_sum(row: ArrayView1<f64>) -> f64 {
+    sum_up(row.iter().map(|t| t.abs()))
 }

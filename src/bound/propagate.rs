@@ -17,9 +17,9 @@
 //!
 //! Each bounds the next; [C2](super::joint) and [D](super::branch) go further on small boxes.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 
-use crate::bound::linear::{absolute_dots, gamma, product, rounding};
+use crate::bound::linear::{absolute_dots, absolute_sum, gamma, product, rounding};
 use crate::numeric::outward::{Interval, add_up, mul_up, sum_up};
 
 /// How far a neuron's polynomial is from its activation, and how steep that activation is.
@@ -89,7 +89,7 @@ impl Errors {
     #[must_use]
     pub fn affine(&self, weight: &Array2<f64>) -> Self {
         let norm = weight.rows().into_iter().map(absolute_sum).fold(0.0, f64::max);
-        let sums: Vec<f64> = self.symbols.rows().into_iter().map(|row| absolute_sum(row)).collect();
+        let sums: Vec<f64> = self.symbols.rows().into_iter().map(absolute_sum).collect();
         let slack = weight.rows().into_iter().zip(absolute_dots(weight, &self.slack)).map(
             |(row, slack)| {
                 let row = row.to_vec();
@@ -162,8 +162,4 @@ impl Errors {
             }
         }
     }
-}
-
-fn absolute_sum(row: ArrayView1<f64>) -> f64 {
-    sum_up(row.iter().map(|t| t.abs()))
 }

@@ -151,6 +151,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         },
         leaves: arguments.leaves,
         parts: arguments.parts,
+        blocks: Vec::new(),
     };
     let minimise = match arguments.minimise {
         Goal::Expansion => Minimise::Product,

@@ -19,6 +19,7 @@ use num_bigint::BigInt;
 use num_traits::{One, Zero};
 use rayon::prelude::*;
 
+use super::composite::Replacement;
 use super::polynomial::Chebyshev;
 use super::residual::Decision;
 use super::{Failure, Neurons, Outcome, Pair, bernstein, dyadic, form, residual};
@@ -94,8 +95,11 @@ fn check_bands(
         let turned = Band { slope: -band.slope, middle: -band.middle, ..*band };
         confirm(&zero, function, &turned).map_err(|what| format!("a band of values {what}"))?;
     }
+    let Replacement::Polynomial(polynomial) = &neurons.replacements[i] else {
+        return Err("a composite block, which methods C2 and D have no bands of".into());
+    };
     for band in residuals.parts() {
-        confirm(&neurons.polynomials[i], function, band)
+        confirm(polynomial, function, band)
             .map_err(|what| format!("a band of residuals {what}"))?;
     }
     Ok(())

@@ -3,14 +3,16 @@
 //! Nothing is shared with the code that made the certificate but the types of numbers and networks.
 //! For the reference F, the SLNN P and the box, [`check`] verifies in this order
 //!
-//! 1. the shapes: equal affine layers, a polynomial layer for each activation layer, finite numbers;
+//! 1. the shapes: equal affine layers, for each activation layer one polynomial layer or several layers
+//!    that keep the neurons apart, finite numbers;
 //! 2. `range`: F's pre-activations over the box lie in it (intervals, backward relaxation, and the
 //!    same on each part of the box where `lower` or `upper` split it);
 //! 3. `slope`: the slopes of the activation on the interval lie in it, or those of its polynomial;
 //! 4. `interval`: the range and the difference that arrives, by the certificate's method, fit in it;
 //! 5. `bound`: the difference at each output, by the method, is at most it;
 //!    Methods C2 and D begin with that of C, and go on part by part;
-//! 6. `error`: |p - s| is at most it on the interval, for the polynomial p exactly.
+//! 6. `error`: |p - s| is at most it on the interval, for the polynomial p exactly, or for the
+//!    composition of polynomials that stands in the place of one.
 //!
 //! Each step uses only claims that other steps verify, and the order of the argument is the order
 //! of the layers: the ranges speak of F alone; given them, the differences of the layers before
@@ -23,6 +25,7 @@
 
 mod bernstein;
 mod block;
+mod composite;
 mod differences;
 mod division;
 mod fixed;
@@ -38,6 +41,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use self::block::{Digits, Precision, Row};
+use self::composite::Replacement;
 use self::differences::{Claim, Differences};
 use self::polynomial::Chebyshev;
 use self::ranges::{Intervals, Walk, Wanted};
@@ -54,6 +58,8 @@ const EXACT_ERRORS: u64 = 1 << 33;
 const EXACT_ERROR: u64 = 1 << 31;
 /// The most that checking the errors may take, in squares of degrees; about an hour on one core.
 const MOST_ERRORS: u64 = 1 << 34;
+/// What a composition counts among them.
+const WORK_OF_COMPOSITION: u64 = 1 << 16;
 /// Splits between the root of a proof and a leaf, at most: a file cannot nest as deep.
 const DEEPEST_PROOF: usize = 128;
 /// Neurons between two reports of progress.
@@ -191,7 +197,8 @@ enum Pair<'a> {
 
 struct Neurons<'a> {
     functions: Vec<Activation>,
-    polynomials: Vec<Chebyshev>,
+    /// What the SLNN has in their place.
+    replacements: Vec<Replacement>,
     claims: &'a [Neuron],
 }
 
@@ -266,12 +273,16 @@ fn pairs(certificate: &Certificate) -> Outcome<Vec<Pair<'_>>> {
     if certificate.domain.intervals().iter().any(|interval| !interval.is_finite()) {
         return whole("a box that is not finite".into());
     }
-    let layers = reference.layers().len();
-    if slnn.layers().len() != layers || certificate.layers.len() != layers {
+    let (layers, spans) = (reference.layers().len(), &certificate.spans);
+    let spanned = spans.iter().fold(0_usize, |sum, span| sum.saturating_add(*span));
+    if slnn.layers().len() != spanned || spans.len() != layers || certificate.layers.len() != layers
+    {
         return whole(format!(
-            "{layers} layers of the network, {} of the slnn and {} in the certificate",
+            "{layers} layers of the network, {} of the slnn and {} in the certificate, {} spans of \
+             {spanned} layers in all",
             slnn.layers().len(),
-            certificate.layers.len()
+            certificate.layers.len(),
+            spans.len(),
         ));
     }
     let (outputs, bounds) = (reference.outputs().len(), certificate.bound.len());
@@ -284,9 +295,11 @@ fn pairs(certificate: &Certificate) -> Outcome<Vec<Pair<'_>>> {
     }
     let widths = reference.widths();
     let mut pairs = Vec::with_capacity(layers);
+    let mut first = 0;
     for l in 0..layers {
         let claims = certificate.layers[l].as_deref();
-        let layer = (&reference.layers()[l], &slnn.layers()[l]);
+        let layer = (&reference.layers()[l], &slnn.layers()[first..first + spans[l]]);
+        first += spans[l];
         pairs.push(
             pair(layer, claims, widths[l])
                 .map_err(|(neuron, what)| Failure::new(Some(l), neuron, what))?,
@@ -378,14 +391,14 @@ fn leaves(proof: &Proof) -> u64 {
 }
 
 fn pair<'a>(
-    (reference, slnn): (&'a Layer, &'a Layer),
+    (reference, slnn): (&'a Layer, &'a [Layer]),
     claims: Option<&'a [Neuron]>,
     width: usize,
 ) -> Result<Pair<'a>, (Option<usize>, String)> {
     let layer = |what: &str| Err((None, what.to_owned()));
     if let Layer::Affine(affine) = reference {
-        let Layer::Affine(other) = slnn else {
-            return layer("an affine layer that is none in the slnn");
+        let [Layer::Affine(other)] = slnn else {
+            return layer("an affine layer that is not one in the slnn");
         };
         if claims.is_some() {
             return layer("claims about the neurons of an affine layer");
@@ -397,11 +410,17 @@ fn pair<'a>(
         return Ok(Pair::Affine(affine));
     }
     let functions = functions(reference, width).map_err(|what| (None, what))?;
-    let polynomials = polynomial::of_layer(slnn, width).map_err(|what| (None, what))?;
+    let replacements = match slnn {
+        [layer] => {
+            let polynomials = polynomial::of_layer(layer, width).map_err(|what| (None, what))?;
+            polynomials.into_iter().map(Replacement::Polynomial).collect()
+        }
+        span => composite::replacements(span, width)?,
+    };
     let Some(claims) = claims else {
         return layer("no claims about the neurons of an activation layer");
     };
-    if claims.len() != width || functions.len() != width || polynomials.len() != width {
+    if claims.len() != width || functions.len() != width || replacements.len() != width {
         return Err((None, format!("claims about {} neurons of {width}", claims.len())));
     }
     for (i, claim) in claims.iter().enumerate() {
@@ -426,7 +445,7 @@ fn pair<'a>(
             return Err((Some(i), "a parameter of the activation that is not finite".into()));
         }
     }
-    Ok(Pair::Neurons(Neurons { functions, polynomials, claims }))
+    Ok(Pair::Neurons(Neurons { functions, replacements, claims }))
 }
 
 /// The first row in which two affine maps differ as exact numbers, or 0 where their shapes do.
@@ -695,9 +714,12 @@ fn check_slopes(pairs: &[Pair]) -> Outcome<()> {
         for (i, (found, claim)) in found.into_iter().zip(neurons.claims).enumerate() {
             // On an interval of one point nothing is claimed.
             let Some((lower, upper)) = found else { continue };
-            let polynomial = &neurons.polynomials[i];
+            let of_polynomial = match &neurons.replacements[i] {
+                Replacement::Polynomial(polynomial) => polynomial_slopes(polynomial, claim),
+                Replacement::Composition(_) => None,
+            };
             let holds = encloses(claim.slope, &lower, &upper)
-                || polynomial_slopes(polynomial, claim)
+                || of_polynomial
                     .is_some_and(|(lower, upper)| encloses(claim.slope, &lower, &upper));
             if !holds {
                 let what = format!(
@@ -820,7 +842,7 @@ fn propagated(claim: &Neuron) -> Option<Claim> {
 struct Residual<'a> {
     layer: usize,
     neuron: usize,
-    polynomial: &'a Chebyshev,
+    replacement: &'a Replacement,
     function: Activation,
     claim: &'a Neuron,
 }
@@ -834,8 +856,9 @@ impl Residual<'_> {
 
     /// Operations of an exact decision; `None` where there is none.
     fn exact_work(&self) -> Option<u64> {
+        let Replacement::Polynomial(polynomial) = self.replacement else { return None };
         let of_piece = |piece: &form::Piece| match piece.form {
-            form::Form::Line { .. } => Some(bernstein::cost(self.polynomial, piece)),
+            form::Form::Line { .. } => Some(bernstein::cost(polynomial, piece)),
             _ => None,
         };
         let work = self.pieces().iter().map(of_piece).collect::<Option<Vec<_>>>()?;
@@ -846,21 +869,29 @@ impl Residual<'_> {
     fn decide(&self, exact: bool) -> (Decision, bool) {
         let error = dyadic(self.claim.error);
         let pieces = self.pieces();
+        let polynomial = match self.replacement {
+            Replacement::Polynomial(polynomial) => polynomial,
+            Replacement::Composition(composition) => {
+                let decisions = pieces.iter().map(|piece| composition.decide(piece, &error));
+                let mut open = decisions.filter(|decision| *decision != Decision::Proven);
+                return (open.next().unwrap_or(Decision::Proven), false);
+            }
+        };
         // All of a neuron or nothing, as the work was counted.
         let exact = exact && pieces.iter().all(|p| matches!(p.form, form::Form::Line { .. }));
         let mut all_exact = true;
         for piece in pieces {
-            let cheap = || bernstein::cost(self.polynomial, &piece) <= EXACT_ERROR;
+            let cheap = || bernstein::cost(polynomial, &piece) <= EXACT_ERROR;
             let mut decision = None;
             if exact {
-                decision = bernstein::decide(self.polynomial, &piece, &error);
+                decision = bernstein::decide(polynomial, &piece, &error);
             }
             let mut exactly = decision.is_some();
-            let mut decision = decision.unwrap_or_else(|| self.decide_rounded(&piece, &error));
+            let mut decision = decision.unwrap_or_else(|| self.decide_rounded(polynomial, &piece, &error));
             if let Decision::Undecided(_) = decision
                 && !exactly
                 && cheap()
-                && let Some(decided) = bernstein::decide(self.polynomial, &piece, &error)
+                && let Some(decided) = bernstein::decide(polynomial, &piece, &error)
             {
                 (decision, exactly) = (decided, true);
             }
@@ -872,17 +903,17 @@ impl Residual<'_> {
         (Decision::Proven, all_exact)
     }
 
-    fn decide_rounded(&self, piece: &form::Piece, error: &Dyadic) -> Decision {
+    fn decide_rounded(&self, polynomial: &Chebyshev, piece: &form::Piece, error: &Dyadic) -> Decision {
         // A constant is compared with the values of s, which are best possible.
-        if self.polynomial.degree() == 0
+        if polynomial.degree() == 0
             && let Some((least, greatest)) = form::values(self.function, &piece.lower, &piece.upper)
         {
-            let constant = &self.polynomial.coefficients[0];
+            let constant = &polynomial.coefficients[0];
             if (constant - &least) <= *error && (&greatest - constant) <= *error {
                 return Decision::Proven;
             }
         }
-        residual::decide(self.polynomial, piece, error)
+        residual::decide(polynomial, piece, error)
     }
 
     fn failure(&self, decision: &Decision) -> Option<Failure> {
@@ -907,12 +938,15 @@ fn check_errors(
     for (layer, pair) in pairs.iter().enumerate() {
         let Pair::Neurons(neurons) = pair else { continue };
         for (neuron, claim) in neurons.claims.iter().enumerate() {
-            let polynomial = &neurons.polynomials[neuron];
+            let replacement = &neurons.replacements[neuron];
             let function = neurons.functions[neuron];
-            residuals.push(Residual { layer, neuron, polynomial, function, claim });
+            residuals.push(Residual { layer, neuron, replacement, function, claim });
         }
     }
-    let work = residuals.iter().map(|r| (r.polynomial.degree() as u64 + 8).pow(2));
+    let work = residuals.iter().map(|residual| match residual.replacement {
+        Replacement::Polynomial(polynomial) => (polynomial.degree() as u64 + 8).pow(2),
+        Replacement::Composition(_) => WORK_OF_COMPOSITION,
+    });
     if work.fold(0, u64::saturating_add) > MOST_ERRORS {
         let what = "polynomials of too high degrees for so many neurons: it would take hours";
         return Err(Failure::new(None, None, what));
