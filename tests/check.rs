@@ -196,6 +196,7 @@ impl Shape {
             slnn: network(slnn),
             domain,
             method: self.method,
+            spans: vec![1; layers.len()],
             layers,
             division: None,
             bound,
@@ -652,6 +653,7 @@ fn unusual() -> Certificate {
         slnn: network(slnn),
         domain: Domain::cube(2, 0.0, 0.5).unwrap(),
         method: Method::B,
+        spans: vec![1; layers.len()],
         layers,
         division: None,
         bound: vec![8.0],
@@ -718,6 +720,7 @@ fn errors_of_zero_are_confirmed_exactly() {
             slnn: network(Layer::Slaf(line)),
             domain: Domain::cube(1, -1.0, 1.0).unwrap(),
             method: Method::C,
+            spans: vec![1; 3],
             layers: vec![None, Some(vec![neuron]), None],
             division: None,
             bound: vec![0.0],
@@ -736,6 +739,72 @@ fn progress_counts_neurons() {
     let verdict = check_watched(&base(), &mut |done, all| seen.push((done, all)));
     assert!(verdict.valid);
     assert_eq!(seen, [(0, 7), (7, 7)]);
+}
+
+/// A certificate with composite blocks: the SLNN's layers are affine, then x and t = x scale, stages of the
+/// sign, x + s and x - s, squares, sums, affine.
+fn with_blocks() -> Certificate {
+    let first = ndarray::array![[1.0, 0.5], [-0.75, 1.25], [0.25, -0.5]];
+    let layers = vec![
+        Layer::Affine(Affine::new(first, ndarray::array![0.125, -0.25, 0.0]).unwrap()),
+        Layer::Activation(Activation::Relu),
+        Layer::Affine(
+            Affine::new(ndarray::array![[1.0, -1.5, 2.0]], ndarray::array![0.0]).unwrap(),
+        ),
+    ];
+    let names = vec![Input::named("x0"), Input::named("x1")];
+    let network = Network::new(names, vec!["y".into()], layers, Head::Identity).unwrap();
+    let domain = Domain::cube(2, -1.0, 1.0).unwrap();
+    let request = Request { blocks: vec![Some(1e-3)], ..Request::degrees(Degrees::All(3)) };
+    let certificate = approximate(&network, &domain, &request).unwrap().certificate;
+    accepted(&certificate);
+    assert!(certificate.spans[1] > 5);
+    certificate
+}
+
+#[test]
+fn changed_composite_blocks_are_refused() {
+    let base = with_blocks();
+    let last = base.slnn.layers().len() - 1;
+    // The errors are within a few thousandths of the least ones that hold.
+    for i in 0..3 {
+        let mut tight = base.clone();
+        claim(&mut tight, 1, i).error *= 0.99;
+        refused_at(&tight, 1, i, "error");
+        let mut steep = base.clone();
+        claim(&mut steep, 1, i).slope.upper *= 0.99;
+        refused_at(&steep, 1, i, "slopes");
+    }
+    let changed = |layer: usize, at: (usize, usize), factor: f64, more: f64| {
+        let change = |numbers: &mut Array2<f64>| numbers[at] = numbers[at] * factor + more;
+        let mut certificate = base.clone();
+        certificate.slnn = match base.slnn.layers()[layer] {
+            Layer::Affine(_) => with_weight(&base.slnn, layer, change),
+            _ => with_slaf(&base.slnn, layer, change),
+        };
+        certificate
+    };
+    // The first stage of the sign for the second neuron, and its way around the stages.
+    refused_at(&changed(2, (4, 1), 1.02, 0.0), 1, 1, "error");
+    refused_at(&changed(2, (1, 1), 1.02, 0.0), 1, 1, "error");
+    // The scale, the sum x + s, a square, and the last sum of the third neuron.
+    refused_at(&changed(1, (5, 2), 0.5, 0.0), 1, 2, "error");
+    refused_at(&changed(last - 3, (2, 5), 0.99, 0.0), 1, 2, "error");
+    refused_at(&changed(last - 2, (2, 2), 1.01, 0.0), 1, 2, "error");
+    refused_at(&changed(last - 1, (2, 2), 0.99, 0.0), 1, 2, "error");
+    // A neuron that takes in another one, at the beginning, in the middle and at the end.
+    refused_at(&changed(1, (3, 1), 1.0, 1e-300), 1, 0, "take in neuron 1");
+    refused_at(&changed(last - 3, (0, 4), 1.0, 1e-300), 1, 0, "take in neuron 1");
+    refused_at(&changed(last - 1, (0, 1), 1.0, 1e-300), 1, 0, "take in neuron 1");
+    // The spans must be those of the layers.
+    for spans in
+        [vec![1; 3], vec![2, base.spans[1] - 1, 1], vec![1, base.spans[1]], vec![usize::MAX; 3]]
+    {
+        refused(&Certificate { spans, ..base.clone() });
+    }
+    // Overflow proves nothing.
+    refused_at(&changed(2, (4, 1), 1.0, 1e308), 1, 1, "error");
+    refused_at(&changed(last - 2, (2, 2), 1.0, -1e308), 1, 2, "error");
 }
 
 /// The certificate that `approximate` makes of a random network.

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use slnn::approximate::{Method as FitMethod, fit};
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::{
-    Approximation, Degrees, Domain, Method, Minimise, Request, approximate, approximate_watched,
-    approximate_within,
+    Approximation, Certificate, Degrees, Domain, Method, Minimise, Request, approximate,
+    approximate_watched, approximate_within, check,
 };
 use slnn::network::{Activation, Affine, Basis, Family, Head, Input, Layer, Network, Slaf};
 use slnn::numeric::outward::Interval;
@@ -27,6 +27,35 @@ fn network(seed: u64, inputs: usize, hidden: &[(usize, Activation)]) -> Network 
     let outputs = (0..1 + seed % 2).map(|o| format!("y{o}")).collect();
     let inputs = (0..inputs).map(|i| Input::named(format!("x{i}"))).collect();
     Network::new(inputs, outputs, layers, Head::Identity).unwrap()
+}
+
+/// A network whose weights are as large as those of a trained one.
+fn balanced(seed: u64, inputs: usize, hidden: &[(usize, Activation)]) -> Network {
+    let mut stream = Stream::new(seed, Parameters::Full);
+    let mut layers = Vec::new();
+    let mut width = inputs;
+    let mut map = |rows: usize, columns: usize| {
+        let size = (2.0 / columns as f64).sqrt();
+        let weight = Array2::from_shape_simple_fn((rows, columns), || size * stream.float());
+        let bias = Array1::from_shape_simple_fn(rows, || 0.5 * stream.float());
+        Layer::Affine(Affine::new(weight, bias).unwrap())
+    };
+    for &(neurons, activation) in hidden {
+        layers.push(map(neurons, width));
+        layers.push(Layer::Activation(activation));
+        width = neurons;
+    }
+    layers.push(map(1, width));
+    let inputs = (0..inputs).map(|i| Input::named(format!("x{i}"))).collect();
+    Network::new(inputs, vec!["y".into()], layers, Head::Identity).unwrap()
+}
+
+/// The certificate is confirmed by the checker, and so is what a file of it holds.
+fn confirmed(certificate: &Certificate) {
+    let verdict = check(certificate);
+    assert!(verdict.valid, "{}", verdict.reason.unwrap());
+    let document = slnn::json::Json::parse(&certificate.to_json()).unwrap();
+    assert_eq!(Certificate::from_document(&document).unwrap(), *certificate);
 }
 
 fn activations() -> impl Strategy<Value = Activation> {
@@ -251,6 +280,80 @@ fn an_epsilon_is_met_and_fewer_degrees_would_not_do() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10))]
+
+    #[test]
+    fn every_epsilon_is_met_and_confirmed(
+        seed: u64,
+        activation in proptest::sample::select(vec![
+            Activation::Tanh, Activation::Sigmoid, Activation::Softplus, Activation::Silu,
+            Activation::Gelu,
+        ]),
+        inputs in 1usize..=3,
+        widths in prop::collection::vec(prop_oneof![1usize..=32, Just(32)], 1..=3),
+        digits in 1.0..=8.0f64,
+        minimise in proptest::sample::select(vec![Minimise::Product, Minimise::Sum]),
+    ) {
+        let hidden: Vec<_> = widths.into_iter().map(|width| (width, activation)).collect();
+        let network = balanced(seed, inputs, &hidden);
+        let domain = Domain::cube(inputs, -1.0, 1.0).unwrap();
+        let epsilon = 10f64.powf(-digits);
+        let request = Request::degrees(Degrees::All(1));
+        let made = approximate_within(&network, &domain, epsilon, minimise, &request).unwrap();
+        prop_assert!(made.bound[0] <= epsilon);
+        confirmed(&made.certificate);
+        holds(&network, &domain, &made);
+    }
+
+    #[test]
+    fn composite_blocks_are_confirmed(
+        seed: u64,
+        inputs in 1usize..=3,
+        hidden in prop::collection::vec(
+            (1usize..=5, proptest::sample::select(vec![
+                Activation::Relu, Activation::Abs, Activation::LeakyRelu { slope: 0.1 },
+                Activation::LeakyRelu { slope: -2.5 }, Activation::Tanh, Activation::HardTanh,
+            ])),
+            1..=3,
+        ),
+        digits in prop::collection::vec(prop::option::of(0.0..6.0f64), 3),
+        degree in 1usize..=12,
+        method in proptest::sample::select(vec![Method::A, Method::B, Method::C]),
+    ) {
+        let network = network(seed, inputs, &hidden);
+        let domain = Domain::cube(inputs, -1.0, 1.0).unwrap();
+        let blocks = digits.into_iter().take(hidden.len());
+        let blocks = blocks.map(|digits| digits.map(|digits| 10f64.powf(-digits))).collect();
+        let request = Request { blocks, method, ..Request::degrees(Degrees::All(degree)) };
+        let made = approximate(&network, &domain, &request).unwrap();
+        confirmed(&made.certificate);
+        holds(&network, &domain, &made);
+    }
+}
+
+#[test]
+fn composite_blocks_serve_kinks_at_small_errors() {
+    let kinds = [
+        (vec![(16, Activation::Relu), (16, Activation::Relu)], 1e-3),
+        (vec![(16, Activation::Relu), (16, Activation::Relu)], 1e-6),
+        (vec![(8, Activation::Abs), (8, Activation::Tanh)], 1e-4),
+        (vec![(8, Activation::LeakyRelu { slope: 0.01 })], 1e-5),
+    ];
+    for (hidden, epsilon) in kinds {
+        let network = balanced(7, 2, &hidden);
+        let domain = Domain::cube(2, -1.0, 1.0).unwrap();
+        let request = Request::degrees(Degrees::All(1));
+        let made = approximate_within(&network, &domain, epsilon, Minimise::Sum, &request).unwrap();
+        assert!(made.bound[0] <= epsilon);
+        assert!(made.certificate.spans.iter().any(|span| *span > 1));
+        // Not far below either, which would be work for nothing.
+        assert!(made.bound[0] > 0.02 * epsilon, "{} for {epsilon}", made.bound[0]);
+        confirmed(&made.certificate);
+        holds(&network, &domain, &made);
+    }
+}
+
 #[test]
 fn requests_that_do_not_fit_are_errors() {
     let network = network(0, 2, &[(3, Activation::Tanh)]);
@@ -268,6 +371,16 @@ fn requests_that_do_not_fit_are_errors() {
     assert!(Domain::new([(0.0, f64::NAN)]).is_err());
     assert!(Domain::new([(1.0, 0.0)]).is_err());
     assert!(Domain::of_network(&network).unwrap_err().to_string().contains("--box"));
+    for (blocks, method, what) in [
+        (vec![None, Some(0.1)], Method::C, "blocks"),
+        (vec![Some(0.1)], Method::D, "method"),
+        (vec![Some(1e-12)], Method::C, "deviation"),
+        (vec![Some(f64::NAN)], Method::C, "deviation"),
+    ] {
+        let request = Request { blocks, method, ..Request::degrees(Degrees::All(3)) };
+        let made = approximate(&network, &domain, &request);
+        assert!(made.unwrap_err().to_string().contains(what), "{what}");
+    }
     let request = Request::degrees(Degrees::All(1));
     for epsilon in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let made = approximate_within(&network, &domain, epsilon, Minimise::Sum, &request);

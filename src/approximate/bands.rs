@@ -9,9 +9,7 @@
 //! is at most N^2 E, so between two angles h apart q is within N^2 E h^2 / 8 of the interpolating
 //! line in theta; z itself, radius times cos theta, is within radius h^2 / 8 of its own.
 
-use super::certificate::{
-    Candidate, FINEST, FixedPiece, FloatPiece, ROUNDOFF, Sampled, cosine_at,
-};
+use super::certificate::{Candidate, FINEST, FixedPiece, FloatPiece, ROUNDOFF, Sampled, cosine_at};
 use super::model::pieces;
 use super::range::value_range;
 use super::{Fit, check_activation, check_interval};

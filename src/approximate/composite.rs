@@ -364,11 +364,10 @@ mod tests {
 
     /// |block - activation| in f64.
     fn off(block: &Composite, slope: f64, x: f64) -> f64 {
-        let s = block
-            .sign
-            .stages
-            .iter()
-            .fold(x * block.scale, |t, stage| stage.iter().rev().fold(0.0, |sum, c| sum * t + c));
+        let s =
+            block.sign.stages.iter().fold(x * block.scale, |t, stage| {
+                stage.iter().rev().fold(0.0, |sum, c| sum * t + c)
+            });
         let function = if x < 0.0 { slope * x } else { x };
         (2.0 * block.linear * x + 4.0 * block.square * x * s - function).abs()
     }
@@ -381,7 +380,8 @@ mod tests {
         let stages = block.sign.stages.iter();
         let s = stages
             .fold(&x * exact(block.scale), |t, stage| (horner(stage, &t) * &unit).floor() / &unit);
-        let value = |y: BigRational, square: f64| exact(block.linear) * &y + exact(square) * &y * &y;
+        let value =
+            |y: BigRational, square: f64| exact(block.linear) * &y + exact(square) * &y * &y;
         let value = value(&x + &s, block.square) + value(&x - &s, -block.square);
         (value - activation.exact(&x).unwrap()).abs() <= exact(block.error)
     }

@@ -360,9 +360,8 @@ fn powers(c: &[f64], middle: f64, z: Interval) -> Option<(f64, f64)> {
         value = &(&value * &t) + &Dyadic::from_f64(*c)?;
     }
     // The slope moves by the second derivative; a hundredth covers the rounding of the sum.
-    let second = |(k, c): (usize, &f64)| {
-        c.abs() * (k * (k - 1)) as f64 * z.magnitude().powi(k as i32 - 2)
-    };
+    let second =
+        |(k, c): (usize, &f64)| c.abs() * (k * (k - 1)) as f64 * z.magnitude().powi(k as i32 - 2);
     let second: f64 = 1.01 * c.iter().enumerate().skip(2).map(second).sum::<f64>();
     let slope = slope.to_f64()?.abs().next_up();
     Some((value.to_f64()?, add_up(slope, mul_up(second, z.radius_about(middle)))))

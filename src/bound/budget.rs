@@ -36,6 +36,10 @@ pub enum Minimise {
 const LARGEST_DEGREE: usize = 400;
 /// How often the aim is lowered before giving up.
 const ROUNDS: usize = 16;
+/// Degrees above it are not fitted to know the error beside a kink.
+const FITTED: usize = 64;
+/// The degree up to which polynomials may take less work than composite blocks.
+const WORTHWHILE: usize = 100;
 /// A bound below this share of what is allowed leaves degrees to be saved.
 const FAR: f64 = 0.8;
 /// How much degree a look ahead skips: odd and even functions gain by every second degree only.
@@ -73,7 +77,8 @@ pub fn approximate_within(
     let mut best = f64::INFINITY;
     let mut planner = Planner::new(&chain, &first.certificate.layers, request.fit);
     let blocks_serve = request.method <= Method::C && planner.has_kinks();
-    let plain = if blocks_serve && planner.out_of_reach(epsilon)? {
+    let largest = if minimise == Minimise::Sum { WORTHWHILE } else { LARGEST_DEGREE };
+    let plain = if blocks_serve && planner.out_of_reach(largest, epsilon)? {
         None
     } else {
         search(epsilon, &mut best, first.clone(), |made, aim| {
@@ -206,19 +211,17 @@ impl<'a> Planner<'a> {
         self.kinked.iter().flatten().any(|kinked| *kinked)
     }
 
-    /// Whether even the largest degrees cannot be expected to bring the neurons with a kink to `epsilon`: beside
-    /// a kink the error falls as 1 / degree (Bernstein 1914). The intervals may yet become shorter.
-    fn out_of_reach(&mut self, epsilon: f64) -> Result<bool> {
-        let degree = 20;
-        let mut least = vec![0.0; self.weights.first().map_or(0, Array2::nrows)];
+    /// Whether polynomials of this degree cannot be expected to bring the neurons with a kink to `epsilon`, even
+    /// if their intervals become shorter.
+    fn out_of_reach(&mut self, degree: usize, epsilon: f64) -> Result<bool> {
+        let mut sums = vec![0.0; self.weights.first().map_or(0, Array2::nrows)];
         for layer in 0..self.units.len() {
             let neurons = 0..self.units[layer].len();
-            let kinked = neurons.filter(|i| self.kinked[layer][*i]).collect();
-            let share = self.share(&Group { layer, neurons: kinked, degree }, degree)?;
-            least.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
+            let neurons = neurons.filter(|i| self.kinked[layer][*i]).collect();
+            let share = self.share(&Group { layer, neurons, degree }, degree)?;
+            sums.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
         }
-        let falls = degree as f64 / LARGEST_DEGREE as f64;
-        Ok(least.iter().any(|error| error * falls > 4.0 * epsilon))
+        Ok(sums.iter().any(|error| *error > 4.0 * epsilon))
     }
 
     /// Replaces the neurons with a kink: the deviation of each layer's blocks, so that each layer of them and
@@ -264,7 +267,9 @@ impl<'a> Planner<'a> {
                     return Ok(0.0);
                 }
                 let (unit, interval) = (self.units[layer][i], self.intervals[layer][i]);
-                Ok(fit(unit, interval, degree, self.fit)?.error)
+                // Beside a kink the error falls as 1 / degree (Bernstein 1914): a fit of a lower degree tells.
+                let least = if self.kinked[layer][i] { degree.min(FITTED) } else { degree };
+                Ok(fit(unit, interval, least, self.fit)?.error * least as f64 / degree as f64)
             })
             .collect();
         for (i, error) in missing.into_iter().zip(fits) {

@@ -295,11 +295,11 @@ impl Replaced {
         match self {
             Replaced::Fit(fit) => fit.degree(),
             // The product by x and the square.
-            Replaced::Block(block) => {
-                block.sign.degrees().iter().fold(2, |product: usize, d| {
-                    product.saturating_mul((*d).max(1))
-                })
-            }
+            Replaced::Block(block) => block
+                .sign
+                .degrees()
+                .iter()
+                .fold(2, |product: usize, d| product.saturating_mul((*d).max(1))),
         }
     }
 }

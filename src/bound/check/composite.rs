@@ -77,7 +77,8 @@ pub(super) fn replacements(
     for layer in span {
         layers.push(match layer {
             Layer::Affine(affine) => {
-                numbers = numbers.saturating_add(affine.weight().rows() * affine.weight().columns());
+                numbers =
+                    numbers.saturating_add(affine.weight().rows() * affine.weight().columns());
                 if numbers > MOST_NUMBERS {
                     return Err(whole(format!("more than {MOST_NUMBERS} numbers in its layers")));
                 }

@@ -887,7 +887,8 @@ impl Residual<'_> {
                 decision = bernstein::decide(polynomial, &piece, &error);
             }
             let mut exactly = decision.is_some();
-            let mut decision = decision.unwrap_or_else(|| self.decide_rounded(polynomial, &piece, &error));
+            let mut decision =
+                decision.unwrap_or_else(|| self.decide_rounded(polynomial, &piece, &error));
             if let Decision::Undecided(_) = decision
                 && !exactly
                 && cheap()
@@ -903,7 +904,12 @@ impl Residual<'_> {
         (Decision::Proven, all_exact)
     }
 
-    fn decide_rounded(&self, polynomial: &Chebyshev, piece: &form::Piece, error: &Dyadic) -> Decision {
+    fn decide_rounded(
+        &self,
+        polynomial: &Chebyshev,
+        piece: &form::Piece,
+        error: &Dyadic,
+    ) -> Decision {
         // A constant is compared with the values of s, which are best possible.
         if polynomial.degree() == 0
             && let Some((least, greatest)) = form::values(self.function, &piece.lower, &piece.upper)
