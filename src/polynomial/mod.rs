@@ -29,6 +29,7 @@ mod calculus;
 mod coefficient;
 mod evaluate;
 mod exponents;
+mod packed;
 mod substitute;
 mod text;
 mod univariate;
@@ -41,6 +42,7 @@ use num_rational::BigRational;
 pub use coefficient::{Coefficient, Field};
 pub use evaluate::{Bounded, FloatForm};
 pub use exponents::{graded_order, graded_rank, monomial_count, monomials, total_degree};
+pub use packed::Packed;
 pub use text::Named;
 pub use univariate::Univariate;
 
