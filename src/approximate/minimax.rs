@@ -419,12 +419,12 @@ impl Frame {
     }
 }
 
-/// The fit with the smaller error.
+/// The fit with the smaller error. What bounds the least error from below for one bounds it for the other.
 fn better(first: Option<Fit>, second: Fit) -> Fit {
-    match first {
-        Some(first) if first.error <= second.error => first,
-        _ => second,
-    }
+    let Some(first) = first else { return second };
+    let lower_bound = first.lower_bound.max(second.lower_bound);
+    let best = if first.error <= second.error { first } else { second };
+    Fit { lower_bound, ..best }
 }
 
 /// The largest |p - s| at some points, in f64.

@@ -127,12 +127,14 @@ impl Problem<'_> {
                 rest = others;
             }
             let largest = candidates.iter().fold(0.0_f64, |m, e| m.max(e.error.abs()));
-            // In exact arithmetic the level rises with every step.
+            // In exact arithmetic the level rises with every step; where it rises too little to be seen, the
+            // largest error may still fall.
             idle += 1;
             if level.abs() > highest * (1.0 + LEVEL) {
                 (highest, idle) = (level.abs(), 0);
             }
             if best.as_ref().is_none_or(|best| largest < best.largest) {
+                idle = 0;
                 let mut places = candidates.clone();
                 thin(&mut places, count);
                 let reference = places.iter().map(|e| e.sample.z).collect();
