@@ -4,10 +4,11 @@
 //! upper bound is. The search is in f64: random points and vertices, then projected gradient ascent from the
 //! best of them with falling steps. The answer is not: the difference at the point found is enclosed.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use num_rational::BigRational;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::approximate::value_range;
 use crate::bound::domain::Domain;
@@ -68,23 +69,20 @@ pub fn attack(a: &Network, b: &Network, domain: &Domain, budget: &Budget) -> Res
     let mut random = ChaCha8Rng::seed_from_u64(budget.seed);
     let points = sample(domain, budget.points.max(1), &mut random);
     let difference = a.forward(points.view())? - b.forward(points.view())?;
-    (0..a.outputs().len())
-        .map(|output| {
-            let mut best: Option<Found> = None;
-            for sign in [1.0, -1.0] {
-                let values: Vec<f64> = difference.column(output).iter().map(|d| sign * d).collect();
-                let starts = largest(&values, budget.starts.max(1));
-                let start = points.select(Axis(0), &starts);
-                let at = ascend(a, b, domain, output, sign, start, budget.steps)?;
-                let found = Found { difference: proven(a, b, output, &at)?, at };
-                if best.as_ref().is_none_or(|best| found.difference > best.difference) {
-                    best = Some(found);
-                }
-            }
-            // Both signs were tried.
-            best.ok_or_else(|| Error::invalid("attack", "no point", "at least one"))
-        })
-        .collect()
+    // Upwards and downwards from every output.
+    let climbs: Vec<(usize, f64)> =
+        (0..a.outputs().len()).flat_map(|output| [(output, 1.0), (output, -1.0)]).collect();
+    let found = climbs.par_iter().map(|&(output, sign)| {
+        let values: Vec<f64> = difference.column(output).iter().map(|d| sign * d).collect();
+        let starts = largest(&values, budget.starts.max(1));
+        let start = points.select(Axis(0), &starts);
+        let at = ascend(a, b, domain, output, sign, start, budget.steps)?;
+        Ok(Found { difference: proven(a, b, output, &at)?, at })
+    });
+    let found: Vec<Found> = found.collect::<Vec<_>>().into_iter().collect::<Result<_>>()?;
+    let better =
+        |pair: &[Found]| pair[usize::from(pair[1].difference > pair[0].difference)].clone();
+    Ok(found.chunks_exact(2).map(better).collect())
 }
 
 /// Random points: uniform ones, vertices, and points with some coordinates at an end.
@@ -179,11 +177,12 @@ fn with_gradient(
             continue;
         }
         let mut slope = Array2::zeros(values.dim());
+        let mut slopes_of_one = vec![0.0; values.nrows()];
         for i in 0..values.ncols() {
-            let unit = unit(layer, i);
-            for (y, s) in values.column_mut(i).iter_mut().zip(slope.column_mut(i)) {
-                (*y, *s) = unit(*y);
-            }
+            let mut of_one = values.column(i).to_vec();
+            unit(layer, i)(&mut of_one, &mut slopes_of_one);
+            values.column_mut(i).assign(&ArrayView1::from(&of_one));
+            slope.column_mut(i).assign(&ArrayView1::from(&slopes_of_one));
         }
         slopes.push(Some(slope));
     }
@@ -200,10 +199,13 @@ fn with_gradient(
     (of_output, gradient)
 }
 
-/// Value and derivative of neuron `i` of an activation layer.
-fn unit(layer: &Layer, i: usize) -> Box<dyn Fn(f64) -> (f64, f64) + '_> {
+/// Replaces the pre-activations of one neuron by its values, and fills in its derivatives there.
+type Unit<'a> = Box<dyn Fn(&mut [f64], &mut [f64]) + 'a>;
+
+/// Neuron `i` of an activation layer.
+fn unit(layer: &Layer, i: usize) -> Unit<'_> {
     match layer {
-        Layer::Activation(function) => Box::new(|z| function.value_and_derivative(z)),
+        Layer::Activation(function) => each(|z| function.value_and_derivative(z)),
         Layer::Slaf(slaf) => learned(slaf, i),
         Layer::Mixed(mixed) => {
             let group = mixed.groups().iter().find_map(|group| {
@@ -211,28 +213,34 @@ fn unit(layer: &Layer, i: usize) -> Box<dyn Fn(f64) -> (f64, f64) + '_> {
                 Some((&group.part, place))
             });
             match group {
-                Some((Part::Activation(function), _)) => {
-                    Box::new(|z| function.value_and_derivative(z))
-                }
+                Some((Part::Activation(function), _)) => each(|z| function.value_and_derivative(z)),
                 Some((Part::Slaf(slaf), place)) => learned(slaf, place),
                 // Every neuron of a mixed layer is in a group.
-                None => Box::new(|z| (z, 1.0)),
+                None => each(|z| (z, 1.0)),
             }
         }
-        Layer::Affine(_) => Box::new(|z| (z, 1.0)),
+        Layer::Affine(_) => each(|z| (z, 1.0)),
     }
 }
 
-fn learned(slaf: &Slaf, i: usize) -> Box<dyn Fn(f64) -> (f64, f64) + '_> {
+fn each<'a>(function: impl Fn(f64) -> (f64, f64) + 'a) -> Unit<'a> {
+    Box::new(move |values, slopes| {
+        for (y, slope) in values.iter_mut().zip(slopes) {
+            (*y, *slope) = function(*y);
+        }
+    })
+}
+
+fn learned(slaf: &Slaf, i: usize) -> Unit<'_> {
     let rows = slaf.coefficients().to_f64();
     let c = rows.row(if rows.nrows() == 1 { 0 } else { i }).to_vec();
     match slaf.basis() {
-        Basis::Monomial => Box::new(move |z| {
+        Basis::Monomial => each(move |z| {
             c.iter().rev().fold((0.0, 0.0), |(y, slope), c| (y * z + c, slope * z + y))
         }),
         Basis::NormalisedMonomial { mean, scale } => {
             let (mean, scale) = (mean.to_f64().row(i).to_vec(), scale.to_f64().row(i).to_vec());
-            Box::new(move |z| {
+            each(move |z| {
                 let (mut power, mut y, mut slope) = (1.0, c[0], 0.0);
                 for k in 1..c.len() {
                     slope += c[k] * scale[k - 1] * k as f64 * power;
@@ -244,29 +252,50 @@ fn learned(slaf: &Slaf, i: usize) -> Box<dyn Fn(f64) -> (f64, f64) + '_> {
         }
         Basis::Orthogonal { family, centre, scale } => {
             let (centre, scale) = (centre.to_f64()[i], scale.to_f64()[i]);
-            let family = *family;
-            Box::new(move |z| orthogonal(family, &c, (z - centre) * scale, scale))
+            let first = f64::from(family.first());
+            let steps = (1..c.len() as u32).map(|k| {
+                let ((a, b), divisor) = family.recurrence(k);
+                (f64::from(a) / f64::from(divisor), f64::from(b) / f64::from(divisor))
+            });
+            let steps: Vec<(f64, f64)> = steps.collect();
+            Box::new(move |values, slopes| {
+                for (values, slopes) in values.chunks_mut(LANES).zip(slopes.chunks_mut(LANES)) {
+                    let mut t = [0.0; LANES];
+                    t.iter_mut().zip(&*values).for_each(|(t, z)| *t = (z - centre) * scale);
+                    let (y, slope) = orthogonal(&c, first, &steps, t);
+                    values.iter_mut().zip(y).for_each(|(value, y)| *value = y);
+                    slopes.iter_mut().zip(slope).for_each(|(s, slope)| *s = slope * scale);
+                }
+            })
         }
     }
 }
 
-/// Value and derivative with respect to z of sum_k c_k e_k(t), t = (z - centre) scale.
-fn orthogonal(family: Family, c: &[f64], t: f64, scale: f64) -> (f64, f64) {
-    let first = f64::from(family.first());
-    let (mut before, mut now) = ((1.0, 0.0), (first * t, first));
-    let (mut y, mut slope) = (c[0], 0.0);
-    for k in 1..c.len() {
-        y += c[k] * now.0;
-        slope += c[k] * now.1;
-        let ((a, b), divisor) = family.recurrence(k as u32);
-        let (a, b, divisor) = (f64::from(a), f64::from(b), f64::from(divisor));
-        let next = (
-            (a * t * now.0 - b * before.0) / divisor,
-            (a * (now.0 + t * now.1) - b * before.1) / divisor,
-        );
-        before = std::mem::replace(&mut now, next);
+/// Points at which a series is summed at once: its degree may be high.
+const LANES: usize = 8;
+
+/// Values and derivatives with respect to t of sum_k c_k e_k(t), where e_1 = first t and
+/// e_(k+1) = a t e_k - b e_(k-1), (a, b) = steps[k - 1].
+fn orthogonal(
+    c: &[f64],
+    first: f64,
+    steps: &[(f64, f64)],
+    t: [f64; LANES],
+) -> ([f64; LANES], [f64; LANES]) {
+    let (mut before, mut now) = ([1.0; LANES], t.map(|t| first * t));
+    let (mut slope_before, mut slope_now) = ([0.0; LANES], [first; LANES]);
+    let (mut y, mut slope) = ([c[0]; LANES], [0.0; LANES]);
+    for (c, (a, b)) in c[1..].iter().zip(steps) {
+        for j in 0..LANES {
+            y[j] += c * now[j];
+            slope[j] += c * slope_now[j];
+            let next = a * t[j] * now[j] - b * before[j];
+            let slope_next = a * (now[j] + t[j] * slope_now[j]) - b * slope_before[j];
+            before[j] = std::mem::replace(&mut now[j], next);
+            slope_before[j] = std::mem::replace(&mut slope_now[j], slope_next);
+        }
     }
-    (y, slope * scale)
+    (y, slope)
 }
 
 /// A lower bound of the absolute difference of one output at a point.
