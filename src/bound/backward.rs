@@ -13,7 +13,7 @@ use ndarray::Array2;
 use crate::bound::chain::{Chain, Step};
 use crate::bound::domain::Domain;
 use crate::bound::linear::{absolute_dots, rounding};
-use crate::bound::ranges::Ranged;
+use crate::bound::neuron::Ranged;
 use crate::bound::relax::Line;
 use crate::network::Activation;
 use crate::numeric::outward::{Interval, add_down, add_up, mul_up, sum_up};

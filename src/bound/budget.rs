@@ -15,10 +15,12 @@ use rayon::prelude::*;
 
 use crate::approximate::{Composite, Method as FitMethod, Sign, fit, slope_below};
 use crate::bound::chain::{Chain, Step};
-use crate::bound::construct::{Approximation, Degrees, Neuron, Request, construct};
+use crate::bound::construct::{Approximation, Degrees, Request, construct};
 use crate::bound::domain::Domain;
+use crate::bound::neuron::Neuron;
 use crate::bound::propagate::Method;
 use crate::bound::ranges::ranges;
+use crate::bound::sensitivity::sensitivities;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Layer, Network};
 use crate::numeric::outward::Interval;
@@ -399,35 +401,4 @@ struct Group {
 fn ladder(degree: usize) -> impl Iterator<Item = usize> {
     let step = (degree / 8).max(1);
     (1..=AHEAD).map(move |k| degree + k * step).filter(|degree| *degree <= LARGEST_DEGREE)
-}
-
-/// How much the error of each neuron weighs in the bound of each output, in f64: (outputs, neurons)
-/// for each activation layer.
-pub(super) fn sensitivities(chain: &Chain, layers: &[Option<Vec<Neuron>>]) -> Vec<Array2<f64>> {
-    let outputs = chain.outputs();
-    // The signed path and what has lost its sign on the way.
-    let (mut signed, mut absolute) = (Array2::eye(outputs), Array2::zeros((outputs, outputs)));
-    let mut weights = Vec::new();
-    for (step, layer) in chain.steps.iter().zip(layers).rev() {
-        match (step, layer) {
-            (Step::Affine { weight, .. }, _) => {
-                signed = signed.dot(&**weight);
-                absolute = absolute.dot(&weight.mapv(f64::abs));
-            }
-            (Step::Activation(_), Some(neurons)) => {
-                weights.push(signed.mapv(f64::abs) + &absolute);
-                for (i, neuron) in neurons.iter().enumerate() {
-                    let middle = neuron.slope.middle();
-                    let radius = neuron.slope.radius_about(middle);
-                    let lost = signed.column(i).mapv(|s: f64| s.abs() * radius);
-                    signed.column_mut(i).mapv_inplace(|s| s * middle);
-                    absolute.column_mut(i).mapv_inplace(|a| a * neuron.slope.magnitude());
-                    absolute.column_mut(i).zip_mut_with(&lost, |a, l| *a += l);
-                }
-            }
-            (Step::Activation(_), None) => {}
-        }
-    }
-    weights.reverse();
-    weights
 }

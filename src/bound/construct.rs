@@ -8,14 +8,14 @@ use crate::approximate::{
     Composite, Fit, Method as FitMethod, Sign, bands, fit, slope_below, slope_range,
 };
 use crate::bound::branch::divide;
-use crate::bound::budget::sensitivities;
 use crate::bound::certificate::{Certificate, Division, sum_of};
 use crate::bound::chain::{Chain, Step};
 use crate::bound::domain::Domain;
 use crate::bound::joint::{Unit, Units};
+use crate::bound::neuron::{Neuron, Ranged};
 use crate::bound::propagate::{Errors, Local, Method};
-use crate::bound::ranges::{Ranged, Ranges, ranges};
-use crate::bound::sharpen::Proof;
+use crate::bound::ranges::{Ranges, ranges};
+use crate::bound::sensitivity::sensitivities;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Affine, Basis, Family, Layer, Network, Slaf};
 use crate::numeric::outward::{Interval, add_up, mul_up};
@@ -66,25 +66,6 @@ impl Request {
 /// Called while the box is split, with the number of parts and the bounds so far; no more splits
 /// when it says no.
 pub type Watch<'a> = dyn FnMut(usize, &[f64]) -> bool + 'a;
-
-/// What is known, and proven, of one neuron.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Neuron {
-    /// What the reference's pre-activation can be over the box.
-    pub range: Interval,
-    /// The slopes of the lines below and above the activation on the range.
-    pub lines: [f64; 2],
-    /// The range, enlarged by the error that arrives: what either pre-activation can be.
-    pub interval: Interval,
-    /// A bound of |p - s| on the interval.
-    pub error: f64,
-    /// The slopes of s on the interval, or those of p where they vary less: either carries the
-    /// difference of the pre-activations on.
-    pub slope: Interval,
-    /// How the lower and the upper end of the range are proven, where the lines of all neurons alone do
-    /// not prove them.
-    pub proofs: [Option<Proof>; 2],
-}
 
 /// An SLNN and how far it is from its reference network at most.
 #[derive(Clone, Debug)]

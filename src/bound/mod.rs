@@ -59,9 +59,11 @@ mod construct;
 mod domain;
 mod joint;
 mod linear;
+mod neuron;
 mod propagate;
 mod ranges;
 mod relax;
+mod sensitivity;
 mod sharpen;
 
 pub use attack::attack;
@@ -69,9 +71,7 @@ pub use branch::{Split, Splits};
 pub use budget::{Minimise, approximate_within};
 pub use certificate::{Certificate, Division};
 pub use check::check;
-pub use construct::{
-    Approximation, Degrees, Neuron, Request, Watch, approximate, approximate_watched,
-};
+pub use construct::{Approximation, Degrees, Request, Watch, approximate, approximate_watched};
 pub use domain::Domain;
+pub use neuron::{Neuron, Proof};
 pub use propagate::Method;
-pub use sharpen::Proof;

@@ -11,20 +11,12 @@ use crate::approximate::value_range;
 use crate::bound::backward::Prefix;
 use crate::bound::chain::{Chain, Step};
 use crate::bound::domain::Domain;
+use crate::bound::neuron::{Proof, Ranged};
 use crate::bound::relax::Relaxation;
-use crate::bound::sharpen::{Proof, sharpen};
+use crate::bound::sharpen::sharpen;
 use crate::error::{Error, Result};
 use crate::network::Activation;
 use crate::numeric::outward::Interval;
-
-/// The range of one pre-activation and the lines that relax its activation there.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ranged {
-    pub range: Interval,
-    pub relaxation: Relaxation,
-    /// How the two ends are proven, where the shared relaxations do not prove them.
-    pub proofs: [Option<Proof>; 2],
-}
 
 /// The ranges of every activation layer; `None` for affine ones.
 pub(super) type Ranges = Vec<Option<Vec<Ranged>>>;

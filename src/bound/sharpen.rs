@@ -3,33 +3,10 @@
 use std::cmp::Ordering;
 
 use crate::bound::backward::{Choices, Prefix, Side, Trace};
+use crate::bound::neuron::Proof;
 use crate::bound::relax::Line;
 use crate::network::Activation;
 use crate::numeric::outward::Interval;
-
-/// How an end of a range is proven: the box is split by the signs of pre-activations, and on each
-/// part a backward relaxation with slopes and multipliers of its own gives the bound.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Proof {
-    /// One backward relaxation.
-    Leaf {
-        /// (layer, neuron, slope of the line below), where it differs from the neuron's own.
-        slopes: Vec<(usize, usize, f64)>,
-        /// (layer, neuron, multiplier of the assumption made of its sign).
-        multipliers: Vec<(usize, usize, f64)>,
-    },
-    /// The two parts where a pre-activation is at most 0 and at least 0.
-    Split {
-        /// The activation layer.
-        layer: usize,
-        /// Its neuron.
-        neuron: usize,
-        /// The proof where the pre-activation is at most 0.
-        below: Box<Proof>,
-        /// The proof where it is at least 0.
-        above: Box<Proof>,
-    },
-}
 
 /// Steps of the ascent on each leaf.
 const STEPS: usize = 30;
