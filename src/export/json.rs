@@ -16,12 +16,15 @@
 //! a third of the memory that the whole document would as one [`Json`] value.
 
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
+use num_bigint::BigUint;
 use num_rational::BigRational;
-use num_traits::Zero;
+use num_traits::{One, Zero};
+use rayon::prelude::*;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::de::StrRead;
 
@@ -30,9 +33,10 @@ use crate::expand::{Coefficients, Expansion};
 use crate::file::write_atomically;
 use crate::json::{Cursor, Fields, Json, read_text};
 use crate::network::Head;
-use crate::network::json::{number, quote, read_about};
+use crate::network::json::{quote, read_about};
 use crate::numeric::rational::{format_exact, rational_from_f64};
-use crate::polynomial::{Coefficient, Polynomial, graded_order};
+use crate::polynomial::words::{self, write_small};
+use crate::polynomial::{Coefficient, Packed, Polynomial, graded_order};
 
 /// The name of the format in files.
 pub(super) const FORMAT: &str = "slnn.polynomial";
@@ -61,7 +65,7 @@ impl Expansion {
         self.check_finite()?;
         let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
         let kind = match self.coefficients() {
-            Coefficients::Rational(_) => "rational",
+            Coefficients::Rational(_) | Coefficients::Packed(_) => "rational",
             Coefficients::Float(_) => "f64",
         };
         let variables = list(self.variables());
@@ -89,12 +93,19 @@ impl Expansion {
             let separator = if o == 0 { "" } else { ",\n  " };
             write!(out, "{separator}{{\"name\": {}, \"terms\": [", quote(name))?;
             let errors = self.errors().and_then(|errors| errors.get(o));
+            let exact = |c: &BigRational, text: &mut Vec<u8>| {
+                text.push(b'"');
+                text.extend_from_slice(format_exact(c).as_bytes());
+                text.push(b'"');
+            };
             match self.coefficients() {
-                Coefficients::Rational(p) => {
-                    write_terms(out, &p[o], errors, sparse, |c| quote(&format_exact(c)))?;
+                Coefficients::Packed(p) if errors.is_none() => write_packed(out, &p[o], sparse)?,
+                Coefficients::Packed(p) => {
+                    write_terms(out, &p[o].to_polynomial(), errors, sparse, exact)?;
                 }
+                Coefficients::Rational(p) => write_terms(out, &p[o], errors, sparse, exact)?,
                 Coefficients::Float(p) => {
-                    write_terms(out, &p[o], errors, sparse, |c| number(*c))?;
+                    write_terms(out, &p[o], errors, sparse, |c, text| write_number(*c, text))?;
                 }
             }
             write!(out, "]}}")?;
@@ -111,7 +122,7 @@ impl Expansion {
     fn check_finite(&self) -> io::Result<()> {
         let float = match self.coefficients() {
             Coefficients::Float(p) => p.as_slice(),
-            Coefficients::Rational(_) => &[],
+            Coefficients::Rational(_) | Coefficients::Packed(_) => &[],
         };
         let all = float.iter().chain(self.errors().into_iter().flatten());
         match all.flat_map(Polynomial::coefficients).find(|c| !c.is_finite()) {
@@ -181,40 +192,160 @@ impl Expansion {
     }
 }
 
+/// Appends a finite f64 in the shortest text that reads back to the same bits.
+fn write_number(x: f64, text: &mut Vec<u8>) {
+    // Numbers are finite and a vector takes all.
+    let _ = serde_json::to_writer(text, &x);
+}
+
+/// Appends a term up to its coefficient.
+fn write_exponents(exponents: &[u32], sparse: bool, text: &mut Vec<u8>) {
+    text.extend_from_slice(b",\n    {\"exponents\": [");
+    let start = text.len();
+    for (i, power) in exponents.iter().enumerate().filter(|(_, p)| !sparse || **p > 0) {
+        if text.len() > start {
+            text.extend_from_slice(b", ");
+        }
+        if sparse {
+            text.push(b'[');
+            // The number of variables fits in memory, hence in a file.
+            let _ = write!(text, "{i}, ");
+        }
+        write_small(*power, text);
+        if sparse {
+            text.push(b']');
+        }
+    }
+    text.extend_from_slice(b"], \"coefficient\": ");
+}
+
+/// Takes the comma before the first term away.
+struct List<'a> {
+    out: &'a mut dyn Write,
+    begun: bool,
+}
+
+impl Write for List<'_> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let skipped = usize::from(!self.begun && !text.is_empty());
+        self.out.write_all(&text[skipped..])?;
+        self.begun |= skipped > 0;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Monomials spelled by one thread at a time, and how many such chunks are held in memory.
+const PACKED_CHUNK: usize = 1 << 11;
+const PACKED_CHUNKS: usize = 16;
+
+/// Writes the terms in order while the next ones are spelled.
+fn write_packed(out: &mut dyn Write, packed: &Packed, sparse: bool) -> io::Result<()> {
+    let mut out = List { out, begun: false };
+    let (ranks, spelling) = (packed.ranks(), Spelling::new(packed));
+    let places = packed.places();
+    let spell = |batch: usize| -> Vec<Vec<u8>> {
+        let start = batch * PACKED_CHUNKS * PACKED_CHUNK;
+        (0..PACKED_CHUNKS)
+            .into_par_iter()
+            .map(|chunk| {
+                let start = (start + chunk * PACKED_CHUNK).min(places);
+                let range = start..(start + PACKED_CHUNK).min(places);
+                let (mut text, mut scratch) = (Vec::new(), Vec::new());
+                packed.visit(&ranks, range, |exponents, numerator| {
+                    write_exponents(exponents, sparse, &mut text);
+                    text.push(b'"');
+                    spelling.write(numerator, &mut scratch, &mut text);
+                    text.extend_from_slice(b"\"}");
+                });
+                text
+            })
+            .collect()
+    };
+    let batches = places.div_ceil(PACKED_CHUNKS * PACKED_CHUNK);
+    let mut texts = spell(0);
+    for batch in 1..=batches {
+        let mut next = Vec::new();
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| next = spell(batch));
+            texts.iter().try_for_each(|text| out.write_all(text))
+        })?;
+        texts = next;
+    }
+    Ok(())
+}
+
+/// Bits of a fraction up to which it is certainly spelled in decimal.
+const DECIMAL_BITS: u64 = 13_000;
+
+/// How the coefficients of a packed polynomial are spelled: as [`format_exact`] does, with the text
+/// of each power of two in the denominator made once.
+struct Spelling<'a> {
+    packed: &'a Packed,
+    denominators: Vec<OnceLock<Vec<u8>>>,
+}
+
+impl<'a> Spelling<'a> {
+    fn new(packed: &'a Packed) -> Self {
+        let powers = packed.twos.min(DECIMAL_BITS) as usize + 1;
+        Spelling {
+            packed,
+            denominators: std::iter::repeat_with(OnceLock::new).take(powers).collect(),
+        }
+    }
+
+    fn write(&self, numerator: &[u64], scratch: &mut Vec<u64>, text: &mut Vec<u8>) {
+        let packed = self.packed;
+        let negative = words::magnitude(numerator, scratch);
+        let common = words::trailing_zeros(scratch).min(packed.twos);
+        let left = packed.twos - common;
+        if packed.odd_bits() > 0.0 || words::bits(scratch) - common + left > DECIMAL_BITS {
+            text.extend_from_slice(format_exact(&packed.value(numerator)).as_bytes());
+            return;
+        }
+        words::shift_right(scratch, common);
+        if negative {
+            text.push(b'-');
+        }
+        words::write_decimal(scratch, text);
+        if left > 0 {
+            text.push(b'/');
+            let denominator = || (BigUint::one() << left).to_string().into_bytes();
+            text.extend_from_slice(self.denominators[left as usize].get_or_init(denominator));
+        }
+    }
+}
+
 fn write_terms<C: Coefficient>(
     out: &mut dyn Write,
     polynomial: &Polynomial<C>,
     errors: Option<&Polynomial<f64>>,
     sparse: bool,
-    spell: impl Fn(&C) -> String + Sync,
+    spell: impl Fn(&C, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
-    let spell_term = |(t, (exponents, c, error)): &(usize, Entry<C>), text: &mut String| {
-        text.push_str(if *t == 0 { "\n    {\"exponents\": [" } else { ",\n    {\"exponents\": [" });
-        let mut separator = "";
-        for (i, power) in exponents.iter().enumerate().filter(|(_, p)| !sparse || **p > 0) {
-            // Writing to a string cannot fail.
-            let _ = match sparse {
-                true => write!(text, "{separator}[{i}, {power}]"),
-                false => write!(text, "{separator}{power}"),
-            };
-            separator = ", ";
+    let out = &mut List { out, begun: false };
+    let spell_term = |(exponents, c, error): &Entry<C>, text: &mut Vec<u8>| {
+        write_exponents(exponents, sparse, text);
+        match c {
+            Some(c) => spell(c, text),
+            None => spell(&C::zero(), text),
         }
-        let coefficient = c.map_or_else(|| spell(&C::zero()), &spell);
-        let _ = write!(text, "], \"coefficient\": {coefficient}");
         if let Some(error) = error {
-            let _ = write!(text, ", \"error\": {}", number(*error));
+            text.extend_from_slice(b", \"error\": ");
+            write_number(*error, text);
         }
-        text.push('}');
+        text.push(b'}');
     };
     let terms = polynomial.terms();
     match errors {
         None => {
             let entries = terms.map(|(e, c)| (e, Some(c), None));
-            super::write_spelled(out, entries.enumerate(), spell_term)
+            super::write_spelled(out, entries, spell_term)
         }
-        Some(errors) => {
-            super::write_spelled(out, with_errors(terms, errors).enumerate(), spell_term)
-        }
+        Some(errors) => super::write_spelled(out, with_errors(terms, errors), spell_term),
     }
 }
 

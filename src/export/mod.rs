@@ -32,21 +32,18 @@ pub use latex::{DEFAULT_DIGITS, latex};
 pub use python::python;
 pub use sympy::sympy;
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
-use num_rational::BigRational;
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::expand::{Coefficients, Expansion, Model};
+use crate::expand::{Expansion, Model};
 use crate::file::write_atomically;
 use crate::json::read_text;
 use crate::network::Network;
 use crate::network::json::{FORMAT as NETWORK, unknown_format};
 use crate::network::onnx::{OnnxNetwork, is_onnx};
-use crate::numeric::rational::rational_from_f64;
 
 /// What a polynomial can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +144,7 @@ const BATCH: usize = 1 << 14;
 fn write_spelled<T: Send + Sync>(
     out: &mut dyn Write,
     mut items: impl Iterator<Item = T>,
-    spell: impl Fn(&T, &mut String) + Sync,
+    spell: impl Fn(&T, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
     let mut batch = Vec::new();
     loop {
@@ -156,30 +153,16 @@ fn write_spelled<T: Send + Sync>(
         if batch.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> = batch
+        let texts: Vec<Vec<u8>> = batch
             .par_chunks(CHUNK)
             .map(|chunk| {
-                let mut text = String::new();
+                let mut text = Vec::new();
                 chunk.iter().for_each(|item| spell(item, &mut text));
                 text
             })
             .collect();
         for text in texts {
-            out.write_all(text.as_bytes())?;
+            out.write_all(&text)?;
         }
-    }
-}
-
-/// A term with its exact coefficient.
-type ExactTerm<'a> = (&'a [u32], Cow<'a, BigRational>);
-
-/// The terms of output `o`, an f64 coefficient taken for the dyadic rational it is.
-fn exact_terms(expansion: &Expansion, o: usize) -> Box<dyn Iterator<Item = ExactTerm<'_>> + '_> {
-    match expansion.coefficients() {
-        Coefficients::Rational(p) => Box::new(p[o].terms().map(|(e, c)| (e, Cow::Borrowed(c)))),
-        // Coefficients are finite: arithmetic and readers refuse all else.
-        Coefficients::Float(p) => Box::new(
-            p[o].terms().map(|(e, c)| (e, Cow::Owned(rational_from_f64(*c).unwrap_or_default()))),
-        ),
     }
 }

@@ -33,6 +33,7 @@ mod packed;
 mod substitute;
 mod text;
 mod univariate;
+pub(crate) mod words;
 
 use std::ops::Range;
 
@@ -40,9 +41,10 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 
 pub use coefficient::{Coefficient, Field};
+pub(crate) use evaluate::PackedForm;
 pub use evaluate::{Bounded, FloatForm};
 pub use exponents::{graded_order, graded_rank, monomial_count, monomials, total_degree};
-pub use packed::Packed;
+pub use packed::{Packed, PackedTerms};
 pub use text::Named;
 pub use univariate::Univariate;
 
