@@ -11,9 +11,9 @@
 //! which writers use above 64 variables, exponents are `[variable, power]` pairs.
 //! Optional keys: `head`, `centre`, `truncated`, `about`, and in each term `error`.
 //!
-//! The reader walks the text and holds one term at a time as a [`Json`] value, the
-//! others as packed exponents and coefficient: a file of millions of terms takes about
-//! a third of the memory that the whole document would as one [`Json`] value.
+//! Files as writers spell them are read by [`blocks`], on all threads and without holding the text.
+//! The general reader walks the text of any other file, and of one with a mistake, which it names;
+//! it holds one term at a time as a [`Json`] value, the others as packed exponents and coefficient.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -28,6 +28,7 @@ use rayon::prelude::*;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::de::StrRead;
 
+use super::blocks;
 use crate::error::{Error, Result};
 use crate::expand::{Coefficients, Expansion};
 use crate::file::write_atomically;
@@ -140,34 +141,22 @@ impl Expansion {
     /// When the file cannot be read, or anything in it is unknown, missing, repeated, of the
     /// wrong kind or of the wrong shape; the message names the file and the place in it.
     pub fn read(path: &Path) -> Result<Expansion> {
+        if let Some(expansion) = blocks::read_file(path) {
+            return Ok(expansion);
+        }
         let text = read_text(path)?;
-        Expansion::from_json(&text).map_err(|e| e.within(path.display()))
+        general(&text).map_err(|e| e.within(path.display()))
     }
 
     /// Reads the text of a polynomial file. Terms and keys may come in any order.
     ///
-    /// Memory beside the text and the result: about 200 bytes a term.
+    /// Memory beside the text: about twice that of the result; of a text that is spelled unlike any
+    /// writer's, or has a mistake in it, another 200 bytes a term.
     ///
     /// # Errors
     /// As [`Expansion::read`], without the file.
     pub fn from_json(text: &str) -> Result<Expansion> {
-        // First, so that a file of another kind is not called a defective one of this kind.
-        header(text)?.top().object()?.header(FORMAT, VERSION)?;
-        let mut reading = Reading::default();
-        let mut deserializer = serde_json::Deserializer::new(StrRead::new(text));
-        let walk = Walk { reading: &mut reading, level: Level::Top };
-        let end = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-        if let Some(error) = reading.failure {
-            return Err(error);
-        }
-        end.map_err(|e| explain(&e, &reading.place()))?;
-        let document = Json::Object(reading.fields);
-        let mut fields = document.top().object()?;
-        let Some(outputs) = reading.outputs else {
-            // Not there: this is the error that says so.
-            return Err(fields.take("outputs").map_or_else(|e| e, |c| c.expected("an array")));
-        };
-        assemble(&mut fields, outputs).and_then(|expansion| fields.finish().map(|()| expansion))
+        blocks::read(text.as_bytes()).map_or_else(|| general(text), Ok)
     }
 
     /// Reads a polynomial from a parsed document.
@@ -371,6 +360,43 @@ fn with_errors<'a, C: 'a>(
     })
 }
 
+/// Reads any text of a polynomial file, term by term; the oracle of [`blocks`].
+///
+/// # Errors
+/// As [`Expansion::from_json`].
+fn general(text: &str) -> Result<Expansion> {
+    // First, so that a file of another kind is not called a defective one of this kind.
+    header(text)?.top().object()?.header(FORMAT, VERSION)?;
+    let (document, outputs) = walk(text)?;
+    let mut fields = document.top().object()?;
+    assemble(&mut fields, outputs).and_then(|expansion| fields.finish().map(|()| expansion))
+}
+
+/// The document without the key `outputs`, and the names and terms of these.
+///
+/// # Errors
+/// When the text is malformed, an output lacks a key or has an unknown one, or a term is wrong
+/// whatever the rest of the document says.
+pub(super) fn walk(text: &str) -> Result<(Json, Vec<(String, Terms)>)> {
+    let mut reading = Reading::default();
+    let mut deserializer = serde_json::Deserializer::new(StrRead::new(text));
+    let walk = Walk { reading: &mut reading, level: Level::Top };
+    let end = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    if let Some(error) = reading.failure {
+        return Err(error);
+    }
+    end.map_err(|e| explain(&e, &reading.place()))?;
+    let document = Json::Object(reading.fields);
+    match reading.outputs {
+        Some(outputs) => Ok((document, outputs)),
+        // Not there: this is the error that says so.
+        None => {
+            let missing = document.top().object()?.take("outputs");
+            Err(missing.map_or_else(|e| e, |c| c.expected("an array")))
+        }
+    }
+}
+
 /// A coefficient as the file spells it.
 enum Number {
     Float(f64),
@@ -388,12 +414,16 @@ struct Term {
 
 /// The terms of one output as they were read, packed.
 #[derive(Default)]
-struct Terms {
+pub(super) struct Terms {
     exponents: Vec<u32>,
     terms: Vec<Term>,
 }
 
 impl Terms {
+    pub(super) fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
     /// Takes one term; what needs the rest of the document is checked by [`Terms::check`].
     fn push(&mut self, term: &Cursor) -> Result<()> {
         let mut fields = term.object()?;
@@ -552,6 +582,75 @@ fn pairs_of(row: &[u32]) -> Vec<[u32; 2]> {
     row.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()
 }
 
+/// The document but for its outputs.
+pub(super) struct Frame {
+    variables: Vec<String>,
+    sparse: bool,
+    pub(super) float: bool,
+    head: Head,
+    centre: Option<Vec<BigRational>>,
+    pub(super) truncated: Option<u32>,
+    about: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Frame {
+    /// Takes all keys but `outputs`.
+    ///
+    /// # Errors
+    /// When one is missing or not as it should be.
+    pub(super) fn read(fields: &mut Fields) -> Result<Self> {
+        fields.header(FORMAT, VERSION)?;
+        let variables: Vec<String> = fields
+            .take("variables")?
+            .array()?
+            .map(|c| c.string().map(str::to_owned))
+            .collect::<Result<_>>()?;
+        let kind = fields.take("coefficients")?;
+        let float = match kind.string()? {
+            "rational" => false,
+            "f64" => true,
+            _ => return Err(kind.expected("\"rational\" or \"f64\"")),
+        };
+        let sparse = match fields.take_optional("exponents") {
+            None => false,
+            Some(c) if c.string()? == "sparse" => true,
+            Some(c) => return Err(c.expected("\"sparse\", or no such key")),
+        };
+        let head = match fields.take_optional("head") {
+            None => Head::Identity,
+            Some(c) => Head::from_name(c.string()?)
+                .ok_or_else(|| c.expected("\"identity\", \"softmax\" or \"logistic\""))?,
+        };
+        let centre = fields
+            .take_optional("centre")
+            .map(|c| c.array()?.map(|c| c.exact()).collect::<Result<Vec<_>>>())
+            .transpose()?;
+        let truncated = fields
+            .take_optional("truncated")
+            .map(|c| whole(c.value()).ok_or_else(|| c.expected(POWER)))
+            .transpose()?;
+        let about = read_about(fields)?;
+        Ok(Frame { variables, sparse, float, head, centre, truncated, about })
+    }
+
+    /// The expansion with these outputs.
+    ///
+    /// # Errors
+    /// When the parts do not fit together.
+    pub(super) fn expansion(
+        self,
+        names: Vec<String>,
+        coefficients: Coefficients,
+        errors: Option<Vec<Polynomial<f64>>>,
+    ) -> Result<Expansion> {
+        Ok(Expansion::new(self.variables, names, coefficients, self.head)?
+            .with_centre(self.centre)?
+            .with_truncated(self.truncated)
+            .with_errors(errors)?
+            .with_about(self.about))
+    }
+}
+
 /// What the reading of terms needs of the other keys.
 struct Header {
     variables: usize,
@@ -562,39 +661,9 @@ struct Header {
 
 /// Builds the expansion from the terms and the other keys of the document.
 fn assemble(fields: &mut Fields, outputs: Vec<(String, Terms)>) -> Result<Expansion> {
-    fields.header(FORMAT, VERSION)?;
-    let variables: Vec<String> = fields
-        .take("variables")?
-        .array()?
-        .map(|c| c.string().map(str::to_owned))
-        .collect::<Result<_>>()?;
-    let kind = fields.take("coefficients")?;
-    let float = match kind.string()? {
-        "rational" => false,
-        "f64" => true,
-        _ => return Err(kind.expected("\"rational\" or \"f64\"")),
-    };
-    let sparse = match fields.take_optional("exponents") {
-        None => false,
-        Some(c) if c.string()? == "sparse" => true,
-        Some(c) => return Err(c.expected("\"sparse\", or no such key")),
-    };
-    let head = match fields.take_optional("head") {
-        None => Head::Identity,
-        Some(c) => Head::from_name(c.string()?)
-            .ok_or_else(|| c.expected("\"identity\", \"softmax\" or \"logistic\""))?,
-    };
-    let centre = fields
-        .take_optional("centre")
-        .map(|c| c.array()?.map(|c| c.exact()).collect::<Result<Vec<_>>>())
-        .transpose()?;
-    let truncated = fields
-        .take_optional("truncated")
-        .map(|c| whole(c.value()).ok_or_else(|| c.expected(POWER)))
-        .transpose()?;
-    let about = read_about(fields)?;
-
-    let header = Header { variables: variables.len(), sparse, float, truncated };
+    let frame = Frame::read(fields)?;
+    let Frame { sparse, float, truncated, .. } = frame;
+    let header = Header { variables: frame.variables.len(), sparse, float, truncated };
     let first = outputs.iter().find_map(|(_, terms)| terms.terms.first());
     let errors = first.is_some_and(|term| term.error.is_some());
     let mut names = Vec::with_capacity(outputs.len());
@@ -628,11 +697,7 @@ fn assemble(fields: &mut Fields, outputs: Vec<(String, Terms)>) -> Result<Expans
     }
     let coefficients =
         if float { Coefficients::Float(floats) } else { Coefficients::Rational(rationals) };
-    Ok(Expansion::new(variables, names, coefficients, head)?
-        .with_centre(centre)?
-        .with_truncated(truncated)
-        .with_errors(errors.then_some(bounds))?
-        .with_about(about))
+    frame.expansion(names, coefficients, errors.then_some(bounds))
 }
 
 /// Where in the document the walk stands.
@@ -788,10 +853,19 @@ impl<'de> Visitor<'de> for Walk<'_> {
 /// # Errors
 /// When the text up to there is malformed or not an object.
 pub(super) fn header(text: &str) -> Result<Json> {
+    header_from(StrRead::new(text)).map_err(|e| explain(&e, ""))
+}
+
+/// As [`header`], from a file that need not be in memory; `None` where there is an error.
+pub(super) fn header_of(source: impl io::Read) -> Option<Json> {
+    header_from(serde_json::de::IoRead::new(source)).ok()
+}
+
+fn header_from<'de>(source: impl serde_json::de::Read<'de>) -> serde_json::Result<Json> {
     let mut found = Vec::new();
-    let mut deserializer = serde_json::Deserializer::new(StrRead::new(text));
+    let mut deserializer = serde_json::Deserializer::new(source);
     match deserializer.deserialize_any(HeaderVisitor(&mut found)) {
-        Err(e) if found.len() < 2 => Err(explain(&e, "")),
+        Err(e) if found.len() < 2 => Err(e),
         _ => Ok(Json::Object(found)),
     }
 }

@@ -23,6 +23,7 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
+mod blocks;
 mod json;
 mod latex;
 mod python;
@@ -32,12 +33,13 @@ pub use latex::{DEFAULT_DIGITS, latex};
 pub use python::python;
 pub use sympy::sympy;
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::expand::{Expansion, Model};
 use crate::file::write_atomically;
 use crate::json::read_text;
@@ -106,6 +108,9 @@ pub fn read_model(path: &Path) -> Result<Model> {
     if is_onnx(path)? {
         return OnnxNetwork::read(path).map(|onnx| Model::Network(onnx.network));
     }
+    if let Some(expansion) = blocks::read_file(path) {
+        return Ok(Model::Expansion(expansion));
+    }
     let text = read_text(path)?;
     model_from_json(&text).map_err(|e| e.within(path.display()))
 }
@@ -129,7 +134,11 @@ pub fn model_from_json(text: &str) -> Result<Model> {
 /// # Errors
 /// When the file cannot be read, or is malformed before that key.
 pub fn format_of(path: &Path) -> Result<Option<String>> {
-    let header = json::header(&read_text(path)?).map_err(|e| e.within(path.display()))?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let header = match json::header_of(BufReader::new(file)) {
+        Some(header) => header,
+        None => json::header(&read_text(path)?).map_err(|e| e.within(path.display()))?,
+    };
     let format = header.top().object()?.take_optional("format");
     Ok(format.and_then(|format| format.string().ok().map(str::to_owned)))
 }
