@@ -270,20 +270,38 @@ fn write_packed(out: &mut dyn Write, packed: &Packed, sparse: bool) -> io::Resul
 /// Bits of a fraction up to which it is certainly spelled in decimal.
 const DECIMAL_BITS: u64 = 13_000;
 
+/// Denominators whose texts are kept, at most.
+const DENOMINATORS: usize = 1 << 16;
+
 /// How the coefficients of a packed polynomial are spelled: as [`format_exact`] does, with the text
-/// of each power of two in the denominator made once.
+/// of each denominator made once.
 struct Spelling<'a> {
     packed: &'a Packed,
+    /// The prime factors of the odd part of the denominator, with their exponents.
+    primes: Vec<(u64, u32)>,
+    /// The texts of its divisors, by the exponents of their prime factors in mixed radix; empty if
+    /// there are too many, or the primes are not known.
     denominators: Vec<OnceLock<Vec<u8>>>,
 }
 
 impl<'a> Spelling<'a> {
     fn new(packed: &'a Packed) -> Self {
-        let powers = packed.twos.min(DECIMAL_BITS) as usize + 1;
-        Spelling {
-            packed,
-            denominators: std::iter::repeat_with(OnceLock::new).take(powers).collect(),
+        let (mut primes, mut rest) = (Vec::new(), packed.odd.clone());
+        let mut divisors = packed.twos.min(DECIMAL_BITS) as usize + 1;
+        for p in (3_u64..1 << 10).step_by(2) {
+            let mut exponent = 0;
+            while (&rest % p).is_zero() {
+                rest /= p;
+                exponent += 1;
+            }
+            if exponent > 0 {
+                primes.push((p, exponent));
+                divisors = divisors.saturating_mul(exponent as usize + 1);
+            }
         }
+        let kept = if rest.is_one() && divisors <= DENOMINATORS { divisors } else { 0 };
+        let denominators = std::iter::repeat_with(OnceLock::new).take(kept).collect();
+        Spelling { packed, primes, denominators }
     }
 
     fn write(&self, numerator: &[u64], scratch: &mut Vec<u64>, text: &mut Vec<u8>) {
@@ -291,20 +309,41 @@ impl<'a> Spelling<'a> {
         let negative = words::magnitude(numerator, scratch);
         let common = words::trailing_zeros(scratch).min(packed.twos);
         let left = packed.twos - common;
-        if packed.odd_bits() > 0.0 || words::bits(scratch) - common + left > DECIMAL_BITS {
+        let bits = words::bits(scratch) - common + left + packed.odd.bits();
+        if self.denominators.is_empty() || bits > DECIMAL_BITS {
             text.extend_from_slice(format_exact(&packed.value(numerator)).as_bytes());
             return;
         }
         words::shift_right(scratch, common);
+        let mut index = left as usize;
+        for &(p, exponent) in &self.primes {
+            let mut left = exponent;
+            while left > 0 && words::divide_exactly(scratch, p) {
+                left -= 1;
+            }
+            index = index * (exponent as usize + 1) + left as usize;
+        }
         if negative {
             text.push(b'-');
         }
         words::write_decimal(scratch, text);
-        if left > 0 {
+        if index > 0 {
             text.push(b'/');
-            let denominator = || (BigUint::one() << left).to_string().into_bytes();
-            text.extend_from_slice(self.denominators[left as usize].get_or_init(denominator));
+            text.extend_from_slice(
+                self.denominators[index].get_or_init(|| self.denominator(index)),
+            );
         }
+    }
+
+    /// The text of the denominator with this index.
+    fn denominator(&self, mut index: usize) -> Vec<u8> {
+        let mut value = BigUint::one();
+        for &(p, exponent) in self.primes.iter().rev() {
+            let radix = exponent as usize + 1;
+            value *= BigUint::from(p).pow((index % radix) as u32);
+            index /= radix;
+        }
+        (value << index).to_string().into_bytes()
     }
 }
 

@@ -109,6 +109,24 @@ pub(crate) fn shift_right(magnitude: &mut Vec<u64>, shift: u64) {
     trim(magnitude);
 }
 
+/// Divides by a number other than zero if that leaves no remainder; whether it does.
+pub(crate) fn divide_exactly(magnitude: &mut Vec<u64>, divisor: u64) -> bool {
+    let divide = |remainder: u64, word: u64| {
+        let value = u128::from(remainder) << 64 | u128::from(word);
+        let (quotient, remainder) = (value / u128::from(divisor), value % u128::from(divisor));
+        (quotient as u64, remainder as u64)
+    };
+    if magnitude.iter().rev().fold(0, |remainder, word| divide(remainder, *word).1) != 0 {
+        return false;
+    }
+    let mut remainder = 0;
+    for word in magnitude.iter_mut().rev() {
+        (*word, remainder) = divide(remainder, *word);
+    }
+    trim(magnitude);
+    true
+}
+
 /// The natural number.
 pub(crate) fn to_natural(magnitude: &[u64]) -> BigUint {
     BigUint::new(magnitude.iter().flat_map(|w| [*w as u32, (*w >> 32) as u32]).collect())
@@ -309,6 +327,17 @@ mod tests {
             prop_assert_eq!(to_integer(&numerator), if negative { -expected } else { expected });
             shift_right(&mut length, shift);
             prop_assert_eq!(to_natural(&length), value >> shift);
+        }
+
+        #[test]
+        fn exact_quotients_are_those_of_integers(words in words(6), divisor in 1_u64..200) {
+            let mut length = words;
+            trim(&mut length);
+            let value = to_natural(&length);
+            let expected = value.clone() % divisor == BigUint::ZERO;
+            prop_assert_eq!(divide_exactly(&mut length, divisor), expected);
+            let expected = if expected { value / divisor } else { value };
+            prop_assert_eq!(to_natural(&length), expected);
         }
 
         #[test]
