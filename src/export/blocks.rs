@@ -672,9 +672,9 @@ impl List {
     /// Whether a place for every monomial takes no more memory than the terms one by one.
     fn is_dense(&self) -> bool {
         let Some(denominator) = self.denominator() else { return false };
-        // A term has its exponents, four vectors' worth of headers, and its words.
+        // A polynomial has its headers; a term its exponents, those of four vectors, and its words.
         let words: usize = self.blocks.iter().map(|block| block.words.len()).sum();
-        let alone = self.terms * (4 * self.variables + 128) + 16 * words;
+        let alone = (self.terms + 1) * (4 * self.variables + 128) + 16 * words;
         let places = monomial_count(self.used().len(), self.degree);
         places * self.words(&denominator) * 8_u32 <= BigUint::from(alone)
     }
