@@ -208,7 +208,8 @@ proptest! {
         let n = shape.inputs;
         let plain = expand(&network, &no_limits()).unwrap();
         let own = packed(&plain);
-        prop_assert!(own == plain && plain == own);
+        prop_assert_eq!(&own, &plain);
+        prop_assert_eq!(&plain, &own);
         prop_assert_eq!((own.terms(), own.degree()), (plain.terms(), plain.degree()));
         prop_assert_eq!(prove_equal(&network, &own).unwrap(), prove_equal(&network, &plain).unwrap());
         for o in 0..shape.outputs {

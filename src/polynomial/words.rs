@@ -372,7 +372,6 @@ mod tests {
                 true => BigRational::new(integer, power),
                 false => BigRational::from_integer(integer * power),
             };
-            let exponent = exponent;
             prop_assert_eq!(nearest_f64(&length, exponent), rational_to_f64(&value));
         }
     }
