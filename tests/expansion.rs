@@ -4,12 +4,14 @@ use crate::common::shapes::{Shape, shapes};
 use crate::common::{Parameters, Stream, affine};
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Signed};
+use num_traits::{One, Signed, Zero};
 use proptest::prelude::*;
 use slnn::expand::{
     Coefficients, Expansion, Limits, Method, Model, compare, expand, expand_watched, plan,
+    prove_equal,
 };
 use slnn::network::{Activation, Affine, Basis, Head, Input, Layer, Network, Slaf};
+use slnn::polynomial::Packed;
 use slnn::{Error, Polynomial};
 
 const SEED: [u8; 32] = [7; 32];
@@ -179,6 +181,99 @@ proptest! {
         prop_assert_eq!(answer.equal, Some(false));
         prop_assert_eq!(answer.equal_after_rounding, Some(false));
     }
+}
+
+/// The same expansion in the form of polynomials of millions of terms.
+fn packed(expansion: &Expansion) -> Expansion {
+    let polynomials = expansion.rational().unwrap().iter();
+    let packed = polynomials.map(|p| Packed::from_polynomial(p).unwrap()).collect();
+    let (variables, outputs) = (expansion.variables().to_vec(), expansion.outputs().to_vec());
+    Expansion::new(variables, outputs, Coefficients::Packed(packed), expansion.head())
+        .unwrap()
+        .with_centre(expansion.centre().map(<[_]>::to_vec))
+        .unwrap()
+        .with_truncated(expansion.truncated())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn packed_expansions_are_compared_proved_and_evaluated_like_others(
+        shape in shapes(vec![Parameters::Small, Parameters::Full, Parameters::Rational], 4),
+        which: u64,
+        values in proptest::collection::vec(-9.0_f64..9.0, 24),
+    ) {
+        let network = shape.network();
+        let n = shape.inputs;
+        let plain = expand(&network, &no_limits()).unwrap();
+        let own = packed(&plain);
+        prop_assert_eq!(&own, &plain);
+        prop_assert_eq!(&plain, &own);
+        prop_assert_eq!((own.terms(), own.degree()), (plain.terms(), plain.degree()));
+        prop_assert_eq!(prove_equal(&network, &own).unwrap(), prove_equal(&network, &plain).unwrap());
+        for o in 0..shape.outputs {
+            prop_assert!(own.exact_terms(o).eq(plain.exact_terms(o)));
+            prop_assert_eq!(own.terms_of(o), plain.terms_of(o));
+        }
+
+        // Values within their bounds of each other, about a centre too.
+        let points = ndarray::Array2::from_shape_fn((6, n), |(row, i)| values[(row * 4 + i) % 24]);
+        let centre: Vec<_> = (0..n).map(|i| BigRational::new(BigInt::from(i + 1), 7.into())).collect();
+        let moved = plain.recentred(&centre).unwrap();
+        for (own, plain) in [(&own, &plain), (&packed(&moved), &moved)] {
+            let (x, a) = own.forward_with_bounds(points.view()).unwrap();
+            let (y, b) = plain.forward_with_bounds(points.view()).unwrap();
+            for ((x, a), (y, b)) in x.iter().zip(&a).zip(y.iter().zip(&b)) {
+                prop_assert!((x - y).abs() <= (a + b) * (1.0 + 1e-12), "{} {}", x, y);
+            }
+        }
+
+        // With the inputs in another order, which are matched by name.
+        let mut changed = plain.rational().unwrap().to_vec();
+        let o = which as usize % shape.outputs;
+        let exponents = slnn::polynomial::monomials(n, 2).nth(which as usize % (n + 1)).unwrap();
+        let one = Polynomial::from_terms(n, [(exponents, BigRational::one())]).unwrap();
+        changed[o] = &changed[o] + &one;
+        let changed = |form: fn(&Expansion) -> Expansion| {
+            let (variables, outputs) = (plain.variables().to_vec(), plain.outputs().to_vec());
+            let coefficients = Coefficients::Rational(changed.clone());
+            form(&Expansion::new(variables, outputs, coefficients, plain.head()).unwrap())
+        };
+        let network = Model::Network(network);
+        for limits in [no_limits(), tight()] {
+            for (a, b) in [
+                (&network, &own), (&Model::Expansion(own.clone()), &plain),
+                (&Model::Expansion(plain.clone()), &backwards(&own)), (&network, &packed(&moved)),
+            ] {
+                let answer = equal(a, &Model::Expansion(b.clone()), &limits);
+                prop_assert!(answer.equal == Some(true) || answer.error_probability.is_some());
+            }
+            for changed in [changed(packed), backwards(&changed(packed)), changed(Expansion::clone)] {
+                for a in [&network, &Model::Expansion(own.clone()), &Model::Expansion(plain.clone())] {
+                    let answer = equal(a, &Model::Expansion(changed.clone()), &limits);
+                    prop_assert_eq!(answer.equal, Some(false));
+                    let at = answer.at.unwrap();
+                    prop_assert!(!one.evaluate(&at).unwrap().is_zero(), "a witness");
+                }
+            }
+        }
+        let (rounded, _) = own.to_f64().unwrap();
+        prop_assert_eq!(&rounded, &plain.to_f64().unwrap().0);
+        let answer = equal(&Model::Expansion(own), &Model::Expansion(rounded), &no_limits());
+        prop_assert_eq!(answer.equal_after_rounding, Some(true));
+    }
+}
+
+/// The same packed expansion with its variables in the reverse order.
+fn backwards(expansion: &Expansion) -> Expansion {
+    let n = expansion.variables().len();
+    let order: Vec<usize> = (0..n).rev().collect();
+    let Coefficients::Packed(polynomials) = expansion.coefficients() else { unreachable!() };
+    let moved = polynomials.iter().map(|p| p.permuted(&order).unwrap()).collect();
+    let variables = order.iter().map(|&i| expansion.variables()[i].clone()).collect();
+    let outputs = expansion.outputs().to_vec();
+    Expansion::new(variables, outputs, Coefficients::Packed(moved), expansion.head()).unwrap()
 }
 
 #[test]

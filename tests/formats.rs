@@ -16,6 +16,7 @@ use slnn::network::{
     Activation, Affine, Basis, Group, Head, Input, Layer, Mixed, Network, Numbers, Part, Slaf,
 };
 use slnn::numeric::rational::parse_exact;
+use slnn::polynomial::Packed;
 
 /// A rational point with small entries.
 fn point(seed: u64, n: usize) -> Vec<BigRational> {
@@ -716,4 +717,251 @@ fn the_model_file_names_the_file_in_errors() {
         Network::new(inputs(1), names("y", 1), vec![Layer::Affine(affine)], Head::Identity);
     network.unwrap().write(&path).unwrap();
     assert!(matches!(export::read_model(&path), Ok(Model::Network(_))));
+}
+
+// --- polynomials of millions of terms --------------------------------------------------------
+
+/// A dense polynomial with long numerators over `odd 2^twos`.
+fn dense(
+    seed: u64,
+    n: usize,
+    degree: u32,
+    odd: u32,
+    twos: u32,
+    bits: u64,
+) -> Polynomial<BigRational> {
+    let mut stream = Stream::new(seed, Parameters::Full);
+    let denominator = BigInt::from(odd) << twos;
+    let mut coefficient = || {
+        let mut value = BigInt::from(0);
+        for _ in 0..bits.div_ceil(32) {
+            value = (value << 32) + stream.below(1 << 32);
+        }
+        let value = value >> stream.below(40);
+        // Some are zero, some even, some negative.
+        let value = value << (stream.below(3) * stream.below(9));
+        BigRational::new(
+            (value - stream.below(1 << 40)) * (stream.below(9) != 0) as i32,
+            denominator.clone(),
+        )
+    };
+    let terms =
+        slnn::polynomial::monomials(n, degree).map(|e| (e, coefficient())).collect::<Vec<_>>();
+    Polynomial::from_terms(n, terms).unwrap()
+}
+
+/// Both forms of the same expansion.
+fn both(polynomials: Vec<Polynomial<BigRational>>) -> [Expansion; 2] {
+    let n = polynomials[0].variables();
+    let packed = polynomials.iter().map(|p| Packed::from_polynomial(p).unwrap()).collect();
+    let outputs = names("y", polynomials.len());
+    [Coefficients::Packed(packed), Coefficients::Rational(polynomials)]
+        .map(|c| Expansion::new(names("x", n), outputs.clone(), c, Head::Identity).unwrap())
+}
+
+/// The reader of documents, which is another than that of texts.
+fn from_document(text: &str) -> slnn::Result<Expansion> {
+    Expansion::from_document(&slnn::json::Json::parse(text)?)
+}
+
+#[test]
+fn packed_polynomials_are_written_and_read_like_others() {
+    for (n, degree, odd, twos, bits) in [
+        (1, 40, 1, 200, 230),
+        (4, 6, 1, 0, 60),
+        (4, 6, 1, 300, 20),
+        (3, 5, 45, 7, 100),
+        (3, 5, 3, 0, 640),
+        (2, 7, 1, 14_000, 300),
+        (2, 3, 1, 9_000, 6_000),
+        (2, 2, 1, 0, 9_000),
+        (70, 2, 1, 90, 130),
+        (2, 0, 1, 3, 40),
+    ] {
+        let polynomials = vec![
+            dense(1, n, degree, odd, twos, bits),
+            Polynomial::zero(n),
+            dense(2, n, degree.min(1), 1, 5, 64).fix(0, &rational("0")),
+        ];
+        let [packed, plain] = both(polynomials);
+        assert_eq!(packed, plain);
+        assert_eq!(packed.terms(), plain.terms());
+        let text = text_of(&packed);
+        assert_eq!(text, text_of(&plain));
+        let read = Expansion::from_json(&text).unwrap();
+        assert!(matches!(read.coefficients(), Coefficients::Packed(_)), "{n} {degree} {twos}");
+        assert_eq!(read, plain);
+        assert_eq!(text_of(&read), text);
+        assert_eq!(read.to_rational(), plain.rational().unwrap());
+        if bits < 1_000 {
+            let rounded = packed.to_f64().unwrap();
+            assert_eq!(rounded, plain.to_f64().unwrap());
+            let text = text_of(&rounded.0);
+            // Remarks are read as f64 numbers.
+            assert_eq!(
+                Expansion::from_json(&text).unwrap().coefficients(),
+                rounded.0.coefficients()
+            );
+            assert_eq!(from_document(&text).unwrap().coefficients(), rounded.0.coefficients());
+        }
+        for target in [Target::Latex, Target::Python, Target::Sympy] {
+            let directory = tempfile::tempdir().unwrap();
+            let file = |name: &str, expansion: &Expansion| {
+                let path = directory.path().join(name);
+                export::write(expansion, target, &path).unwrap();
+                std::fs::read(path).unwrap()
+            };
+            assert!(file("packed", &packed) == file("plain", &plain));
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_packed_polynomials_do_not_depend_on_the_number_of_threads() {
+    let [packed, plain] = both(vec![dense(5, 6, 9, 1, 70, 90)]);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let text = text_of(&packed);
+            let read = Expansion::from_json(&text).unwrap();
+            assert!(matches!(read.coefficients(), Coefficients::Packed(_)));
+            (text, read.to_f64().unwrap(), read)
+        })
+    };
+    let one = on(1);
+    assert!(one == on(3) && one.2 == plain);
+    assert!(one.1 == plain.to_f64().unwrap());
+}
+
+#[test]
+fn packed_polynomials_carry_error_bounds() {
+    let [packed, plain] = both(vec![dense(3, 2, 3, 1, 3, 40)]);
+    let errors = Polynomial::from_terms(2, [([0, 0], 1e-9), ([4, 0], 1e-3)]).unwrap();
+    let [packed, plain] =
+        [packed, plain].map(|e| e.with_errors(Some(vec![errors.clone()])).unwrap());
+    let text = text_of(&packed);
+    assert_eq!(text, text_of(&plain));
+    assert_eq!(Expansion::from_json(&text).unwrap(), plain);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Texts that are spelled in other ways, and texts with mistakes.
+    #[test]
+    fn texts_are_read_as_documents_are(
+        seed in any::<u64>(), float: bool, sparse: bool, edits in 0_usize..4,
+        replacement in proptest::sample::select(&[
+            "", " ", "\n ", "0", "1", "-", "\"", "{", "}", "[", "]", ",", ":", "/", ".", "e", "\\", "\u{e9}",
+            "[0, 1]", "\"1/2\"", "0.5", "-3e-2", "\"0x3p-4\"", "\"2/4\"", "00", "1.", "{}", "[]", ", ",
+        ]),
+    ) {
+        let mut stream = Stream::new(seed, Parameters::Rational);
+        let n = 1 + stream.below(3) as usize;
+        let mut terms: Vec<(Vec<u32>, BigRational)> =
+            slnn::polynomial::monomials(n, 3).map(|e| (e, stream.rational())).collect();
+        // In any order, some of them missing, seldom one twice.
+        for i in (1..terms.len()).rev() {
+            terms.swap(i, stream.below(i as u64 + 1) as usize);
+        }
+        terms.truncate(1 + stream.below(terms.len() as u64) as usize);
+        if stream.below(20) == 0 {
+            terms.push(terms[0].clone());
+        }
+        let space = ["", " ", "\n  ", "\t"];
+        let mut s = |text: &mut String| text.push_str(space[stream.below(4) as usize]);
+        let mut text = format!(
+            "{{\"format\": \"slnn.polynomial\", \"version\": 1, \"variables\": {:?}, \"coefficients\": {:?}",
+            names("x", n),
+            if float { "f64" } else { "rational" },
+        );
+        if sparse {
+            text.push_str(", \"exponents\": \"sparse\"");
+        }
+        text.push_str(", \"outputs\": [{\"name\": \"y\", \"terms\": [");
+        for (t, (exponents, c)) in terms.iter().enumerate() {
+            text.push_str(if t == 0 { "" } else { "," });
+            s(&mut text);
+            let powers = exponents.iter().enumerate().filter(|(_, e)| !sparse || **e > 0);
+            let powers: Vec<_> = powers
+                .map(|(i, e)| if sparse { format!("[{i}, {e}]") } else { e.to_string() })
+                .collect();
+            let value = if float || t % 5 == 4 {
+                slnn::numeric::rational::rational_to_f64(c).unwrap().to_string()
+            } else {
+                format!("\"{c}\"")
+            };
+            let keys = [("exponents", format!("[{}]", powers.join(","))), ("coefficient", value)];
+            let order = if t % 3 == 0 { [1, 0] } else { [0, 1] };
+            text.push('{');
+            for (k, key) in order.into_iter().enumerate() {
+                s(&mut text);
+                let _ = write!(text, "\"{}\"", keys[key].0);
+                s(&mut text);
+                text.push(':');
+                s(&mut text);
+                text.push_str(&keys[key].1);
+                s(&mut text);
+                text.push_str(if k == 0 { "," } else { "}" });
+            }
+            s(&mut text);
+        }
+        text.push_str("]}], \"about\": {\"terms\": [1, {}]}}");
+        for _ in 0..edits {
+            let mut at = stream.below(text.len() as u64) as usize;
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            let end = text[at..].char_indices().nth(stream.below(2) as usize).map_or(text.len(), |(i, _)| at + i);
+            text.replace_range(at..end, replacement);
+        }
+        match (Expansion::from_json(&text), from_document(&text)) {
+            (Ok(text), Ok(document)) => prop_assert_eq!(text, document),
+            (Err(_), Err(_)) => {}
+            (own, other) => prop_assert!(false, "{}\n{:?}\n{:?}", text, own.err(), other.err()),
+        }
+    }
+}
+
+#[test]
+fn files_of_many_blocks_are_read_in_any_order_and_mistakes_in_them_are_found() {
+    // Above four blocks of text.
+    let [packed, _] = both(vec![dense(9, 8, 9, 1, 2_200, 2_200)]);
+    let text = text_of(&packed);
+    assert!(text.len() > 1 << 24);
+    let read = Expansion::from_json(&text).unwrap();
+    assert!(matches!(read.coefficients(), Coefficients::Packed(_)) && read == packed);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("polynomial.json");
+    std::fs::write(&path, &text).unwrap();
+    assert!(Expansion::read(&path).unwrap() == packed);
+    assert!(export::read_model(&path).unwrap() == Model::Expansion(packed.clone()));
+    assert_eq!(export::format_of(&path).unwrap().as_deref(), Some("slnn.polynomial"));
+
+    // Backwards.
+    let (head, terms) = text.split_once("\"terms\": [\n").unwrap();
+    let (terms, tail) = terms.split_once("]}]}").unwrap();
+    let mut lines: Vec<&str> = terms.lines().map(|line| line.trim_end_matches(',')).collect();
+    lines.reverse();
+    let with = |lines: &[&str]| format!("{head}\"terms\": [\n{}]}}]}}{tail}", lines.join(",\n"));
+    let read = Expansion::from_json(&with(&lines)).unwrap();
+    assert!(matches!(read.coefficients(), Coefficients::Packed(_)) && read == packed);
+
+    let last = lines.len() - 1;
+    let mut twice = lines.clone();
+    twice.push(lines[7]);
+    let message = Expansion::from_json(&with(&twice)).unwrap_err().to_string();
+    assert!(message.contains(&format!("outputs[0].terms[{}]", last + 1)), "{message}");
+    for (old, new, part) in [
+        ("\"coefficient\"", "\"coefficent\"", "coefficent"),
+        ("\"coefficient\": \"", "\"coefficient\": \"0", "leading zeros"),
+        ("[0, 0, ", "[0, ", "7 entries"),
+        ("}", "", "line"),
+    ] {
+        let changed = lines[last].replacen(old, new, 1);
+        let mut lines = lines.clone();
+        lines[last] = &changed;
+        let message = Expansion::from_json(&with(&lines)).unwrap_err().to_string();
+        assert!(message.contains(part) && message.contains(&format!("terms[{last}]")), "{message}");
+    }
 }

@@ -17,7 +17,8 @@ use slnn::numeric::rational::{
     convergents, format_exact, parse_exact, rational_from_f64, rational_to_f64, simplest_between,
 };
 use slnn::polynomial::{
-    Coefficient, FloatForm, Univariate, graded_order, graded_rank, monomial_count, monomials,
+    Coefficient, FloatForm, Packed, Univariate, graded_order, graded_rank, monomial_count,
+    monomials,
 };
 
 // --- the oracle -----------------------------------------------------------------------------
@@ -855,4 +856,138 @@ fn numbers_at_the_edges() {
         parse_exact(&digits).unwrap().to_integer() * 9,
         (num_traits::pow(BigInt::from(10), 100_000) - 1) * 7
     );
+}
+
+// --- packed ---------------------------------------------------------------------------------
+
+/// Polynomials with coefficients of several words, shared factors and odd denominators.
+fn long_coefficients() -> impl Strategy<Value = (usize, Polynomial<BigRational>)> {
+    let odd = prop_oneof![4 => Just(1_u32), 1 => Just(3), 1 => Just(45)];
+    let coefficient = (any::<i64>(), 0_u32..200, 0_u32..130, odd).prop_map(|(p, up, down, odd)| {
+        let denominator = BigInt::from(odd) << down;
+        BigRational::new(BigInt::from(p >> (p & 63)) << (up / 2), denominator)
+    });
+    (1_usize..5).prop_flat_map(move |n| {
+        let row = proptest::collection::vec(prop_oneof![3 => Just(0_u32), 2 => 0..4_u32], n);
+        let term = (row, coefficient.clone());
+        proptest::collection::vec(term, 0..12)
+            .prop_map(move |terms| (n, Polynomial::from_terms(n, terms).unwrap()))
+    })
+}
+
+/// The same polynomial with more places, longer numerators and a larger denominator than it needs.
+fn roomy(p: &Polynomial<BigRational>, odd: u32, twos: u64) -> Packed {
+    let n = p.variables();
+    let lean = Packed::from_polynomial(p).unwrap();
+    let common = lean.denominator() * odd;
+    let zeros = common.trailing_zeros().unwrap();
+    let degree = p.degree().unwrap_or(0) + 1;
+    let numerator = |c: &BigRational| (c.numer() * (&common / c.denom())) << twos;
+    let longest = p.coefficients().iter().map(|c| numerator(c).bits()).max().unwrap_or(0);
+    let words = (longest / 64 + 2) as usize;
+    let count = usize::try_from(monomial_count(n, degree)).unwrap();
+    let mut numerators = vec![0; count * words];
+    for (exponents, c) in p.terms() {
+        let start = usize::try_from(graded_rank(exponents)).unwrap() * words;
+        let value = numerator(c);
+        let negative = Coefficient::is_negative(&value);
+        numerators[start..start + words].fill(if negative { u64::MAX } else { 0 });
+        let bytes = value.to_signed_bytes_le();
+        for (k, word) in numerators[start..start + words].iter_mut().enumerate() {
+            let mut bits = [if negative { 255 } else { 0 }; 8];
+            for (bit, byte) in bits.iter_mut().zip(bytes.iter().skip(8 * k)) {
+                *bit = *byte;
+            }
+            *word = u64::from_le_bytes(bits);
+        }
+    }
+    let odd = (common >> zeros).magnitude().clone();
+    let used = (0..n as u32).collect();
+    Packed::new(n, used, degree, words, numerators, (odd, zeros + twos)).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn packed_is_the_same_polynomial(
+        (n, p) in long_coefficients(), odd in prop_oneof![Just(1_u32), Just(21)], twos in 0_u64..70,
+        order in any::<u64>(), point in proptest::collection::vec((-9_i64..9, 1_i64..7), 5),
+        floats in proptest::collection::vec(-4.0_f64..4.0, 45),
+    ) {
+        let lean = Packed::from_polynomial(&p).unwrap();
+        let roomy = roomy(&p, odd, twos);
+        prop_assert_eq!(&lean, &roomy);
+        let point: Vec<_> =
+            point[..n].iter().map(|(p, q)| BigRational::new((*p).into(), (*q).into())).collect();
+        let halves: Vec<_> = point.iter().map(|x| BigRational::new(x.numer().clone(), 8.into())).collect();
+        let points = Array2::from_shape_fn((9, n), |(row, i)| floats[row * 5 + i]);
+        for packed in [&lean, &roomy] {
+            prop_assert_eq!(packed, &p);
+            prop_assert_eq!(packed.to_polynomial(), p.clone());
+            prop_assert_eq!((packed.variables(), packed.len(), packed.degree()), (n, p.len(), p.degree()));
+            prop_assert_eq!(packed.is_zero(), p.is_zero());
+            let terms: Vec<_> = p.terms().map(|(e, c)| (e.to_vec(), c.clone())).collect();
+            prop_assert_eq!(packed.terms().collect::<Vec<_>>(), terms);
+            for exponents in monomials(n, 5) {
+                prop_assert_eq!(packed.coefficient(&exponents), p.coefficient(&exponents).cloned());
+            }
+            prop_assert_eq!(packed.coefficient(&vec![1; n + 1]), None);
+            let unit = BigRational::new(1.into(), packed.denominator());
+            prop_assert_eq!(packed.to_numerators().to_rational().scale(&unit), p.clone());
+
+            for point in [&point, &halves] {
+                prop_assert_eq!(packed.evaluate(point).unwrap(), p.evaluate(point).unwrap());
+            }
+            let (values, bounds) = packed.evaluate_batch(points.view()).unwrap();
+            for (row, (value, bound)) in points.rows().into_iter().zip(values.iter().zip(&bounds)) {
+                let at: Vec<_> = row.iter().map(|x| rational_from_f64(*x).unwrap()).collect();
+                let error = (rational_from_f64(*value).unwrap() - p.evaluate(&at).unwrap()).abs();
+                prop_assert!(error <= rational_from_f64(*bound).unwrap());
+            }
+            let (rounded, underflowed) = packed.to_f64().unwrap();
+            prop_assert_eq!(&rounded, &p.to_f64().unwrap());
+            prop_assert_eq!(underflowed, p.len() - rounded.len());
+
+            let mut columns: Vec<usize> = (0..n).collect();
+            columns.rotate_left(order as usize % n);
+            columns.swap(0, (order >> 32) as usize % n);
+            let moved = |e: &[u32]| columns.iter().map(|&i| e[i]).collect::<Vec<_>>();
+            let moved = p.terms().map(|(e, c)| (moved(e), c.clone()));
+            prop_assert_eq!(&packed.permuted(&columns).unwrap(), &Polynomial::from_terms(n, moved).unwrap());
+        }
+        // A change of any one term shows.
+        for (t, (exponents, _)) in p.terms().enumerate() {
+            let change = Polynomial::from_terms(n, [(exponents, BigRational::from_integer(1.into()))]).unwrap();
+            let other = &p + &change;
+            prop_assert!(lean != other && roomy != other && lean != Packed::from_polynomial(&other).unwrap());
+            if t > 3 {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_parts_that_do_not_fit_are_refused() {
+    let one = || (BigUint::from(1_u32), 0);
+    assert!(Packed::new(2, vec![0, 1], 1, 1, vec![1, 2, 3], one()).is_ok());
+    assert!(Packed::new(2, vec![0, 1], 1, 1, vec![1, 2], one()).is_err());
+    assert!(Packed::new(2, vec![0, 1], 1, 0, vec![], one()).is_err());
+    assert!(Packed::new(2, vec![1, 0], 1, 1, vec![1, 2, 3], one()).is_err());
+    assert!(Packed::new(2, vec![0, 2], 1, 1, vec![1, 2, 3], one()).is_err());
+    assert!(Packed::new(2, vec![0, 1], 1, 1, vec![1, 2, 3], (BigUint::from(6_u32), 0)).is_err());
+    let far = Polynomial::from_terms(3, [([1_000_000, 7, 7], parse_exact("1").unwrap())]).unwrap();
+    assert!(Packed::from_polynomial(&far).is_err());
+    let p = Packed::new(2, vec![0, 1], 1, 1, vec![1, 2, 3], one()).unwrap();
+    assert!(p.permuted(&[0, 0]).is_err() && p.permuted(&[0]).is_err());
+    assert!(p.evaluate(&[]).is_err());
+    assert!(p.evaluate_batch(Array2::zeros((1, 3)).view()).is_err());
+    assert!(p.evaluate_batch(Array2::from_elem((1, 2), f64::NAN).view()).is_err());
+    // No variable at all.
+    let constant = Packed::new(0, vec![], 4, 2, vec![u64::MAX, u64::MAX], one()).unwrap();
+    assert_eq!(constant.to_polynomial().to_string(), "-1");
+    assert_eq!(constant.evaluate(&[]).unwrap(), parse_exact("-1").unwrap());
+    // Beyond f64.
+    let huge = Packed::new(1, vec![0], 1, 17, [vec![0; 33], vec![1]].concat(), one()).unwrap();
+    assert!(huge.to_f64().unwrap_err().to_string().contains("[1]"));
+    assert!(huge.evaluate_batch(Array2::zeros((1, 1)).view()).is_err());
 }

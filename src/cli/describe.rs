@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slnn::bound::certificate::{self, sum_of};
 use slnn::bound::{Certificate, Proof};
 use slnn::error::{Error, Result};
-use slnn::expand::{Expansion, Model, plan};
+use slnn::expand::{Coefficients, ExactTerm, Expansion, Model, plan};
 use slnn::export::{format_of, read_model};
 use slnn::json::Json;
 use slnn::network::onnx::{OnnxNetwork, is_onnx};
@@ -263,9 +263,30 @@ fn describe_slaf(slaf: &Slaf, neurons: usize) -> String {
 
 fn polynomial(expansion: &Expansion) -> Answer {
     let mut answer = Answer::default();
-    let polynomials = expansion.to_rational();
-    let exact = expansion.rational().is_ok();
-    let bits = polynomials.iter().flat_map(|p| p.terms()).map(|(_, c)| c.denom().bits()).max();
+    let exact = !matches!(expansion.coefficients(), Coefficients::Float(_));
+    // One pass over the terms, of which there may be millions: the longest denominator, and for each
+    // output the terms with the largest coefficients.
+    let mut bits = None;
+    let leading: Vec<Vec<_>> = (0..expansion.outputs().len())
+        .map(|o| {
+            let mut leading: Vec<ExactTerm> = Vec::new();
+            for (exponents, c) in expansion.exact_terms(o) {
+                bits = bits.max(Some(c.denom().bits()));
+                // Most are smaller by their lengths alone.
+                if leading.len() == SHOWN_TERMS
+                    && length(&c) + 2 <= length(&leading[SHOWN_TERMS - 1].1)
+                {
+                    continue;
+                }
+                let place = leading.partition_point(|(_, other)| other.abs() >= c.abs());
+                if place < SHOWN_TERMS {
+                    leading.truncate(SHOWN_TERMS - 1);
+                    leading.insert(place, (exponents, c));
+                }
+            }
+            leading
+        })
+        .collect();
     answer.set("kind", "polynomial");
     answer.set("variables", expansion.variables().to_vec());
     answer.set("outputs", expansion.outputs().to_vec());
@@ -291,16 +312,13 @@ fn polynomial(expansion: &Expansion) -> Answer {
     }
     answer.line(format_args!("  head {}", expansion.head().name()));
     let mut largest = serde_json::Map::new();
-    for (polynomial, output) in polynomials.iter().zip(expansion.outputs()) {
-        let mut terms: Vec<_> = polynomial.terms().map(|(e, c)| (e.to_vec(), c.clone())).collect();
-        terms.sort_by_key(|term| std::cmp::Reverse(term.1.abs()));
-        terms.truncate(SHOWN_TERMS);
+    for (o, (terms, output)) in leading.iter().zip(expansion.outputs()).enumerate() {
         answer.line(format_args!(
             "  {output}: {}, the largest coefficients:",
-            counted(polynomial.len(), "term")
+            counted(expansion.terms_of(o), "term")
         ));
         let mut shown = Vec::new();
-        for (exponents, c) in &terms {
+        for (exponents, c) in terms {
             let monomial = monomial(exponents, expansion);
             answer.line(format_args!("    {:>12}  {monomial}", approximate(c)));
             let value = nearest(c).map_or_else(|| format_exact(c).into(), Value::from);
@@ -310,6 +328,11 @@ fn polynomial(expansion: &Expansion) -> Answer {
     }
     answer.set("largest", largest);
     answer
+}
+
+/// A number from 2^(length - 1) to 2^(length + 1).
+fn length(c: &BigRational) -> i64 {
+    c.numer().bits() as i64 - c.denom().bits() as i64
 }
 
 /// As it was written where that is short.

@@ -8,6 +8,7 @@
 //! an exact value at that point proves inequality where it can.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use ndarray::Array2;
@@ -21,13 +22,13 @@ use crate::error::{Error, Result};
 use crate::expand::compose::Step;
 use crate::expand::evaluate::EXACT_BITS;
 use crate::expand::plan::{dense_terms, log2_sum, log2_upper, plan_exact};
-use crate::expand::{Coefficients, Expansion, Limits, Plan, expand_watched, plan};
+use crate::expand::{Coefficients, ExactTerm, Expansion, Limits, Plan, expand_watched, plan};
 use crate::network::exact::{Algebra, ExactNetwork, Modulo};
 use crate::network::{Activation, Affine, Head, Input, Layer, Network};
 use crate::numeric::interval::Enclosure;
 use crate::numeric::modular;
 use crate::numeric::rational::{rational_from_f64, rational_to_f64};
-use crate::polynomial::Polynomial;
+use crate::polynomial::{Polynomial, graded_order, total_degree};
 
 /// Points of the box at which the largest difference is looked for.
 const SAMPLES: usize = 20_000;
@@ -193,15 +194,16 @@ impl Model {
         // variable, polynomials that together have no more terms than a dense one.
         let (n, degree) = (expansion.variables().len(), u128::from(expansion.degree()));
         let bits = |c: &BigRational| (c.numer().bits() + c.denom().bits()) as f64;
-        let longest = |bits: &mut dyn Iterator<Item = f64>| bits.fold(1.0, f64::max);
-        let polynomials = expansion.to_rational();
-        let own = longest(&mut polynomials.iter().flat_map(|p| p.coefficients()).map(bits));
-        let words = ((own + degree as f64 * longest(&mut centre.iter().map(bits))) / 64.0).ceil();
-        let terms = dense_terms(n, degree).saturating_mul(polynomials.len() as u128);
+        let outputs = expansion.outputs().len();
+        let terms = (0..outputs).flat_map(|o| expansion.exact_terms(o));
+        let own = terms.map(|(_, c)| bits(&c)).fold(1.0, f64::max);
+        let shift = centre.iter().map(bits).fold(1.0, f64::max);
+        let words = ((own + degree as f64 * shift) / 64.0).ceil();
+        let terms = dense_terms(n, degree).saturating_mul(outputs as u128);
         let operations = 2.0 * n as f64 * degree as f64 * terms as f64 * (1.0 + words / 32.0);
         Ok(Some(Plan {
             variables: n,
-            outputs: polynomials.len(),
+            outputs,
             degree,
             terms,
             bits: 64.0 * words,
@@ -211,16 +213,25 @@ impl Model {
         }))
     }
 
-    /// The exact polynomials in the inputs themselves (about the centre 0).
-    fn polynomials(&self, watch: &mut Watch) -> Result<Vec<Polynomial<BigRational>>> {
+    /// The polynomials in the inputs themselves (about the centre 0).
+    fn polynomials(&self, watch: &mut Watch) -> Result<Cow<'_, Expansion>> {
         let network = match self {
             Model::Network(network) => network,
-            Model::Expansion(expansion) => return expansion.about_zero(),
+            Model::Expansion(expansion) if expansion.centre().is_none() => {
+                return Ok(Cow::Borrowed(expansion));
+            }
+            Model::Expansion(expansion) => {
+                let (variables, outputs) = (expansion.variables(), expansion.outputs());
+                let polynomials = Coefficients::Rational(expansion.about_zero()?);
+                let head = expansion.head();
+                return Expansion::new(variables.to_vec(), outputs.to_vec(), polynomials, head)
+                    .map(Cow::Owned);
+            }
         };
         // The plan was checked before.
         let any = Limits { terms: u64::MAX, bytes: u64::MAX, seconds: None, operations: None };
         let mut step = |step| watch(Stage::Step(step));
-        Ok(expand_watched(network, None, &any, &mut step)?.0.rational()?.to_vec())
+        Ok(Cow::Owned(expand_watched(network, None, &any, &mut step)?.0))
     }
 
     /// Outputs before the head for a batch of points, in f64; not finite where f64 overflows.
@@ -301,6 +312,10 @@ impl Model {
                 }
                 let coefficients = match expansion.coefficients() {
                     Coefficients::Rational(p) => Coefficients::Rational(moved(p, inputs, outputs)?),
+                    Coefficients::Packed(p) => {
+                        let moved = outputs.iter().map(|&o| p[o].permuted(inputs));
+                        Coefficients::Packed(moved.collect::<Result<_>>()?)
+                    }
                     Coefficients::Float(p) => Coefficients::Float(moved(p, inputs, outputs)?),
                 };
                 let centre = expansion.centre().map(|c| inputs.iter().map(|&i| c[i].clone()));
@@ -440,11 +455,11 @@ fn decide(
 
 fn by_expansion(a: &Model, b: &Model, watch: &mut Watch) -> Result<Comparison> {
     let (p, q) = (a.polynomials(watch)?, b.polynomials(watch)?);
-    let differences: Vec<_> = p.iter().zip(&q).map(|(p, q)| p - q).collect();
-    let mut answer = match differences.iter().find(|d| !d.is_zero()) {
+    let differences = (0..p.outputs().len()).map(|o| difference(&p, &q, o));
+    let mut answer = match differences.flatten().next() {
         None => Comparison::decided(true, Method::Expansion),
         Some(difference) => {
-            let point = nonzero_point(difference);
+            let point = nonzero_point(&difference);
             let value = difference.evaluate(&point)?;
             Comparison {
                 largest_difference: rational_to_f64(&value.abs()),
@@ -465,26 +480,90 @@ fn by_expansion(a: &Model, b: &Model, watch: &mut Watch) -> Result<Comparison> {
     Ok(answer)
 }
 
-/// Whether every coefficient of `rounded` is the correct rounding of that of `exact` about the same
-/// centre and up to the same degree, and nothing but what rounds to zero is missing.
-fn is_rounding_of(rounded: &Expansion, exact: &[Polynomial<BigRational>]) -> Result<bool> {
-    for (rounded_terms, exact) in rounded.to_rational().iter().zip(exact) {
-        let mut exact = match rounded.centre() {
-            Some(centre) => exact.shift(centre)?,
-            None => exact.clone(),
+/// Terms of two polynomials side by side in graded order; `None` for one that does not occur.
+fn side_by_side<'a>(
+    p: impl Iterator<Item = ExactTerm<'a>>,
+    q: impl Iterator<Item = ExactTerm<'a>>,
+) -> impl Iterator<Item = (Cow<'a, [u32]>, [Option<Cow<'a, BigRational>>; 2])> {
+    let (mut p, mut q) = (p.peekable(), q.peekable());
+    std::iter::from_fn(move || {
+        let order = match (p.peek(), q.peek()) {
+            (Some((a, _)), Some((b, _))) => graded_order(a, b),
+            (Some(_), None) => Ordering::Less,
+            _ => Ordering::Greater,
         };
-        if let Some(degree) = rounded.truncated() {
-            exact = exact.truncate(degree);
-        }
-        if exact.terms().any(|(_, c)| rational_to_f64(c).is_none()) {
-            return Ok(false);
-        }
-        let nearest = |c: &BigRational| rational_to_f64(c).and_then(rational_from_f64);
-        if exact.map(|c| nearest(c).unwrap_or_else(BigRational::zero)) != *rounded_terms {
-            return Ok(false);
+        let left = if order.is_le() { p.next() } else { None };
+        let right = if order.is_ge() { q.next() } else { None };
+        let (left, right) = (left.unzip(), right.unzip());
+        Some((left.0.or(right.0)?, [left.1, right.1]))
+    })
+}
+
+/// A part of the difference of output `o` that is its restriction to some variables, the others 0,
+/// and is not zero; `None` where the two are equal.
+///
+/// The variables are those of a term with the fewest, so the part has no term with fewer and is
+/// small, however large the polynomials are. Only one term of them is held at a time.
+fn difference(p: &Expansion, q: &Expansion, o: usize) -> Option<Polynomial<BigRational>> {
+    let differing = || {
+        side_by_side(p.exact_terms(o), q.exact_terms(o)).filter(|(_, [left, right])| left != right)
+    };
+    let mut fewest: Option<Vec<usize>> = None;
+    for (exponents, _) in differing() {
+        let occurring = exponents.iter().filter(|e| **e > 0).count();
+        if fewest.as_ref().is_none_or(|variables| occurring < variables.len()) {
+            let variables = exponents.iter().enumerate().filter(|(_, e)| **e > 0);
+            fewest = Some(variables.map(|(i, _)| i).collect());
+            if occurring == 0 {
+                break;
+            }
         }
     }
-    Ok(true)
+    let fewest = fewest?;
+    let inside = |exponents: &[u32]| {
+        let occurring = exponents.iter().filter(|e| **e > 0).count();
+        occurring == fewest.len() && fewest.iter().all(|i| exponents[*i] > 0)
+    };
+    let part = differing().filter(|(exponents, _)| inside(exponents));
+    let terms = part.map(|(exponents, [left, right])| {
+        let value = |c: Option<Cow<BigRational>>| c.map_or_else(BigRational::zero, Cow::into_owned);
+        (exponents, value(left) - value(right))
+    });
+    // Exponents of polynomials fit.
+    Polynomial::from_terms(p.variables().len(), terms).ok()
+}
+
+/// Whether every coefficient of `rounded` is the correct rounding of that of `exact` about the same
+/// centre and up to the same degree, and nothing but what rounds to zero is missing.
+fn is_rounding_of(rounded: &Expansion, exact: &Expansion) -> Result<bool> {
+    let kept = |exponents: &[u32]| {
+        rounded.truncated().is_none_or(|q| total_degree(exponents) <= u64::from(q))
+    };
+    let moved;
+    let exact = match rounded.centre() {
+        None => exact,
+        Some(centre) => {
+            let moving = exact.rational()?.iter().map(|p| p.shift(centre));
+            let polynomials = Coefficients::Rational(moving.collect::<Result<_>>()?);
+            let (variables, outputs) = (exact.variables().to_vec(), exact.outputs().to_vec());
+            moved = Expansion::new(variables, outputs, polynomials, exact.head())?;
+            &moved
+        }
+    };
+    Ok((0..rounded.outputs().len()).all(|o| {
+        let exact = exact.exact_terms(o).filter(|(exponents, _)| kept(exponents));
+        side_by_side(rounded.exact_terms(o), exact)
+            .all(|(_, [rounded, exact])| is_rounding(rounded.as_deref(), exact.as_deref()))
+    }))
+}
+
+/// Whether a coefficient is the correct rounding of another; none at all is zero.
+fn is_rounding(rounded: Option<&BigRational>, exact: Option<&BigRational>) -> bool {
+    let nearest = exact.map_or(Some(0.0), rational_to_f64).and_then(rational_from_f64);
+    nearest.is_some_and(|nearest| match rounded {
+        None => nearest.is_zero(),
+        Some(c) => *c == nearest,
+    })
 }
 
 /// A point with small integer entries at which a polynomial that is not zero has a value that is not.
@@ -570,7 +649,7 @@ impl Algebra for CoefficientBits {
 /// A model that can be evaluated modulo a prime, with bounds on its size.
 enum Modular<'a> {
     Network(ExactNetwork<BigRational>),
-    Polynomials(Vec<Polynomial<BigRational>>, Option<&'a [BigRational]>),
+    Polynomials(&'a Expansion),
 }
 
 /// log2 of a bound on the total degree, bits of the integer coefficients of any one output over
@@ -585,9 +664,7 @@ impl<'a> Modular<'a> {
     fn new(model: &'a Model) -> Self {
         match model {
             Model::Network(network) => Modular::Network(ExactNetwork::new(network)),
-            Model::Expansion(expansion) => {
-                Modular::Polynomials(expansion.to_rational(), expansion.centre())
-            }
+            Model::Expansion(expansion) => Modular::Polynomials(expansion),
         }
     }
 
@@ -598,8 +675,8 @@ impl<'a> Modular<'a> {
                 let outputs = network.over(&CoefficientBits)?.evaluate(&CoefficientBits, inputs)?;
                 (plan_exact(network, None)?.degree, outputs)
             }
-            Modular::Polynomials(polynomials, centre) => {
-                let degree = polynomials.iter().filter_map(Polynomial::degree).max().unwrap_or(0);
+            Modular::Polynomials(expansion) => {
+                let (degree, centre) = (expansion.degree(), expansion.centre());
                 // A power of x_i - c_i has the coefficients of x_i + |c_i| but for signs.
                 let shift = centre.unwrap_or_default().iter().map(Bits::of).fold(
                     Bits { norm: 0.0, ..Bits::ZERO },
@@ -610,20 +687,24 @@ impl<'a> Modular<'a> {
                     },
                 );
                 let powers = f64::from(degree);
-                let output = |p: &Polynomial<BigRational>| {
-                    let sum =
-                        p.coefficients().iter().map(Bits::of).fold(Bits::ZERO, |sum, c| Bits {
-                            norm: log2_sum(sum.norm, c.norm),
-                            twos: sum.twos.max(c.twos),
-                            odd: sum.odd + c.odd,
-                        });
+                let output = |o: usize| {
+                    let terms = expansion.exact_terms(o).map(|(_, c)| Bits::of(&c));
+                    let mut sum = terms.fold(Bits::ZERO, |sum, c| Bits {
+                        norm: log2_sum(sum.norm, c.norm),
+                        twos: sum.twos.max(c.twos),
+                        odd: sum.odd + c.odd,
+                    });
+                    if let Coefficients::Packed(packed) = expansion.coefficients() {
+                        // There is one denominator for all.
+                        sum.odd = packed[o].odd_bits();
+                    }
                     Bits {
                         norm: sum.norm + powers * shift.norm,
                         twos: sum.twos + powers * shift.twos,
                         odd: sum.odd + powers * shift.odd,
                     }
                 };
-                (u128::from(degree), polynomials.iter().map(output).collect())
+                (u128::from(degree), (0..expansion.outputs().len()).map(output).collect())
             }
         };
         Ok(ModularSize {
@@ -640,8 +721,8 @@ impl<'a> Modular<'a> {
                 Ok(network) => network.evaluate(&Modulo(p), point.to_vec()).map(Some),
                 Err(_) => Ok(None),
             },
-            Modular::Polynomials(polynomials, centre) => {
-                let reduced = centre.unwrap_or_default().iter();
+            Modular::Polynomials(expansion) => {
+                let reduced = expansion.centre().unwrap_or_default().iter();
                 let centre: Option<Vec<u64>> =
                     reduced.map(|c| modular::reduce_rational(&-c, p)).collect();
                 let Some(centre) = centre else { return Ok(None) };
@@ -649,19 +730,20 @@ impl<'a> Modular<'a> {
                 for (x, c) in point.iter_mut().zip(centre) {
                     *x = modular::add(*x, c, p);
                 }
-                Ok(polynomials
-                    .iter()
-                    .map(|polynomial| {
-                        polynomial.terms().try_fold(0, |sum, (exponents, c)| {
-                            let start = modular::reduce_rational(c, p)?;
-                            let factors = exponents.iter().zip(&point);
-                            let term = factors.fold(start, |product, (&e, &x)| {
-                                modular::mul(product, modular::pow(x, u64::from(e), p), p)
-                            });
-                            Some(modular::add(sum, term, p))
-                        })
+                if let Coefficients::Packed(packed) = expansion.coefficients() {
+                    return Ok(packed.iter().map(|q| q.evaluate_modulo(&point, p)).collect());
+                }
+                let value = |o| {
+                    expansion.exact_terms(o).try_fold(0, |sum, (exponents, c)| {
+                        let start = modular::reduce_rational(&c, p)?;
+                        let factors = exponents.iter().zip(&point);
+                        let term = factors.fold(start, |product, (&e, &x)| {
+                            modular::mul(product, modular::pow(x, u64::from(e), p), p)
+                        });
+                        Some(modular::add(sum, term, p))
                     })
-                    .collect())
+                };
+                Ok((0..expansion.outputs().len()).map(value).collect())
             }
         }
     }

@@ -9,10 +9,10 @@ use num_rational::BigRational;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::expand::Expansion;
+use crate::expand::{Coefficients, Expansion};
 use crate::numeric::Dyadic;
 use crate::numeric::rational::{rational_from_f64, rational_to_f64};
-use crate::polynomial::{Bounded, Coefficient, FloatForm, Polynomial};
+use crate::polynomial::{Bounded, Coefficient, FloatForm, Packed, PackedForm, Polynomial};
 
 /// The relative bound above which a value is computed exactly: 40 correct bits are kept.
 const RELATIVE: f64 = 1.0 / (1_u64 << 40) as f64;
@@ -42,6 +42,10 @@ impl Expansion {
             Some(centre) => point.iter().zip(centre).map(|(x, c)| x - c).collect(),
             None => point.to_vec(),
         };
+        if let Coefficients::Packed(packed) = self.coefficients() {
+            let value = |p: &Packed| check_packed_bits(p, &point).and_then(|()| p.evaluate(&point));
+            return packed.iter().map(value).collect();
+        }
         let value = |p: &Polynomial<BigRational>| {
             check_bits(p, &point, rational_bits, rational_bits)?;
             p.evaluate(&point)
@@ -83,32 +87,40 @@ impl Expansion {
         &self,
         inputs: ArrayView2<f64>,
     ) -> Result<(Array2<f64>, Array2<f64>, Option<Error>)> {
-        let polynomials = self.to_rational();
-        let shape = (inputs.nrows(), polynomials.len());
+        let forms: Vec<Form> = match self.coefficients() {
+            Coefficients::Packed(packed) => packed.iter().map(Form::Packed).collect(),
+            _ => self.to_rational().into_iter().map(Form::Terms).collect(),
+        };
+        let shape = (inputs.nrows(), forms.len());
         let (mut values, mut bounds) = (Array2::zeros(shape), Array2::zeros(shape));
         // Moving the point costs a subtraction a variable; moving the polynomial would cost terms.
         let moves: Option<Option<Vec<Bounded>>> =
             self.centre().map(|centre| centre.iter().map(|c| (-c).rounded()).collect());
         let mut failure = None;
-        for (o, polynomial) in polynomials.iter().enumerate() {
-            let (mut value, mut bound) = match (FloatForm::new(polynomial), &moves) {
-                (Ok(form), None) => form.evaluate_batch(inputs)?,
-                (Ok(form), Some(Some(moves))) => form.evaluate_moved(inputs, |i, x| {
-                    Bounded { value: x, error: 0.0 }.plus(moves[i])
-                })?,
-                // A number beyond f64: nothing is known before the exact values.
-                (Err(_), _) | (_, Some(None)) => {
-                    let unknown = ndarray::Array1::from_elem(inputs.nrows(), f64::INFINITY);
-                    (unknown.clone(), unknown)
-                }
+        let entry = |i: usize, x: f64| {
+            let x = Bounded { value: x, error: 0.0 };
+            moves.iter().flatten().fold(x, |x, moves| x.plus(moves[i]))
+        };
+        for (o, form) in forms.iter().enumerate() {
+            // A number beyond f64: nothing is known before the exact values.
+            let unknown = || {
+                let unknown = ndarray::Array1::from_elem(inputs.nrows(), f64::INFINITY);
+                Ok((unknown.clone(), unknown))
             };
+            let (mut value, mut bound) = match form {
+                _ if matches!(moves, Some(None)) => unknown(),
+                Form::Terms(p) => FloatForm::new(p)
+                    .map_or_else(|_| unknown(), |form| form.evaluate_moved(inputs, entry)),
+                Form::Packed(p) => PackedForm::new(p)
+                    .map_or_else(|_| unknown(), |form| form.evaluate_moved(inputs, entry)),
+            }?;
             // An infinite value or bound says that an intermediate result was too large for f64.
             let loose: Vec<usize> = (0..inputs.nrows())
                 .filter(|&row| {
                     !(bound[row].is_finite() && bound[row] <= RELATIVE * value[row].abs())
                 })
                 .collect();
-            let exact = ExactForm::new(polynomial, self.centre());
+            let exact = ExactForm::new(form, self.centre());
             let rounded: Vec<Result<f64>> = loose
                 .par_iter()
                 .map(|&row| {
@@ -146,14 +158,25 @@ impl Expansion {
 /// Bits of the longest number that an exact value may take on the way: a second or two a product.
 pub(super) const EXACT_BITS: f64 = (1 << 22) as f64;
 
+/// A polynomial to evaluate.
+enum Form<'a> {
+    Terms(Polynomial<BigRational>),
+    Packed(&'a Packed),
+}
+
 /// A polynomial over the cheapest exact numbers that hold its coefficients and its centre.
 enum ExactForm<'a> {
+    Packed(&'a Packed, Option<&'a [BigRational]>),
     Dyadic(Polynomial<Dyadic>, Option<Vec<Dyadic>>),
     Rational(&'a Polynomial<BigRational>, Option<&'a [BigRational]>),
 }
 
 impl<'a> ExactForm<'a> {
-    fn new(polynomial: &'a Polynomial<BigRational>, centre: Option<&'a [BigRational]>) -> Self {
+    fn new(form: &'a Form, centre: Option<&'a [BigRational]>) -> Self {
+        let polynomial = match form {
+            Form::Terms(polynomial) => polynomial,
+            Form::Packed(packed) => return ExactForm::Packed(packed, centre),
+        };
         let dyadic = |c: &BigRational| Dyadic::from_rational(c);
         let moved: Option<Vec<_>> = centre.unwrap_or_default().iter().map(dyadic).collect();
         match moved {
@@ -172,6 +195,14 @@ impl<'a> ExactForm<'a> {
     /// When the point is not finite or not one entry a variable, or the numbers become too long.
     fn at(&self, point: ArrayView1<f64>) -> Result<Option<f64>> {
         let not_finite = || Error::invalid("inputs", "NaN or infinity", "finite numbers");
+        let moved = |centre: &Option<&[BigRational]>| {
+            let point: Option<Vec<_>> = point.iter().map(|x| rational_from_f64(*x)).collect();
+            let point = point.ok_or_else(not_finite)?;
+            Ok::<_, Error>(match centre {
+                Some(centre) => point.iter().zip(*centre).map(|(x, c)| x - c).collect(),
+                None => point,
+            })
+        };
         match self {
             ExactForm::Dyadic(p, centre) => {
                 let point: Option<Vec<_>> = point.iter().map(|x| Dyadic::from_f64(*x)).collect();
@@ -188,12 +219,13 @@ impl<'a> ExactForm<'a> {
                 check_bits(p, &point, bits, bits)?;
                 p.evaluate(&point).map(|y| y.to_f64())
             }
+            ExactForm::Packed(p, centre) => {
+                let point = moved(centre)?;
+                check_packed_bits(p, &point)?;
+                p.evaluate(&point).map(|y| rational_to_f64(&y))
+            }
             ExactForm::Rational(p, centre) => {
-                let point: Option<Vec<_>> = point.iter().map(|x| rational_from_f64(*x)).collect();
-                let mut point = point.ok_or_else(not_finite)?;
-                if let Some(centre) = centre {
-                    point = point.iter().zip(*centre).map(|(x, c)| x - c).collect();
-                }
+                let point = moved(centre)?;
                 check_bits(p, &point, rational_bits, rational_bits)?;
                 p.evaluate(&point).map(|y| rational_to_f64(&y))
             }
@@ -223,6 +255,26 @@ fn check_bits<C: Coefficient>(
             powers.sum::<f64>() + coefficient(c)
         })
         .fold(0.0, f64::max);
+    check_longest(longest)
+}
+
+/// # Errors
+/// When a number of Horner's rule at `point` takes more than [`EXACT_BITS`] bits.
+fn check_packed_bits(packed: &Packed, point: &[BigRational]) -> Result<()> {
+    // Over one denominator the entries are as long as the longest and all denominators.
+    let longest = point.iter().map(|x| x.numer().bits()).max().unwrap_or(0) as f64;
+    let denominators: f64 = match point.iter().all(|x| x.denom().magnitude().count_ones() == 1) {
+        true => point.iter().map(|x| x.denom().bits() as f64).fold(0.0, f64::max),
+        false => point.iter().map(|x| x.denom().bits() as f64).sum(),
+    };
+    let (numerator, denominator) = packed.bits();
+    let degree = f64::from(packed.degree().unwrap_or(0));
+    check_longest(degree * (longest + denominators) + (numerator + denominator) as f64)
+}
+
+/// # Errors
+/// When a number is longer than [`EXACT_BITS`] bits.
+fn check_longest(longest: f64) -> Result<()> {
     if longest <= EXACT_BITS {
         return Ok(());
     }

@@ -14,8 +14,8 @@ use num_traits::One;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, TooLarge};
-use crate::expand::Expansion;
 use crate::expand::plan::{dense_terms, plan_exact};
+use crate::expand::{Coefficients, Expansion};
 use crate::network::Network;
 use crate::network::exact::{Dyadics, ExactNetwork, Rationals};
 use crate::numeric::Dyadic;
@@ -67,16 +67,20 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
     };
 
     // p = numerator / common, so that the lattice sees integers only.
-    let polynomials = expansion.about_zero()?;
-    let common: Vec<BigInt> = polynomials
-        .iter()
-        .map(|p| p.terms().fold(BigInt::one(), |lcm, (_, c)| lcm.lcm(c.denom())))
-        .collect();
-    let numerators: Vec<Polynomial<BigInt>> = polynomials
-        .iter()
-        .zip(&common)
-        .map(|(p, common)| p.map(|c| c.numer() * (common / c.denom())))
-        .collect();
+    let (common, numerators): (Vec<BigInt>, Vec<Polynomial<BigInt>>) =
+        match (expansion.coefficients(), expansion.centre()) {
+            (Coefficients::Packed(packed), None) => {
+                packed.iter().map(|p| (p.denominator(), p.to_numerators())).unzip()
+            }
+            _ => {
+                let fraction = |p: &Polynomial<BigRational>| {
+                    let common = p.terms().fold(BigInt::one(), |lcm, (_, c)| lcm.lcm(c.denom()));
+                    let numerators = p.map(|c| c.numer() * (&common / c.denom()));
+                    (common, numerators)
+                };
+                expansion.about_zero()?.iter().map(fraction).unzip()
+            }
+        };
 
     let values = LatticeNetwork::new(exact)?;
     // The last variable is walked in parallel: one slab of the lattice for each of its values.

@@ -11,28 +11,33 @@
 //! which writers use above 64 variables, exponents are `[variable, power]` pairs.
 //! Optional keys: `head`, `centre`, `truncated`, `about`, and in each term `error`.
 //!
-//! The reader walks the text and holds one term at a time as a [`Json`] value, the
-//! others as packed exponents and coefficient: a file of millions of terms takes about
-//! a third of the memory that the whole document would as one [`Json`] value.
+//! Files as writers spell them are read by [`blocks`], on all threads and without holding the text.
+//! The general reader walks the text of any other file, and of one with a mistake, which it names;
+//! it holds one term at a time as a [`Json`] value, the others as packed exponents and coefficient.
 
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
+use num_bigint::BigUint;
 use num_rational::BigRational;
-use num_traits::Zero;
+use num_traits::{One, Zero};
+use rayon::prelude::*;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::de::StrRead;
 
+use super::blocks;
 use crate::error::{Error, Result};
 use crate::expand::{Coefficients, Expansion};
 use crate::file::write_atomically;
 use crate::json::{Cursor, Fields, Json, read_text};
 use crate::network::Head;
-use crate::network::json::{number, quote, read_about};
+use crate::network::json::{quote, read_about};
 use crate::numeric::rational::{format_exact, rational_from_f64};
-use crate::polynomial::{Coefficient, Polynomial, graded_order};
+use crate::polynomial::words::{self, write_small};
+use crate::polynomial::{Coefficient, Packed, Polynomial, graded_order};
 
 /// The name of the format in files.
 pub(super) const FORMAT: &str = "slnn.polynomial";
@@ -61,7 +66,7 @@ impl Expansion {
         self.check_finite()?;
         let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
         let kind = match self.coefficients() {
-            Coefficients::Rational(_) => "rational",
+            Coefficients::Rational(_) | Coefficients::Packed(_) => "rational",
             Coefficients::Float(_) => "f64",
         };
         let variables = list(self.variables());
@@ -89,12 +94,19 @@ impl Expansion {
             let separator = if o == 0 { "" } else { ",\n  " };
             write!(out, "{separator}{{\"name\": {}, \"terms\": [", quote(name))?;
             let errors = self.errors().and_then(|errors| errors.get(o));
+            let exact = |c: &BigRational, text: &mut Vec<u8>| {
+                text.push(b'"');
+                text.extend_from_slice(format_exact(c).as_bytes());
+                text.push(b'"');
+            };
             match self.coefficients() {
-                Coefficients::Rational(p) => {
-                    write_terms(out, &p[o], errors, sparse, |c| quote(&format_exact(c)))?;
+                Coefficients::Packed(p) if errors.is_none() => write_packed(out, &p[o], sparse)?,
+                Coefficients::Packed(p) => {
+                    write_terms(out, &p[o].to_polynomial(), errors, sparse, exact)?;
                 }
+                Coefficients::Rational(p) => write_terms(out, &p[o], errors, sparse, exact)?,
                 Coefficients::Float(p) => {
-                    write_terms(out, &p[o], errors, sparse, |c| number(*c))?;
+                    write_terms(out, &p[o], errors, sparse, |c, text| write_number(*c, text))?;
                 }
             }
             write!(out, "]}}")?;
@@ -111,7 +123,7 @@ impl Expansion {
     fn check_finite(&self) -> io::Result<()> {
         let float = match self.coefficients() {
             Coefficients::Float(p) => p.as_slice(),
-            Coefficients::Rational(_) => &[],
+            Coefficients::Rational(_) | Coefficients::Packed(_) => &[],
         };
         let all = float.iter().chain(self.errors().into_iter().flatten());
         match all.flat_map(Polynomial::coefficients).find(|c| !c.is_finite()) {
@@ -129,34 +141,22 @@ impl Expansion {
     /// When the file cannot be read, or anything in it is unknown, missing, repeated, of the
     /// wrong kind or of the wrong shape; the message names the file and the place in it.
     pub fn read(path: &Path) -> Result<Expansion> {
+        if let Some(expansion) = blocks::read_file(path) {
+            return Ok(expansion);
+        }
         let text = read_text(path)?;
-        Expansion::from_json(&text).map_err(|e| e.within(path.display()))
+        general(&text).map_err(|e| e.within(path.display()))
     }
 
     /// Reads the text of a polynomial file. Terms and keys may come in any order.
     ///
-    /// Memory beside the text and the result: about 200 bytes a term.
+    /// Memory beside the text: about twice that of the result; of a text that is spelled unlike any
+    /// writer's, or has a mistake in it, another 200 bytes a term.
     ///
     /// # Errors
     /// As [`Expansion::read`], without the file.
     pub fn from_json(text: &str) -> Result<Expansion> {
-        // First, so that a file of another kind is not called a defective one of this kind.
-        header(text)?.top().object()?.header(FORMAT, VERSION)?;
-        let mut reading = Reading::default();
-        let mut deserializer = serde_json::Deserializer::new(StrRead::new(text));
-        let walk = Walk { reading: &mut reading, level: Level::Top };
-        let end = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-        if let Some(error) = reading.failure {
-            return Err(error);
-        }
-        end.map_err(|e| explain(&e, &reading.place()))?;
-        let document = Json::Object(reading.fields);
-        let mut fields = document.top().object()?;
-        let Some(outputs) = reading.outputs else {
-            // Not there: this is the error that says so.
-            return Err(fields.take("outputs").map_or_else(|e| e, |c| c.expected("an array")));
-        };
-        assemble(&mut fields, outputs).and_then(|expansion| fields.finish().map(|()| expansion))
+        blocks::read(text.as_bytes()).map_or_else(|| general(text), Ok)
     }
 
     /// Reads a polynomial from a parsed document.
@@ -181,40 +181,199 @@ impl Expansion {
     }
 }
 
+/// Appends a finite f64 in the shortest text that reads back to the same bits.
+fn write_number(x: f64, text: &mut Vec<u8>) {
+    // Numbers are finite and a vector takes all.
+    let _ = serde_json::to_writer(text, &x);
+}
+
+/// Appends a term up to its coefficient.
+fn write_exponents(exponents: &[u32], sparse: bool, text: &mut Vec<u8>) {
+    text.extend_from_slice(b",\n    {\"exponents\": [");
+    let start = text.len();
+    for (i, power) in exponents.iter().enumerate().filter(|(_, p)| !sparse || **p > 0) {
+        if text.len() > start {
+            text.extend_from_slice(b", ");
+        }
+        if sparse {
+            text.push(b'[');
+            // The number of variables fits in memory, hence in a file.
+            let _ = write!(text, "{i}, ");
+        }
+        write_small(*power, text);
+        if sparse {
+            text.push(b']');
+        }
+    }
+    text.extend_from_slice(b"], \"coefficient\": ");
+}
+
+/// Takes the comma before the first term away.
+struct List<'a> {
+    out: &'a mut dyn Write,
+    begun: bool,
+}
+
+impl Write for List<'_> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let skipped = usize::from(!self.begun && !text.is_empty());
+        self.out.write_all(&text[skipped..])?;
+        self.begun |= skipped > 0;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Monomials spelled by one thread at a time, and how many such chunks are held in memory.
+const PACKED_CHUNK: usize = 1 << 11;
+const PACKED_CHUNKS: usize = 16;
+
+/// Writes the terms in order while the next ones are spelled.
+fn write_packed(out: &mut dyn Write, packed: &Packed, sparse: bool) -> io::Result<()> {
+    let mut out = List { out, begun: false };
+    let (ranks, spelling) = (packed.ranks(), Spelling::new(packed));
+    let places = packed.places();
+    let spell = |batch: usize| -> Vec<Vec<u8>> {
+        let start = batch * PACKED_CHUNKS * PACKED_CHUNK;
+        (0..PACKED_CHUNKS)
+            .into_par_iter()
+            .map(|chunk| {
+                let start = (start + chunk * PACKED_CHUNK).min(places);
+                let range = start..(start + PACKED_CHUNK).min(places);
+                let (mut text, mut scratch) = (Vec::new(), Vec::new());
+                packed.visit(&ranks, range, |exponents, numerator| {
+                    write_exponents(exponents, sparse, &mut text);
+                    text.push(b'"');
+                    spelling.write(numerator, &mut scratch, &mut text);
+                    text.extend_from_slice(b"\"}");
+                });
+                text
+            })
+            .collect()
+    };
+    let batches = places.div_ceil(PACKED_CHUNKS * PACKED_CHUNK);
+    let mut texts = spell(0);
+    for batch in 1..=batches {
+        let mut next = Vec::new();
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| next = spell(batch));
+            texts.iter().try_for_each(|text| out.write_all(text))
+        })?;
+        texts = next;
+    }
+    Ok(())
+}
+
+/// Bits of a fraction up to which it is certainly spelled in decimal.
+const DECIMAL_BITS: u64 = 13_000;
+
+/// Denominators whose texts are kept, at most.
+const DENOMINATORS: usize = 1 << 16;
+
+/// How the coefficients of a packed polynomial are spelled: as [`format_exact`] does, with the text
+/// of each denominator made once.
+struct Spelling<'a> {
+    packed: &'a Packed,
+    /// The prime factors of the odd part of the denominator, with their exponents.
+    primes: Vec<(u64, u32)>,
+    /// The texts of its divisors, by the exponents of their prime factors in mixed radix; empty if
+    /// there are too many, or the primes are not known.
+    denominators: Vec<OnceLock<Vec<u8>>>,
+}
+
+impl<'a> Spelling<'a> {
+    fn new(packed: &'a Packed) -> Self {
+        let (mut primes, mut rest) = (Vec::new(), packed.odd.clone());
+        let mut divisors = packed.twos.min(DECIMAL_BITS) as usize + 1;
+        for p in (3_u64..1 << 10).step_by(2) {
+            let mut exponent = 0;
+            while (&rest % p).is_zero() {
+                rest /= p;
+                exponent += 1;
+            }
+            if exponent > 0 {
+                primes.push((p, exponent));
+                divisors = divisors.saturating_mul(exponent as usize + 1);
+            }
+        }
+        let kept = if rest.is_one() && divisors <= DENOMINATORS { divisors } else { 0 };
+        let denominators = std::iter::repeat_with(OnceLock::new).take(kept).collect();
+        Spelling { packed, primes, denominators }
+    }
+
+    fn write(&self, numerator: &[u64], scratch: &mut Vec<u64>, text: &mut Vec<u8>) {
+        let packed = self.packed;
+        let negative = words::magnitude(numerator, scratch);
+        let common = words::trailing_zeros(scratch).min(packed.twos);
+        let left = packed.twos - common;
+        let bits = words::bits(scratch) - common + left + packed.odd.bits();
+        if self.denominators.is_empty() || bits > DECIMAL_BITS {
+            text.extend_from_slice(format_exact(&packed.value(numerator)).as_bytes());
+            return;
+        }
+        words::shift_right(scratch, common);
+        let mut index = left as usize;
+        for &(p, exponent) in &self.primes {
+            let mut left = exponent;
+            while left > 0 && words::divide_exactly(scratch, p) {
+                left -= 1;
+            }
+            index = index * (exponent as usize + 1) + left as usize;
+        }
+        if negative {
+            text.push(b'-');
+        }
+        words::write_decimal(scratch, text);
+        if index > 0 {
+            text.push(b'/');
+            text.extend_from_slice(
+                self.denominators[index].get_or_init(|| self.denominator(index)),
+            );
+        }
+    }
+
+    /// The text of the denominator with this index.
+    fn denominator(&self, mut index: usize) -> Vec<u8> {
+        let mut value = BigUint::one();
+        for &(p, exponent) in self.primes.iter().rev() {
+            let radix = exponent as usize + 1;
+            value *= BigUint::from(p).pow((index % radix) as u32);
+            index /= radix;
+        }
+        (value << index).to_string().into_bytes()
+    }
+}
+
 fn write_terms<C: Coefficient>(
     out: &mut dyn Write,
     polynomial: &Polynomial<C>,
     errors: Option<&Polynomial<f64>>,
     sparse: bool,
-    spell: impl Fn(&C) -> String + Sync,
+    spell: impl Fn(&C, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
-    let spell_term = |(t, (exponents, c, error)): &(usize, Entry<C>), text: &mut String| {
-        text.push_str(if *t == 0 { "\n    {\"exponents\": [" } else { ",\n    {\"exponents\": [" });
-        let mut separator = "";
-        for (i, power) in exponents.iter().enumerate().filter(|(_, p)| !sparse || **p > 0) {
-            // Writing to a string cannot fail.
-            let _ = match sparse {
-                true => write!(text, "{separator}[{i}, {power}]"),
-                false => write!(text, "{separator}{power}"),
-            };
-            separator = ", ";
+    let out = &mut List { out, begun: false };
+    let spell_term = |(exponents, c, error): &Entry<C>, text: &mut Vec<u8>| {
+        write_exponents(exponents, sparse, text);
+        match c {
+            Some(c) => spell(c, text),
+            None => spell(&C::zero(), text),
         }
-        let coefficient = c.map_or_else(|| spell(&C::zero()), &spell);
-        let _ = write!(text, "], \"coefficient\": {coefficient}");
         if let Some(error) = error {
-            let _ = write!(text, ", \"error\": {}", number(*error));
+            text.extend_from_slice(b", \"error\": ");
+            write_number(*error, text);
         }
-        text.push('}');
+        text.push(b'}');
     };
     let terms = polynomial.terms();
     match errors {
         None => {
             let entries = terms.map(|(e, c)| (e, Some(c), None));
-            super::write_spelled(out, entries.enumerate(), spell_term)
+            super::write_spelled(out, entries, spell_term)
         }
-        Some(errors) => {
-            super::write_spelled(out, with_errors(terms, errors).enumerate(), spell_term)
-        }
+        Some(errors) => super::write_spelled(out, with_errors(terms, errors), spell_term),
     }
 }
 
@@ -240,6 +399,43 @@ fn with_errors<'a, C: 'a>(
     })
 }
 
+/// Reads any text of a polynomial file, term by term; the oracle of [`blocks`].
+///
+/// # Errors
+/// As [`Expansion::from_json`].
+fn general(text: &str) -> Result<Expansion> {
+    // First, so that a file of another kind is not called a defective one of this kind.
+    header(text)?.top().object()?.header(FORMAT, VERSION)?;
+    let (document, outputs) = walk(text)?;
+    let mut fields = document.top().object()?;
+    assemble(&mut fields, outputs).and_then(|expansion| fields.finish().map(|()| expansion))
+}
+
+/// The document without the key `outputs`, and the names and terms of these.
+///
+/// # Errors
+/// When the text is malformed, an output lacks a key or has an unknown one, or a term is wrong
+/// whatever the rest of the document says.
+pub(super) fn walk(text: &str) -> Result<(Json, Vec<(String, Terms)>)> {
+    let mut reading = Reading::default();
+    let mut deserializer = serde_json::Deserializer::new(StrRead::new(text));
+    let walk = Walk { reading: &mut reading, level: Level::Top };
+    let end = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    if let Some(error) = reading.failure {
+        return Err(error);
+    }
+    end.map_err(|e| explain(&e, &reading.place()))?;
+    let document = Json::Object(reading.fields);
+    match reading.outputs {
+        Some(outputs) => Ok((document, outputs)),
+        // Not there: this is the error that says so.
+        None => {
+            let missing = document.top().object()?.take("outputs");
+            Err(missing.map_or_else(|e| e, |c| c.expected("an array")))
+        }
+    }
+}
+
 /// A coefficient as the file spells it.
 enum Number {
     Float(f64),
@@ -257,12 +453,16 @@ struct Term {
 
 /// The terms of one output as they were read, packed.
 #[derive(Default)]
-struct Terms {
+pub(super) struct Terms {
     exponents: Vec<u32>,
     terms: Vec<Term>,
 }
 
 impl Terms {
+    pub(super) fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
     /// Takes one term; what needs the rest of the document is checked by [`Terms::check`].
     fn push(&mut self, term: &Cursor) -> Result<()> {
         let mut fields = term.object()?;
@@ -421,6 +621,75 @@ fn pairs_of(row: &[u32]) -> Vec<[u32; 2]> {
     row.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()
 }
 
+/// The document but for its outputs.
+pub(super) struct Frame {
+    variables: Vec<String>,
+    sparse: bool,
+    pub(super) float: bool,
+    head: Head,
+    centre: Option<Vec<BigRational>>,
+    pub(super) truncated: Option<u32>,
+    about: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Frame {
+    /// Takes all keys but `outputs`.
+    ///
+    /// # Errors
+    /// When one is missing or not as it should be.
+    pub(super) fn read(fields: &mut Fields) -> Result<Self> {
+        fields.header(FORMAT, VERSION)?;
+        let variables: Vec<String> = fields
+            .take("variables")?
+            .array()?
+            .map(|c| c.string().map(str::to_owned))
+            .collect::<Result<_>>()?;
+        let kind = fields.take("coefficients")?;
+        let float = match kind.string()? {
+            "rational" => false,
+            "f64" => true,
+            _ => return Err(kind.expected("\"rational\" or \"f64\"")),
+        };
+        let sparse = match fields.take_optional("exponents") {
+            None => false,
+            Some(c) if c.string()? == "sparse" => true,
+            Some(c) => return Err(c.expected("\"sparse\", or no such key")),
+        };
+        let head = match fields.take_optional("head") {
+            None => Head::Identity,
+            Some(c) => Head::from_name(c.string()?)
+                .ok_or_else(|| c.expected("\"identity\", \"softmax\" or \"logistic\""))?,
+        };
+        let centre = fields
+            .take_optional("centre")
+            .map(|c| c.array()?.map(|c| c.exact()).collect::<Result<Vec<_>>>())
+            .transpose()?;
+        let truncated = fields
+            .take_optional("truncated")
+            .map(|c| whole(c.value()).ok_or_else(|| c.expected(POWER)))
+            .transpose()?;
+        let about = read_about(fields)?;
+        Ok(Frame { variables, sparse, float, head, centre, truncated, about })
+    }
+
+    /// The expansion with these outputs.
+    ///
+    /// # Errors
+    /// When the parts do not fit together.
+    pub(super) fn expansion(
+        self,
+        names: Vec<String>,
+        coefficients: Coefficients,
+        errors: Option<Vec<Polynomial<f64>>>,
+    ) -> Result<Expansion> {
+        Ok(Expansion::new(self.variables, names, coefficients, self.head)?
+            .with_centre(self.centre)?
+            .with_truncated(self.truncated)
+            .with_errors(errors)?
+            .with_about(self.about))
+    }
+}
+
 /// What the reading of terms needs of the other keys.
 struct Header {
     variables: usize,
@@ -431,39 +700,9 @@ struct Header {
 
 /// Builds the expansion from the terms and the other keys of the document.
 fn assemble(fields: &mut Fields, outputs: Vec<(String, Terms)>) -> Result<Expansion> {
-    fields.header(FORMAT, VERSION)?;
-    let variables: Vec<String> = fields
-        .take("variables")?
-        .array()?
-        .map(|c| c.string().map(str::to_owned))
-        .collect::<Result<_>>()?;
-    let kind = fields.take("coefficients")?;
-    let float = match kind.string()? {
-        "rational" => false,
-        "f64" => true,
-        _ => return Err(kind.expected("\"rational\" or \"f64\"")),
-    };
-    let sparse = match fields.take_optional("exponents") {
-        None => false,
-        Some(c) if c.string()? == "sparse" => true,
-        Some(c) => return Err(c.expected("\"sparse\", or no such key")),
-    };
-    let head = match fields.take_optional("head") {
-        None => Head::Identity,
-        Some(c) => Head::from_name(c.string()?)
-            .ok_or_else(|| c.expected("\"identity\", \"softmax\" or \"logistic\""))?,
-    };
-    let centre = fields
-        .take_optional("centre")
-        .map(|c| c.array()?.map(|c| c.exact()).collect::<Result<Vec<_>>>())
-        .transpose()?;
-    let truncated = fields
-        .take_optional("truncated")
-        .map(|c| whole(c.value()).ok_or_else(|| c.expected(POWER)))
-        .transpose()?;
-    let about = read_about(fields)?;
-
-    let header = Header { variables: variables.len(), sparse, float, truncated };
+    let frame = Frame::read(fields)?;
+    let Frame { sparse, float, truncated, .. } = frame;
+    let header = Header { variables: frame.variables.len(), sparse, float, truncated };
     let first = outputs.iter().find_map(|(_, terms)| terms.terms.first());
     let errors = first.is_some_and(|term| term.error.is_some());
     let mut names = Vec::with_capacity(outputs.len());
@@ -497,11 +736,7 @@ fn assemble(fields: &mut Fields, outputs: Vec<(String, Terms)>) -> Result<Expans
     }
     let coefficients =
         if float { Coefficients::Float(floats) } else { Coefficients::Rational(rationals) };
-    Ok(Expansion::new(variables, names, coefficients, head)?
-        .with_centre(centre)?
-        .with_truncated(truncated)
-        .with_errors(errors.then_some(bounds))?
-        .with_about(about))
+    frame.expansion(names, coefficients, errors.then_some(bounds))
 }
 
 /// Where in the document the walk stands.
@@ -657,10 +892,19 @@ impl<'de> Visitor<'de> for Walk<'_> {
 /// # Errors
 /// When the text up to there is malformed or not an object.
 pub(super) fn header(text: &str) -> Result<Json> {
+    header_from(StrRead::new(text)).map_err(|e| explain(&e, ""))
+}
+
+/// As [`header`], from a file that need not be in memory; `None` where there is an error.
+pub(super) fn header_of(source: impl io::Read) -> Option<Json> {
+    header_from(serde_json::de::IoRead::new(source)).ok()
+}
+
+fn header_from<'de>(source: impl serde_json::de::Read<'de>) -> serde_json::Result<Json> {
     let mut found = Vec::new();
-    let mut deserializer = serde_json::Deserializer::new(StrRead::new(text));
+    let mut deserializer = serde_json::Deserializer::new(source);
     match deserializer.deserialize_any(HeaderVisitor(&mut found)) {
-        Err(e) if found.len() < 2 => Err(explain(&e, "")),
+        Err(e) if found.len() < 2 => Err(e),
         _ => Ok(Json::Object(found)),
     }
 }

@@ -12,7 +12,6 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 
-use super::exact_terms;
 use crate::expand::Expansion;
 use crate::network::Head;
 
@@ -41,7 +40,7 @@ pub fn latex(expansion: &Expansion, digits: usize, out: &mut dyn Write) -> io::R
     let centre = expansion.centre().unwrap_or_default();
     let mut rounded = centre.iter().filter(|c| !is_short(c)).count();
     for o in 0..expansion.outputs().len() {
-        rounded += exact_terms(expansion, o).filter(|(_, c)| !is_short(c)).count();
+        rounded += expansion.exact_terms(o).filter(|(_, c)| !is_short(c)).count();
     }
     let accuracy = match rounded {
         0 => "Every coefficient is exact.".to_owned(),
@@ -74,8 +73,8 @@ pub fn latex(expansion: &Expansion, digits: usize, out: &mut dyn Write) -> io::R
         writeln!(out, "\\begin{{align*}}")?;
         write!(out, "{} ={{}}&", symbol(name))?;
         let (mut width, mut lines, mut empty) = (0, 1, true);
-        for (exponents, coefficient) in exact_terms(expansion, o) {
-            let (text, term_width) = term(exponents, &coefficient, &factors, digits);
+        for (exponents, coefficient) in expansion.exact_terms(o) {
+            let (text, term_width) = term(&exponents, &coefficient, &factors, digits);
             if width > 0 && width + term_width > LINE {
                 width = 0;
                 lines += 1;

@@ -23,6 +23,7 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
+mod blocks;
 mod json;
 mod latex;
 mod python;
@@ -32,21 +33,19 @@ pub use latex::{DEFAULT_DIGITS, latex};
 pub use python::python;
 pub use sympy::sympy;
 
-use std::borrow::Cow;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-use num_rational::BigRational;
 use rayon::prelude::*;
 
-use crate::error::Result;
-use crate::expand::{Coefficients, Expansion, Model};
+use crate::error::{Error, Result};
+use crate::expand::{Expansion, Model};
 use crate::file::write_atomically;
 use crate::json::read_text;
 use crate::network::Network;
 use crate::network::json::{FORMAT as NETWORK, unknown_format};
 use crate::network::onnx::{OnnxNetwork, is_onnx};
-use crate::numeric::rational::rational_from_f64;
 
 /// What a polynomial can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +108,9 @@ pub fn read_model(path: &Path) -> Result<Model> {
     if is_onnx(path)? {
         return OnnxNetwork::read(path).map(|onnx| Model::Network(onnx.network));
     }
+    if let Some(expansion) = blocks::read_file(path) {
+        return Ok(Model::Expansion(expansion));
+    }
     let text = read_text(path)?;
     model_from_json(&text).map_err(|e| e.within(path.display()))
 }
@@ -132,7 +134,11 @@ pub fn model_from_json(text: &str) -> Result<Model> {
 /// # Errors
 /// When the file cannot be read, or is malformed before that key.
 pub fn format_of(path: &Path) -> Result<Option<String>> {
-    let header = json::header(&read_text(path)?).map_err(|e| e.within(path.display()))?;
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let header = match json::header_of(BufReader::new(file)) {
+        Some(header) => header,
+        None => json::header(&read_text(path)?).map_err(|e| e.within(path.display()))?,
+    };
     let format = header.top().object()?.take_optional("format");
     Ok(format.and_then(|format| format.string().ok().map(str::to_owned)))
 }
@@ -147,7 +153,7 @@ const BATCH: usize = 1 << 14;
 fn write_spelled<T: Send + Sync>(
     out: &mut dyn Write,
     mut items: impl Iterator<Item = T>,
-    spell: impl Fn(&T, &mut String) + Sync,
+    spell: impl Fn(&T, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
     let mut batch = Vec::new();
     loop {
@@ -156,30 +162,16 @@ fn write_spelled<T: Send + Sync>(
         if batch.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> = batch
+        let texts: Vec<Vec<u8>> = batch
             .par_chunks(CHUNK)
             .map(|chunk| {
-                let mut text = String::new();
+                let mut text = Vec::new();
                 chunk.iter().for_each(|item| spell(item, &mut text));
                 text
             })
             .collect();
         for text in texts {
-            out.write_all(text.as_bytes())?;
+            out.write_all(&text)?;
         }
-    }
-}
-
-/// A term with its exact coefficient.
-type ExactTerm<'a> = (&'a [u32], Cow<'a, BigRational>);
-
-/// The terms of output `o`, an f64 coefficient taken for the dyadic rational it is.
-fn exact_terms(expansion: &Expansion, o: usize) -> Box<dyn Iterator<Item = ExactTerm<'_>> + '_> {
-    match expansion.coefficients() {
-        Coefficients::Rational(p) => Box::new(p[o].terms().map(|(e, c)| (e, Cow::Borrowed(c)))),
-        // Coefficients are finite: arithmetic and readers refuse all else.
-        Coefficients::Float(p) => Box::new(
-            p[o].terms().map(|(e, c)| (e, Cow::Owned(rational_from_f64(*c).unwrap_or_default()))),
-        ),
     }
 }

@@ -6,12 +6,11 @@
 //! and an identifier that is taken gets `_2`, `_3`, ... behind.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use num_bigint::BigInt;
 
-use super::{exact_terms, write_spelled};
+use super::write_spelled;
 use crate::expand::Expansion;
 use crate::network::Head;
 
@@ -183,10 +182,10 @@ pub(super) fn write_data(out: &mut dyn Write, expansion: &Expansion) -> io::Resu
     )?;
     for o in 0..expansion.outputs().len() {
         write!(out, "\n    (")?;
-        write_spelled(out, exact_terms(expansion, o), |(exponents, coefficient), text| {
-            text.push_str("\n        ((");
+        write_spelled(out, expansion.exact_terms(o), |(exponents, coefficient), text| {
+            text.extend_from_slice(b"\n        ((");
             for (i, power) in exponents.iter().enumerate().filter(|(_, p)| **p > 0) {
-                // Writing to a string cannot fail.
+                // Writing to a vector cannot fail.
                 let _ = write!(text, "({i}, {power}),");
             }
             let (p, q) = (integer(coefficient.numer()), integer(coefficient.denom()));
@@ -212,8 +211,8 @@ pub(super) fn literal(text: &str) -> String {
             ' '..='~' => quoted.push(c),
             c if c.is_alphanumeric() => quoted.push(c),
             c => {
-                // Writing to a string cannot fail.
-                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+                // Writing to a vector cannot fail.
+                quoted.push_str(&format!("\\U{:08x}", u32::from(c)));
             }
         }
     }

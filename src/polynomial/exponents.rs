@@ -72,25 +72,101 @@ pub fn monomials(variables: usize, degree: u32) -> impl Iterator<Item = Vec<u32>
     let mut next = Some(vec![0; variables]);
     std::iter::from_fn(move || {
         let current = next.take()?;
-        next = successor(&current).filter(|e| total_degree(e) <= u64::from(degree));
+        let mut following = current.clone();
+        next = (advance(&mut following) && total_degree(&following) <= u64::from(degree))
+            .then_some(following);
         Some(current)
     })
 }
 
-/// The next monomial in graded order; `None` without variables or beyond `u32`.
-fn successor(exponents: &[u32]) -> Option<Vec<u32>> {
-    let mut next = exponents.to_vec();
-    let (last, earlier) = next.split_last_mut()?;
-    let tail = std::mem::take(last);
+/// Goes to the next monomial in graded order; false without variables or beyond `u32`.
+pub(super) fn advance(exponents: &mut [u32]) -> bool {
+    let Some((last, earlier)) = exponents.split_last_mut() else { return false };
+    let Some(more) = last.checked_add(1) else { return false };
+    *last = 0;
     match earlier.iter().rposition(|&e| e > 0) {
         // Move one power from the last variable that has any to the one after it, which
         // also takes what the final variable held.
         Some(i) => {
-            next[i] -= 1;
-            next[i + 1] = tail.checked_add(1)?;
+            earlier[i] -= 1;
+            exponents[i + 1] = more;
         }
         // All in the final variable: the first monomial of the next degree.
-        None => next[0] = tail.checked_add(1)?,
+        None => exponents[0] = more,
     }
-    Some(next)
+    true
+}
+
+/// Positions in graded order by table, for polynomials whose monomials can be counted in memory.
+///
+/// With the suffix sums `r_i = e_i + ... + e_n` of its exponents, before a monomial come, for each
+/// `i`, the monomials of the `n - i + 1` variables from `i` on of a degree below `r_i`.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranks {
+    variables: usize,
+    degree: u32,
+    /// `below[m][r]`: the number of monomials in `m` variables of total degree below `r`.
+    below: Vec<Vec<usize>>,
+}
+
+impl Ranks {
+    /// Tables for monomials of total degree up to `degree`; `None` where their number leaves `usize`
+    /// or the table would have more than `largest` entries.
+    pub(crate) fn new(variables: usize, degree: u32, largest: usize) -> Option<Self> {
+        let length = usize::try_from(degree).ok()?.checked_add(2)?;
+        variables.checked_add(1)?.checked_mul(length).filter(|size| *size <= largest)?;
+        let mut below = vec![vec![1; length]];
+        below[0][0] = 0;
+        for m in 1..=variables {
+            let mut row = vec![0_usize; length];
+            for r in 1..length {
+                row[r] = row[r - 1].checked_add(below[m - 1][r])?;
+            }
+            below.push(row);
+        }
+        Some(Ranks { variables, degree, below })
+    }
+
+    /// The degree up to which there are positions.
+    pub(crate) fn degree(&self) -> u32 {
+        self.degree
+    }
+
+    /// The number of monomials.
+    pub(crate) fn count(&self) -> usize {
+        self.below[self.variables][self.degree as usize + 1]
+    }
+
+    /// The number of monomials in `m` variables of total degree below `r`, at most the degree plus 1.
+    pub(super) fn below(&self, m: usize, r: u32) -> usize {
+        self.below[m][r as usize]
+    }
+
+    /// The position of a monomial of total degree up to [`Ranks::degree`].
+    pub(crate) fn rank(&self, exponents: &[u32]) -> usize {
+        let mut suffix = 0;
+        let mut rank = 0;
+        for (i, e) in exponents.iter().rev().enumerate() {
+            suffix += *e as usize;
+            rank += self.below[i + 1][suffix];
+        }
+        rank
+    }
+
+    /// The monomial at a position below [`Ranks::count`].
+    pub(crate) fn monomial(&self, mut position: usize, exponents: &mut [u32]) {
+        let mut last = self.below[self.variables].partition_point(|b| *b <= position) - 1;
+        position -= self.below[self.variables][last];
+        for (i, e) in exponents.iter_mut().enumerate() {
+            let later = self.variables - 1 - i;
+            // No variable is left after the final one.
+            let next = match later {
+                0 => 0,
+                _ => self.below[later][..=last].partition_point(|b| *b <= position) - 1,
+            };
+            position -= self.below[later][next];
+            *e = (last - next) as u32;
+            last = next;
+        }
+    }
 }

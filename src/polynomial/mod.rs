@@ -33,6 +33,7 @@ mod packed;
 mod substitute;
 mod text;
 mod univariate;
+pub(crate) mod words;
 
 use std::ops::Range;
 
@@ -40,9 +41,11 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 
 pub use coefficient::{Coefficient, Field};
+pub(crate) use evaluate::PackedForm;
 pub use evaluate::{Bounded, FloatForm};
+pub(crate) use exponents::Ranks;
 pub use exponents::{graded_order, graded_rank, monomial_count, monomials, total_degree};
-pub use packed::Packed;
+pub use packed::{Packed, PackedTerms};
 pub use text::Named;
 pub use univariate::Univariate;
 
@@ -266,6 +269,11 @@ impl<C: Coefficient> Polynomial<C> {
 
     /// Restores the invariants: sorts, adds up equal monomials in their given order, drops zeros.
     fn normalise(&mut self) {
+        // Most come in order.
+        let ordered = |t: usize| graded_order(self.row(t - 1), self.row(t)).is_lt();
+        if (1..self.len()).all(ordered) && !self.coefficients.iter().any(C::is_zero) {
+            return;
+        }
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_by(|&a, &b| graded_order(self.row(a), self.row(b)));
         let mut coefficients: Vec<Option<C>> =
