@@ -1,0 +1,267 @@
+(** * Polynomials from their values on the simplex lattice
+
+    For exponents a in N^n write |a| = a_1 + ... + a_n and a! = a_1! ... a_n!. The simplex
+    lattice of size D consists of the C(n + D, D) points b in N^n with |b| <= D. Let
+
+        x^(a) = prod_i x_i (x_i - 1) ... (x_i - a_i + 1),
+        (Delta_i F)(b) = F(b + e_i) - F(b),     Delta^a = Delta_1^a_1 ... Delta_n^a_n.
+
+    THEOREM (interpolation). Let P be a polynomial in n variables of total degree at most D.
+      (a) Over a field of characteristic 0 or larger than D, whatever F is off the lattice,
+          if F(b) = P(b) on the lattice, then  P = sum_(|a| <= D) (Delta^a F)(0) / a! x^(a).
+      (b) Over an integral domain of characteristic 0 or larger than D, two such polynomials
+          that agree on the lattice are equal.
+      (c) Over any commutative ring,  P(b) = sum_(|a| <= D) C(b_1, a_1) ... C(b_n, a_n) (Delta^a F)(0)
+          at every b in N^n: the differences tabulate P by additions alone.
+      (d) Hence a polynomial of total degree at most D that agrees with a network on the
+          lattice is its expansion, D at least the product of the degrees.
+
+    Code: src/expand/prove.rs ([prove_equal]: (d)), src/expand/lattice/ (the exact engine:
+    (a) and (c); its theorem as a whole is in ExactExpansion.v).
+    Tests: tests/representation.rs (lattice_agreement_is_equality). *)
+
+From mathcomp Require Import all_ssreflect all_algebra.
+From SsrMultinomials Require Import mpoly.
+From SLNN Require Import Representation.
+Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
+Import GRing.Theory.
+Local Open Scope ring_scope.
+
+(** 1, ..., D are not 0 in R: its characteristic is 0 or larger than D. *)
+Definition nonzero_upto (R : ringType) D := forall k, (0 < k <= D)%N -> k%:R != 0 :> R.
+
+Lemma nonzero_char0 (R : idomainType) D : [char R] =i pred0 -> nonzero_upto R D.
+Proof. by move=> H k /andP[k0 _]; rewrite ((charf0P R).1 H) -lt0n. Qed.
+
+Lemma nonzero_charp (R : ringType) p D : p \in [char R] -> (D < p)%N -> nonzero_upto R D.
+Proof.
+move=> cp lt k /andP[k0 le]; rewrite -(dvdn_charf cp).
+by apply/negP => /(dvdn_leq k0); rewrite leqNgt (leq_ltn_trans le).
+Qed.
+
+(** ** Newton's basis *)
+
+Section Newton.
+Variables (R : comRingType) (n : nat).
+Implicit Types (a b e : 'X_{1..n}) (F G : 'X_{1..n} -> R) (P : {mpoly R[n]}).
+
+(** a! *)
+Definition factorial a := (\prod_i (a i)`!)%N.
+
+(** x^(a) *)
+Definition newton a : {mpoly R[n]} := \prod_i \prod_(j < a i) ('X_i - j%:R).
+
+(** The value of P at the lattice point b. *)
+Definition value P b : R := P.@[fun i => (b i)%:R].
+
+Lemma value_newton a b : value (newton a) b = \prod_i (b i ^_ a i)%:R.
+Proof.
+rewrite /value rmorph_prod; apply: eq_bigr => i _; rewrite rmorph_prod /=.
+elim: (a i) => [|k IH]; first by rewrite big_ord0 ffactn0.
+rewrite big_ord_recr IH /= ffactnSr mevalB mevalXU rmorph_nat natrM.
+by have [le|lt] := leqP k (b i); [rewrite natrB | rewrite ffact_small // !mul0r].
+Qed.
+
+(** Every polynomial of total degree at most D is a combination of x^(a), |a| <= D. *)
+Definition combination D (c : 'X_{1..n} -> R) : {mpoly R[n]} :=
+  \sum_(a : 'X_{1..n < D.+1}) c a *: newton a.
+
+Lemma newton_step i a : 'X_i * newton a = newton (a + U_(i)) + (a i)%:R *: newton a.
+Proof.
+have other j : j != i -> (a + U_(i))%MM j = a j.
+  by move=> ne; rewrite mnmDE mnm1E eq_sym (negbTE ne) addn0.
+rewrite /newton !(bigD1 (P := predT) i) //= mnmDE mnm1E eqxx addn1 big_ord_recr /=.
+under [\prod_(j | _) \prod_(k < (a + _)%MM _) _]eq_bigr => j ne do rewrite other //.
+rewrite -mul_mpolyC mpolyC_nat; set x := \prod_(j < a i) _; set y := \prod_(j | _) _.
+by rewrite mulrBr mulrBl (mulrC x (a i)%:R) -!mulrA addrNK mulrCA mulrA.
+Qed.
+
+Lemma combinations_exist D P : degree_le D P -> exists c, P = combination D c.
+Proof.
+pose spanned k p := exists c, p = combination k c.
+have spanned0 k : spanned k 0.
+  by exists (fun=> 0); rewrite /combination big1 // => a _; rewrite scale0r.
+have spannedD k p q : spanned k p -> spanned k q -> spanned k (p + q).
+  case=> c -> [d ->]; exists (fun a => c a + d a); rewrite /combination -big_split.
+  by apply: eq_bigr => a _; rewrite scalerDl.
+have spannedZ k x p : spanned k p -> spanned k (x *: p).
+  case=> c ->; exists (fun a => x * c a); rewrite /combination scaler_sumr.
+  by apply: eq_bigr => a _; rewrite scalerA.
+have spanned_newton k a : (mdeg a <= k)%N -> spanned k (newton a).
+  move=> le; exists (fun b => (b == a)%:R); rewrite /combination.
+  rewrite (bigD1 (@BMultinom n k.+1 a le)) //= eqxx scale1r big1 ?addr0 // => b.
+  by rewrite bmeqP /= => /negbTE ->; rewrite scale0r.
+have spannedX k i p : spanned k p -> spanned k.+1 ('X_i * p).
+  case=> c ->; rewrite /combination mulr_sumr; apply: big_ind => // [|a _].
+    exact: spannedD.
+  rewrite -scalerAr newton_step; have le := bmdeg a.
+  by apply/spannedZ/spannedD; [|apply: spannedZ]; apply: spanned_newton;
+     rewrite ?mdegD ?mdeg1 ?addn1 // ltnW.
+have spanned1 k : spanned k 1.
+  have -> : 1 = newton 0%MM; last by apply: spanned_newton; rewrite mdeg0.
+  by rewrite /newton big1 // => i _; rewrite mnm0E big_ord0.
+have spanned_monomial k a : (mdeg a <= k)%N -> spanned k 'X_[a].
+  elim: k a => [|k IH] a; first by rewrite leqn0 mdeg_eq0 => /eqP ->; rewrite mpolyX0.
+  have [i ai le|a0 _] := pickP (fun i => a i != 0%N); last first.
+    have -> : a = 0%MM by apply/mnmP => i; rewrite mnm0E; have /negbFE/eqP := a0 i.
+    by rewrite mpolyX0.
+  have E : (U_(i) + (a - U_(i)) = a)%MM by rewrite addmC submK // lep1mP.
+  by rewrite -{1}E mpolyXD; apply/spannedX/IH; move: le; rewrite -{1}E mdegD mdeg1.
+move=> /degree_leP/mpolywE ->; apply: (big_ind (spanned D)) => // [|a _]; first exact: spannedD.
+by apply/spannedZ/spanned_monomial; have := bmdeg a.
+Qed.
+
+(** ** Forward differences *)
+
+Definition difference i F : 'X_{1..n} -> R := fun b => F (b + U_(i))%MM - F b.
+
+(** Delta^e: along one axis after the other. *)
+Definition differences e F : 'X_{1..n} -> R :=
+  foldr (fun i G => iter (e i) (difference i) G) F (enum 'I_n).
+
+(** A difference of order |e| at b sees F up to total degree |b| + |e| only. *)
+Lemma differences_local D F G : (forall b, (mdeg b <= D)%N -> F b = G b) ->
+  forall e b, (mdeg b + mdeg e <= D)%N -> differences e F b = differences e G b.
+Proof.
+move=> H e b; rewrite [mdeg e]mdegE -big_enum /differences; move: (enum _) => s.
+elim: s b => [|i s IH] b /=; first by rewrite big_nil addn0; apply: H.
+rewrite big_cons; elim: (e i) b => [|k IHk] b le /=; first exact: IH.
+rewrite /difference !IHk //; first by apply: leq_trans le; rewrite leq_add2l leq_add2r.
+by rewrite mdegD mdeg1 addn1 addSnnS.
+Qed.
+
+Lemma differences_eq F G e : F =1 G -> differences e F =1 differences e G.
+Proof. by move=> H b; apply: (differences_local (D := mdeg b + mdeg e)) => // c _. Qed.
+
+Lemma differences_sum (I : Type) (s : seq I) (c : I -> R) (G : I -> 'X_{1..n} -> R) e :
+  differences e (fun b => \sum_(k <- s) c k * G k b) =1
+  fun b => \sum_(k <- s) c k * differences e (G k) b.
+Proof.
+rewrite /differences; move: (enum _) => t; elim: t => //= i t IH.
+elim: (e i) => //= k IHk b; rewrite /difference !IHk -sumrB.
+by apply: eq_bigr => j _; rewrite mulrBr.
+Qed.
+
+(** On a product of functions of one variable each. *)
+Definition step (f : nat -> R) : nat -> R := fun x => f x.+1 - f x.
+
+Lemma differences_prod (f : 'I_n -> nat -> R) e :
+  differences e (fun b => \prod_j f j (b j)) =1
+  fun b => \prod_j iter (e j) step (f j) (b j).
+Proof.
+pose part (s : seq 'I_n) j := if j \in s then iter (e j) step (f j) else f j.
+have H s : uniq s -> foldr (fun i G => iter (e i) (difference i) G)
+    (fun b => \prod_j f j (b j)) s =1 fun b => \prod_j part s j (b j).
+  elim: s => //= i s IH /andP[nis /IH {}IH].
+  pose mixed k j := if j == i then iter k step (f i) else part s j.
+  have H k : iter k (difference i) (foldr (fun i G => iter (e i) (difference i) G)
+      (fun b => \prod_j f j (b j)) s) =1 fun b => \prod_j mixed k j (b j).
+    elim: k => /= [|k IHk] b.
+      rewrite IH; apply: eq_bigr => j _; rewrite /mixed /part.
+      by case: eqP => // ->; rewrite (negbTE nis).
+    rewrite /difference !IHk !(bigD1 (P := predT) i) //= /mixed eqxx mnmDE mnm1E eqxx addn1.
+    rewrite /step mulrBl; congr (_ * _ - _ * _); apply: eq_bigr => j /negbTE ne.
+      by rewrite ne mnmDE mnm1E eq_sym ne addn0.
+    by rewrite ne.
+  move=> b; rewrite H; apply: eq_bigr => j _; rewrite /mixed /part inE.
+  by case: eqP => [->|].
+move=> b; rewrite /differences H ?enum_uniq //; apply: eq_bigr => j _.
+by rewrite /part mem_enum.
+Qed.
+
+Lemma step_ffact (k e x : nat) :
+  iter e step (fun x => (x ^_ k)%:R) x = (k ^_ e * x ^_ (k - e))%:R.
+Proof.
+elim: e x => [|e IH] x; first by rewrite ffactn0 mul1n subn0.
+rewrite iterS /step !IH subnS ffactnSr -mulnA.
+case: (k - e)%N => [|m]; first by rewrite !ffactn0 mul0n muln0 subrr.
+apply/eqP; rewrite subr_eq -natrD -mulnDr /=; apply/eqP; congr (_ * _)%:R.
+rewrite ffactSS ffactnSr [in RHS]mulnC -mulnDr mulnC; have [le|lt] := leqP m x.
+  by rewrite addSn subnKC.
+by rewrite ffact_small.
+Qed.
+
+Lemma differences_newton a e :
+  differences e (value (newton a)) 0%MM = if a == e then (factorial e)%:R else 0.
+Proof.
+rewrite (differences_eq _ (value_newton a)) (differences_prod (fun j x => (x ^_ a j)%:R)).
+under eq_bigr => j _ do rewrite step_ffact mnm0E ffact0n.
+case: eqP => [->|ne].
+  by rewrite natr_prod; apply: eq_bigr => j _; rewrite subnn muln1 ffactnn.
+have [j ne_j|eq] := pickP (fun j => a j != e j); last first.
+  by case: ne; apply/mnmP => j; have /negbFE/eqP := eq j.
+rewrite (bigD1 j) //=; case: ltngtP ne_j => [lt _|gt _|//].
+  by rewrite ffact_small // mul0n mul0r.
+by rewrite -(subnSK gt) muln0 mul0r.
+Qed.
+
+(** The differences at 0 are the coefficients in Newton's basis, times factorials. *)
+Lemma differences_combination D c F e :
+  (forall b, (mdeg b <= D)%N -> F b = value (combination D c) b) ->
+  (mdeg e <= D)%N -> differences e F 0%MM = c e * (factorial e)%:R.
+Proof.
+move=> H le; rewrite (differences_local H) ?mdeg0 //.
+have E : value (combination D c) =1
+    fun b => \sum_(a : 'X_{1..n < D.+1}) c a * value (newton a) b.
+  by move=> b; rewrite /value rmorph_sum; apply: eq_bigr => a _; rewrite /= mevalZ.
+rewrite (differences_eq _ E) differences_sum (bigD1 (@BMultinom n D.+1 e le)) //=.
+rewrite differences_newton eqxx big1 ?addr0 // => a; rewrite bmeqP /= => /negbTE ne.
+by rewrite differences_newton ne mulr0.
+Qed.
+
+(** (c) *)
+Theorem differences_tabulate D P F : degree_le D P ->
+  (forall b, (mdeg b <= D)%N -> F b = value P b) ->
+  forall b, value P b =
+    \sum_(a : 'X_{1..n < D.+1}) differences a F 0%MM *+ (\prod_i 'C(b i, a i)).
+Proof.
+move=> /combinations_exist[c ->] H b; rewrite {1}/value rmorph_sum; apply: eq_bigr => a _.
+rewrite (differences_combination H) /= ?mevalZ; last by have := bmdeg a.
+rewrite -/(value _ b) value_newton -[RHS]mulr_natr -mulrA -natrM -natr_prod -big_split /=.
+by congr (_ * _%:R); apply: eq_bigr => i _; rewrite mulnC bin_ffact.
+Qed.
+End Newton.
+
+Lemma factorial_neq0 (R : idomainType) n D (a : 'X_{1..n}) :
+  nonzero_upto R D -> (mdeg a <= D)%N -> (factorial a)%:R != 0 :> R.
+Proof.
+move=> HD le; rewrite natr_prod; apply/prodf_neq0 => i _.
+have {le} : (a i <= D)%N by rewrite (leq_trans _ le) // mdegE (bigD1 i) //= leq_addr.
+elim: (a i) => [|k IH] lt; first by rewrite oner_neq0.
+by rewrite factS natrM mulf_neq0 ?IH ?HD // ltnW.
+Qed.
+
+(** (a) *)
+Theorem newton_interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..n} -> F) :
+  nonzero_upto F D -> degree_le D P ->
+  (forall b, (mdeg b <= D)%N -> y b = value P b) ->
+  P = \sum_(a : 'X_{1..n < D.+1}) (differences a y 0%MM / (factorial a)%:R) *: newton F a.
+Proof.
+move=> HD /combinations_exist[c ->] H; apply: eq_bigr => a _; congr (_ *: _).
+have le : (mdeg a <= D)%N by have := bmdeg a.
+by rewrite (differences_combination H) // mulfK // (factorial_neq0 HD).
+Qed.
+
+(** (b) *)
+Theorem lattice_determines (R : idomainType) n D (P Q : {mpoly R[n]}) :
+  nonzero_upto R D -> degree_le D P -> degree_le D Q ->
+  (forall b, (mdeg b <= D)%N -> value P b = value Q b) -> P = Q.
+Proof.
+move=> HD /combinations_exist[c ->] /combinations_exist[d ->] H.
+apply: eq_bigr => a _; congr (_ *: _); have le : (mdeg a <= D)%N by have := bmdeg a.
+apply: (mulIf (factorial_neq0 HD le)).
+by rewrite -(differences_combination H) // -(differences_combination (D := D) (c := c)
+  (F := value (combination D c))).
+Qed.
+
+(** (d) *)
+Theorem lattice_agreement_is_equality (R : idomainType) D n l (N : network R n l) o
+    (P : {mpoly R[n]}) :
+  nonzero_upto R D -> (degree N <= D)%N -> degree_le D P ->
+  (forall b, (mdeg b <= D)%N -> value P b = evaluate N (\col_i (b i)%:R) o 0) ->
+  P = expansion N o 0.
+Proof.
+move=> HD leD HP H; apply: lattice_determines HD HP _ _ => [|b le].
+  exact: degree_le_mono leD (expansion_degree _).
+rewrite H // -expansion_evaluates /value; apply: meval_eq => i; by rewrite mxE.
+Qed.
