@@ -77,6 +77,17 @@ Fixpoint degree (R : ringType) n l (N : network R n l) : nat :=
 Definition expansion (R : ringType) n l (N : network R n l) : 'cV[{mpoly R[n]}]_l :=
   evaluate (over (@mpolyC n R) N) (\col_i 'X_i).
 
+Lemma every_true (R : ringType) (P : R -> Prop) n l (N : network R n l) :
+  (forall c, P c) -> every P N.
+Proof. by move=> H; elim: N => //= {n l} [n k l W b N|n l p N]; split. Qed.
+
+Lemma every_impl (R : ringType) (P Q : R -> Prop) n l (N : network R n l) :
+  (forall c, P c -> Q c) -> every P N -> every Q N.
+Proof.
+move=> H; elim: N => //= {n l} [n k l W b N IH [HW Hb /IH]|n l p N IH [Hp /IH]]; split; auto.
+by move=> i c /Hp; apply: H.
+Qed.
+
 (** ** One network, two rings *)
 
 (** A relation between two rings that respects 0, 1, sums and products passes from the
@@ -117,7 +128,7 @@ move=> fg; apply/colP => o; rewrite mxE.
 apply: (evaluate_related (r := fun y z => h y = z)) => //; rewrite ?rmorph0 ?rmorph1 //.
 - by move=> y y' z z' <- <-; rewrite rmorphD.
 - by move=> y y' z z' <- <-; rewrite rmorphM.
-- by elim: N {x o} => //= {n l} [n k l W b N|n l p N]; split.
+- exact: every_true.
 - by move=> i; rewrite mxE.
 Qed.
 
@@ -134,6 +145,15 @@ Lemma over_id (R : ringType) n l (N : network R n l) x : evaluate (over id N) x 
 Proof.
 elim: N x => //= {n l} [n k l W b N IH|n l p N IH] x; rewrite IH; first by rewrite !map_mx_id.
 by congr evaluate; apply/colP => i; rewrite !mxE map_poly_id.
+Qed.
+
+Lemma over_over (R S T : ringType) (f : R -> S) (g : {rmorphism S -> T})
+    n l (N : network R n l) x :
+  evaluate (over g (over f N)) x = evaluate (over (g \o f) N) x.
+Proof.
+elim: N x => //= {n l} [n k l W b N IH|n l p N IH] x; rewrite IH.
+  by rewrite -!map_mx_comp.
+by congr evaluate; apply/colP => i; rewrite !mxE -map_poly_comp.
 Qed.
 
 (** (a) *)

@@ -1,0 +1,262 @@
+(** * The size of coefficients, and their residues
+
+    Write ||P|| for the sum of the absolute values of the coefficients of P. The majorant
+    network has the absolute values of all parameters. Let Delta >= 1 be an integer, for f64
+    parameters 2, and let every parameter c have an exponent: Delta^(ex c) c is an integer.
+
+    THEOREM (denominators and size). Let f be the expansion of a network of rationals.
+      (a) ||f_o|| is at most the output o of the majorant network at (1, ..., 1).
+      (b) Delta^S f has integer coefficients, where S follows the layers, from 0:
+            affine      S' = max (max ex(weights) + S, max ex(biases)),
+            activation  S' = max ex(coefficients) + d S.
+      (c) Modulo a prime that divides no denominator of a parameter, the expansion of the
+          reduced network is the reduced expansion.
+      (d) Let q f have integer coefficients, M be at least the majorant's output o, and the
+          product of distinct primes as in (c) exceed 2 q M. Then an integer c that is
+          q times the coefficient of x^a modulo each of them determines it: the coefficient
+          of x^a in f_o is the symmetric residue of c modulo their product, divided by q.
+
+    As M is only a bound, it may be computed with any rounding upward. q = Delta^S by (b).
+
+    Code: src/network/exact.rs ([majorant], [Modulo]), src/expand/compose.rs (denominators),
+    src/expand/compare.rs ([CoefficientBits]), src/expand/lattice/ (the choice of primes, and
+    the Chinese remainder in symmetric digits).
+    Tests: tests/representation.rs (the_majorant_bounds_every_coefficient,
+    dyadic_parameters_give_dyadic_coefficients). *)
+
+From mathcomp Require Import all_ssreflect all_algebra.
+From SsrMultinomials Require Import mpoly ssrcomplements.
+From SLNN Require Import Representation.
+Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
+Import Order.Theory GRing.Theory Num.Theory.
+Local Open Scope ring_scope.
+
+(** ** The majorant network *)
+
+Section Norm.
+Variables (R : numDomainType) (n : nat).
+Implicit Types p q : {mpoly R[n]}.
+
+(** ||p|| *)
+Definition norm p : R := \sum_(a <- msupp p) `|p@_a|.
+
+Lemma norm_wide k p : (msize p <= k)%N -> norm p = \sum_(a : 'X_{1..n < k}) `|p@_a|.
+Proof.
+move=> le; rewrite /norm (big_mksub [subFinType of 'X_{1..n < k}]) ?msupp_uniq //=.
+  by rewrite big_rmcond //= => a; move/memN_msupp_eq0 ->; rewrite normr0.
+by move=> a /msize_mdeg_lt /leq_trans; apply.
+Qed.
+
+Lemma coefficient_le_norm p a : `|p@_a| <= norm p.
+Proof.
+have [in_p|/memN_msupp_eq0 ->] := boolP (a \in msupp p).
+  by rewrite /norm (bigD1_seq a) ?msupp_uniq //= ler_addl sumr_ge0.
+by rewrite normr0 sumr_ge0.
+Qed.
+
+Lemma normD p q : norm (p + q) <= norm p + norm q.
+Proof.
+pose k := maxn (msize (p + q)) (maxn (msize p) (msize q)).
+rewrite !(@norm_wide k) ?leq_max ?leqnn ?orbT // -big_split /=.
+by apply: ler_sum => a _; rewrite mcoeffD ler_norm_add.
+Qed.
+
+Lemma norm0 : norm 0 = 0. Proof. by rewrite /norm msupp0 big_nil. Qed.
+
+Lemma norm_monomial c a : norm (c *: 'X_[a]) = `|c|.
+Proof.
+have [->|nz] := eqVneq c 0; first by rewrite scale0r norm0 normr0.
+by rewrite /norm msuppMCX // big_seq1 mcoeffZ mcoeffX eqxx mulr1.
+Qed.
+
+Lemma norm_const c : norm c%:MP = `|c|.
+Proof. by rewrite -(norm_monomial c 0) mpolyX0 -mul_mpolyC mulr1. Qed.
+
+Lemma norm_sum (I : Type) (s : seq I) (F : I -> {mpoly R[n]}) :
+  norm (\sum_(i <- s) F i) <= \sum_(i <- s) norm (F i).
+Proof.
+elim/big_rec2: _ => [|i x p _ le]; first by rewrite norm0.
+by apply: le_trans (normD _ _) _; rewrite ler_add2l.
+Qed.
+
+Lemma normM p q : norm (p * q) <= norm p * norm q.
+Proof.
+rewrite mpolyME; apply: le_trans (norm_sum _ _) _.
+rewrite big_allpairs [norm p]/norm [norm q]/norm mulr_suml; apply: ler_sum => a _; rewrite mulr_sumr.
+by apply: ler_sum => b _ /=; rewrite norm_monomial normrM.
+Qed.
+End Norm.
+
+(** The output of the majorant network at (1, ..., 1). *)
+Definition majorant (R : numDomainType) n l (N : network R n l) : 'cV[R]_l :=
+  evaluate (over Num.norm N) (const_mx 1).
+
+(** (a) *)
+Theorem majorant_bounds_norm (R : numDomainType) n l (N : network R n l) o :
+  norm (expansion N o 0) <= majorant N o 0.
+Proof.
+apply: (evaluate_related (r := fun (p : {mpoly R[n]}) c => norm p <= c)).
+- by rewrite norm0.
+- by rewrite norm_const normr1.
+- by move=> p q x y Hp Hq; apply: le_trans (normD _ _) _; apply: ler_add.
+- move=> p q x y Hp Hq; apply: le_trans (normM _ _) _.
+  by apply: ler_pmul; rewrite ?sumr_ge0.
+- by apply: every_true => c; rewrite norm_const.
+- by move=> i; rewrite !mxE -['X_i]scale1r norm_monomial normr1.
+Qed.
+
+(** ** Denominators *)
+
+Section Exponents.
+Variables (Delta : nat) (ex : rat -> nat).
+
+(** S after the layers of N, from e before them. *)
+Fixpoint exponent n l (N : network rat_Ring n l) (e : nat) : nat :=
+  match N with
+  | Output _ => e
+  | Affine n k _ W b N' =>
+      exponent N' (maxn ((\max_(i < k) \max_(j < n) ex (W i j)) + e) (\max_(i < k) ex (b i 0)%R))
+  | Activation n _ p N' =>
+      exponent N' ((\max_(i < n) \max_(k < size (p i)) ex (p i)`_k%R)
+                   + (\max_(i < n) (size (p i)).-1) * e)
+  end.
+
+Variable n : nat.
+Implicit Types p q : {mpoly rat[n]}.
+
+Definition integral_over e p := forall a, Delta%:R ^+ e * p@_a \is a Qint.
+
+Lemma Delta_int e : Delta%:R ^+ e \is a Qint.
+Proof. by rewrite rpredX // rpred_nat. Qed.
+
+Lemma integral_mono e e' p : (e <= e')%N -> integral_over e p -> integral_over e' p.
+Proof. by move=> /subnK <- H a; rewrite exprD -mulrA rpredM ?Delta_int. Qed.
+
+Lemma integral_sum e (I : Type) (s : seq I) (F : I -> {mpoly rat[n]}) :
+  (forall i, integral_over e (F i)) -> integral_over e (\sum_(i <- s) F i).
+Proof. by move=> H a; rewrite raddf_sum mulr_sumr rpred_sum // => i _; apply: H. Qed.
+
+Lemma integral_const e c : Delta%:R ^+ e * c \is a Qint -> integral_over e c%:MP.
+Proof. by move=> H a; rewrite mcoeffC mulrA rpredM // rpred_nat. Qed.
+
+Lemma integral_mul e e' p q :
+  integral_over e p -> integral_over e' q -> integral_over (e + e') (p * q).
+Proof.
+move=> Hp Hq a; rewrite mcoeffM mulr_sumr rpred_sum // => b _.
+by rewrite exprD mulrACA rpredM.
+Qed.
+
+Lemma integral_exp e p k : integral_over e p -> integral_over (k * e) (p ^+ k).
+Proof.
+move=> H; elim: k => [|k IH]; last by rewrite exprS mulSn; apply: integral_mul.
+by apply: integral_const; rewrite mulr1 Delta_int.
+Qed.
+
+Lemma integral_evaluate m l (N : network rat_Ring m l) (x : 'cV_m) e :
+  every (fun c => Delta%:R ^+ ex c * c \is a Qint) N ->
+  (forall i, integral_over e (x i 0)) ->
+  forall o, integral_over (exponent N e) (evaluate (over (@mpolyC n _) N) x o 0).
+Proof.
+elim: N x e => {m l} [m|m k l W b N IH|m l p N IH] x e //= => [[HW Hb HN]|[Hp HN]] H.
+  apply: IH => // i; rewrite !mxE => a; rewrite mcoeffD mulrDr rpredD //; move: a.
+    apply: integral_mono (leq_maxl _ _) _; apply: integral_sum => j; rewrite mxE.
+    apply: integral_mul => //; apply: integral_mono (integral_const (HW i j)).
+    by apply: leq_trans (leq_bigmax i); apply: leq_bigmax j.
+  apply: integral_mono (leq_maxr _ _) _; apply: integral_mono (integral_const (Hb i)).
+  exact: leq_bigmax i.
+apply: IH => // i; rewrite mxE horner_poly; apply: integral_sum => k.
+apply: integral_mul.
+  apply: integral_mono (integral_const (Hp i _ (mem_nth 0 (ltn_ord k)))).
+  by apply: leq_trans (leq_bigmax i); apply: leq_bigmax k.
+apply: integral_mono (integral_exp k (H i)); rewrite leq_mul2r (leq_trans _ (leq_bigmax i)) ?orbT //.
+by rewrite -ltnS prednK // (leq_ltn_trans _ (ltn_ord k)).
+Qed.
+End Exponents.
+
+(** (b) *)
+Theorem expansion_integral Delta ex n l (N : network rat_Ring n l) o a :
+  every (fun c => Delta%:R ^+ ex c * c \is a Qint) N ->
+  Delta%:R ^+ exponent ex N 0 * (expansion N o 0)@_a \is a Qint.
+Proof.
+move=> H; apply: integral_evaluate => // i b.
+by rewrite mxE mcoeffX mul1r rpred_nat.
+Qed.
+
+(** ** Residues *)
+
+Section Reduction.
+Variable p : nat.
+
+(** The rational x modulo p. *)
+Definition reduce (x : rat) : 'F_p := (numq x)%:~R / (denq x)%:~R.
+
+(** x is a fraction with a denominator prime to p, and y is its image. *)
+Definition reduces (x : rat) (y : 'F_p) :=
+  exists a b : int, [/\ b%:~R != 0 :> 'F_p, x = a%:~R / b%:~R & y = a%:~R / b%:~R].
+
+Lemma reduces_ratio (a b : int) :
+  b%:~R != 0 :> 'F_p -> reduces (a%:~R / b%:~R) (a%:~R / b%:~R).
+Proof. by exists a, b. Qed.
+
+Lemma reduces_int (a : int) : reduces a%:~R a%:~R.
+Proof. by have := @reduces_ratio a 1 (oner_neq0 _); rewrite !divr1. Qed.
+
+Lemma reducesD x x' y y' : reduces x y -> reduces x' y' -> reduces (x + x') (y + y').
+Proof.
+case=> a [b [b0 -> ->]] [c [d [d0 -> ->]]].
+have nz (k : int) : k%:~R != 0 :> 'F_p -> k%:~R != 0 :> rat.
+  by apply: contra; rewrite intr_eq0 => /eqP ->.
+rewrite !addf_div ?nz // -!intrM -!intrD; apply: reduces_ratio.
+by rewrite intrM mulf_neq0.
+Qed.
+
+Lemma reducesM x x' y y' : reduces x y -> reduces x' y' -> reduces (x * x') (y * y').
+Proof.
+case=> a [b [b0 -> ->]] [c [d [d0 -> ->]]]; rewrite !mulf_div -!intrM.
+by apply: reduces_ratio; rewrite intrM mulf_neq0.
+Qed.
+
+Lemma reduces_bool (b : bool) : reduces b%:R b%:R.
+Proof. by case: b; [apply: (reduces_int 1) | apply: (reduces_int 0)]. Qed.
+
+(** An integer has no other image than its residue. *)
+Lemma reduces_int_eq (c : int) y : reduces c%:~R y -> y = c%:~R.
+Proof.
+case=> a [b [b0 E ->]]; have nz : b%:~R != 0 :> rat.
+  by move: b0; apply: contra; rewrite intr_eq0 => /eqP ->.
+move: E => /(congr1 ( *%R^~ b%:~R)); rewrite /= divfK // -intrM => /intr_inj <-.
+by rewrite intrM mulfK.
+Qed.
+
+Lemma intr_Fp_eq0 (c : int) : prime p -> (c%:~R == 0 :> 'F_p) = (p %| c)%Z.
+Proof.
+move=> pp; have H k : (k%:R == 0 :> 'F_p) = (p %| k)%N.
+  by rewrite -(dvdn_charf (char_Fp pp)).
+by case: c => k; rewrite ?NegzE ?rmorphN ?oppr_eq0 dvdzE /= ?abszN /= -?pmulrn H.
+Qed.
+
+Lemma reduces_reduce x : prime p -> ~~ (p %| denq x)%Z -> reduces x (reduce x).
+Proof.
+by move=> pp; rewrite -intr_Fp_eq0 // => nz; rewrite -{1}[x]divq_num_den; apply: reduces_ratio.
+Qed.
+
+(** (c) *)
+Theorem reduced_expansion n l (N : network rat_Ring n l) o a :
+  prime p -> every (fun c => ~~ (p %| denq c)%Z) N ->
+  reduces (expansion N o 0)@_a (expansion (over reduce N) o 0)@_a.
+Proof.
+move=> pp HN; rewrite /expansion over_over; move: a.
+apply: (evaluate_related (r := fun (f : {mpoly rat[n]}) (g : {mpoly 'F_p[n]}) =>
+  forall a, reduces f@_a g@_a)).
+- by move=> a; rewrite !mcoeff0; apply: (reduces_int 0).
+- by move=> a; rewrite !mcoeff1; apply: reduces_bool.
+- by move=> f g f' g' Hf Hg a; rewrite !mcoeffD; apply: reducesD.
+- move=> f g f' g' Hf Hg a; rewrite !mcoeffM.
+  by elim/big_rec2: _ => [|b x y _]; [apply: (reduces_int 0) | apply: reducesD; apply: reducesM].
+- apply: every_impl HN => c nd a; rewrite !mcoeffC; apply: reducesM.
+    exact: reduces_reduce.
+  exact: reduces_bool.
+- move=> i a; rewrite !mxE !mcoeffX.
+  exact: reduces_bool.
+Qed.
+End Reduction.
