@@ -260,3 +260,54 @@ apply: (evaluate_related (r := fun (f : {mpoly rat[n]}) (g : {mpoly 'F_p[n]}) =>
   exact: reduces_bool.
 Qed.
 End Reduction.
+
+(** The integer congruent to c modulo P that is at least -P/2 and less than P/2. *)
+Definition symmetric_residue (P : nat) (c : int) : int :=
+  let r := (c %% P)%Z in if r *+ 2 < P then r else r - P%:Z.
+
+Lemma symmetric_residue_eq (P : nat) (c k : int) :
+  (P %| c - k)%Z -> `|k| *+ 2 < P -> symmetric_residue P c = k.
+Proof.
+rewrite -eqz_mod_dvd /symmetric_residue => /eqP -> lt.
+have lt1 : `|k| < P by apply: le_lt_trans lt; rewrite mulr2n ler_addl.
+have [k0|k0] := leP 0 k; first by rewrite ger0_norm // in lt lt1; rewrite modz_small ?k0 // lt.
+rewrite ltr0_norm // in lt lt1.
+have -> : (k %% P)%Z = k + P.
+  rewrite -(modzMDl 1 k P) mul1r addrC modz_small // gtr_addr k0 andbT.
+  by rewrite -ler_subl_addr sub0r ler_oppl ltW.
+rewrite ifN ?addrK // -leNgt mulrnDl [P%:Z *+ 2]mulr2n addrA ler_addr.
+by rewrite -ler_subl_addr sub0r ler_oppl -mulNrn ltW.
+Qed.
+
+Lemma dvdz_primes (ps : seq nat) (c : int) : uniq ps -> all prime ps ->
+  (forall p : nat, p \in ps -> (p %| c)%Z) -> ((\prod_(p <- ps) p)%N %| c)%Z.
+Proof.
+elim: ps => [|p ps IH] /=; first by rewrite big_nil dvd1z.
+move=> /andP[np us] /andP[pp ap] H; rewrite big_cons PoszM Gauss_dvdz.
+  by rewrite H ?mem_head // IH // => q qs; rewrite H // inE qs orbT.
+rewrite coprimezE !absz_nat; elim: (ps) np ap {IH us H} => [|q s IH]; first by rewrite big_nil coprimen1.
+rewrite inE negb_or => /andP[npq nps] /= /andP[pq ap]; rewrite big_cons coprimeMr IH //.
+by rewrite prime_coprime // dvdn_prime2 // npq.
+Qed.
+
+(** (d) *)
+Theorem coefficient_of_residues n l (N : network rat_Ring n l) o a
+    (q : nat) (M : rat) (ps : seq nat) (c : int) :
+  (0 < q)%N -> q%:R * (expansion N o 0)@_a \is a Qint ->
+  majorant N o 0 <= M -> q%:R * M *+ 2 < (\prod_(p <- ps) p)%:R ->
+  uniq ps -> all prime ps ->
+  (forall p : nat, p \in ps -> every (fun x => ~~ (p %| denq x)%Z) N) ->
+  (forall p, p \in ps -> c%:~R = q%:R * (expansion (over (reduce p) N) o 0)@_a) ->
+  (expansion N o 0)@_a = (symmetric_residue (\prod_(p <- ps) p) c)%:~R / q%:R.
+Proof.
+move=> q0 /QintP[k Ek] HM lt us ap HN Hc.
+have q0' : q%:R != 0 :> rat by rewrite pnatr_eq0 -lt0n.
+rewrite (symmetric_residue_eq (k := k)); first by rewrite -Ek mulrC mulKf.
+  apply: dvdz_primes => // p ip; have pp : prime p := allP ap p ip.
+  rewrite -intr_Fp_eq0 // rmorphB /= (Hc p ip) subr_eq0; apply/eqP/(@reduces_int_eq p).
+  rewrite -Ek; apply: reducesM; first by rewrite pmulrn; apply: reduces_int.
+  by apply: reduced_expansion => //; apply: HN.
+rewrite -(ltr_int rat_numDomainType) rmorphMn /= intr_norm -Ek; apply: le_lt_trans lt.
+rewrite ler_pmuln2r // normrM normr_nat ler_pmul2l ?ltr0n //.
+exact: le_trans (coefficient_le_norm _ _) (le_trans (majorant_bounds_norm N o) HM).
+Qed.
