@@ -231,11 +231,14 @@ elim: (a i) => [|k IH] lt; first by rewrite oner_neq0.
 by rewrite factS natrM mulf_neq0 ?IH ?HD // ltnW.
 Qed.
 
+(** The polynomial of total degree at most D with the values y on the lattice. *)
+Definition interpolant (F : fieldType) n D (y : 'X_{1..n} -> F) : {mpoly F[n]} :=
+  combination D (fun a => differences a y 0%MM / (factorial a)%:R).
+
 (** (a) *)
 Theorem newton_interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..n} -> F) :
   nonzero_upto F D -> degree_le D P ->
-  (forall b, (mdeg b <= D)%N -> y b = value P b) ->
-  P = \sum_(a : 'X_{1..n < D.+1}) (differences a y 0%MM / (factorial a)%:R) *: newton F a.
+  (forall b, (mdeg b <= D)%N -> y b = value P b) -> interpolant D y = P.
 Proof.
 move=> HD /combinations_exist[c ->] H; apply: eq_bigr => a _; congr (_ *: _).
 have le : (mdeg a <= D)%N by have := bmdeg a.

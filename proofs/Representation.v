@@ -221,6 +221,14 @@ by rewrite -ltnS prednK // (leq_ltn_trans _ (ltn_ord j)).
 Qed.
 End Degree.
 
+Lemma degree_over (R S : ringType) (f : R -> S) n l (N : network R n l) :
+  (degree (over f N) <= degree N)%N.
+Proof.
+elim: N => //= m k p N IH; apply: leq_mul => //.
+apply/bigmax_leqP => i _; apply: leq_trans (leq_bigmax i).
+by rewrite -!subn1 leq_sub2r // size_poly.
+Qed.
+
 (** (b) *)
 Theorem expansion_degree (R : ringType) n l (N : network R n l) o :
   degree_le (degree N) (expansion N o 0).
