@@ -115,58 +115,43 @@ Qed.
 
 Definition difference i F : 'X_{1..n} -> R := fun b => F (b + U_(i))%MM - F b.
 
-(** Delta^e: along one axis after the other. *)
-Definition differences e F : 'X_{1..n} -> R :=
-  foldr (fun i G => iter (e i) (difference i) G) F (enum 'I_n).
+(** One difference after the other, along the axes in s. *)
+Definition differences (s : seq 'I_n) F : 'X_{1..n} -> R := foldr difference F s.
 
-(** A difference of order |e| at b sees F up to total degree |b| + |e| only. *)
-Lemma differences_local D F G : (forall b, (mdeg b <= D)%N -> F b = G b) ->
-  forall e b, (mdeg b + mdeg e <= D)%N -> differences e F b = differences e G b.
+(** (Delta^a F)(0): a_1 differences along axis 1, a_2 along axis 2, and so on. *)
+Definition Delta a F : R := differences (m2s a) F 0%MM.
+
+(** k differences at b see F up to total degree |b| + k only. *)
+Lemma differences_local D F G s b : (forall b, (mdeg b <= D)%N -> F b = G b) ->
+  (mdeg b + size s <= D)%N -> differences s F b = differences s G b.
 Proof.
-move=> H e b; rewrite [mdeg e]mdegE -big_enum /differences; move: (enum _) => s.
-elim: s b => [|i s IH] b /=; first by rewrite big_nil addn0; apply: H.
-rewrite big_cons; elim: (e i) b => [|k IHk] b le /=; first exact: IH.
-rewrite /difference !IHk //; first by apply: leq_trans le; rewrite leq_add2l leq_add2r.
-by rewrite mdegD mdeg1 addn1 addSnnS.
+move=> H; elim: s b => [|i s IH] b /=; first by rewrite addn0; apply: H.
+rewrite addnS => lt; rewrite /difference !IH ?(ltnW lt) //.
+by rewrite mdegD mdeg1 addn1 addSn.
 Qed.
 
-Lemma differences_eq F G e : F =1 G -> differences e F =1 differences e G.
-Proof. by move=> H b; apply: (differences_local (D := mdeg b + mdeg e)) => // c _. Qed.
+Lemma differences_eq F G s b : F =1 G -> differences s F b = differences s G b.
+Proof. by move=> H; apply: (differences_local (D := mdeg b + size s)) => // c _. Qed.
 
-Lemma differences_sum (I : Type) (s : seq I) (c : I -> R) (G : I -> 'X_{1..n} -> R) e :
-  differences e (fun b => \sum_(k <- s) c k * G k b) =1
-  fun b => \sum_(k <- s) c k * differences e (G k) b.
+Lemma differences_sum (I : Type) (r : seq I) (c : I -> R) (G : I -> 'X_{1..n} -> R) s b :
+  differences s (fun b => \sum_(k <- r) c k * G k b) b =
+  \sum_(k <- r) c k * differences s (G k) b.
 Proof.
-rewrite /differences; move: (enum _) => t; elim: t => //= i t IH.
-elim: (e i) => //= k IHk b; rewrite /difference !IHk -sumrB.
+elim: s b => //= i s IH b; rewrite /difference !IH -sumrB.
 by apply: eq_bigr => j _; rewrite mulrBr.
 Qed.
 
 (** On a product of functions of one variable each. *)
 Definition step (f : nat -> R) : nat -> R := fun x => f x.+1 - f x.
 
-Lemma differences_prod (f : 'I_n -> nat -> R) e :
-  differences e (fun b => \prod_j f j (b j)) =1
-  fun b => \prod_j iter (e j) step (f j) (b j).
+Lemma differences_prod (f : 'I_n -> nat -> R) s b :
+  differences s (fun b => \prod_j f j (b j)) b =
+  \prod_j iter (count_mem j s) step (f j) (b j).
 Proof.
-pose part (s : seq 'I_n) j := if j \in s then iter (e j) step (f j) else f j.
-have H s : uniq s -> foldr (fun i G => iter (e i) (difference i) G)
-    (fun b => \prod_j f j (b j)) s =1 fun b => \prod_j part s j (b j).
-  elim: s => //= i s IH /andP[nis /IH {}IH].
-  pose mixed k j := if j == i then iter k step (f i) else part s j.
-  have H k : iter k (difference i) (foldr (fun i G => iter (e i) (difference i) G)
-      (fun b => \prod_j f j (b j)) s) =1 fun b => \prod_j mixed k j (b j).
-    elim: k => /= [|k IHk] b.
-      rewrite IH; apply: eq_bigr => j _; rewrite /mixed /part.
-      by case: eqP => // ->; rewrite (negbTE nis).
-    rewrite /difference !IHk !(bigD1 (P := predT) i) //= /mixed eqxx mnmDE mnm1E eqxx addn1.
-    rewrite /step mulrBl; congr (_ * _ - _ * _); apply: eq_bigr => j /negbTE ne.
-      by rewrite ne mnmDE mnm1E eq_sym ne addn0.
-    by rewrite ne.
-  move=> b; rewrite H; apply: eq_bigr => j _; rewrite /mixed /part inE.
-  by case: eqP => [->|].
-move=> b; rewrite /differences H ?enum_uniq //; apply: eq_bigr => j _.
-by rewrite /part mem_enum.
+elim: s b => //= i s IH b; rewrite /difference !IH !(bigD1 (P := predT) i) //=.
+rewrite mnmDE mnm1E eqxx addn1 /step mulrBl.
+congr (_ * _ - _ * _); apply: eq_bigr => j ne; rewrite [i == j]eq_sym (negbTE ne) //.
+by rewrite mnmDE mnm1E eq_sym (negbTE ne) addn0.
 Qed.
 
 Lemma step_ffact (k e x : nat) :
@@ -181,11 +166,13 @@ rewrite ffactSS ffactnSr [in RHS]mulnC -mulnDr mulnC; have [le|lt] := leqP m x.
 by rewrite ffact_small.
 Qed.
 
-Lemma differences_newton a e :
-  differences e (value (newton a)) 0%MM = if a == e then (factorial e)%:R else 0.
+Lemma Delta_newton a e :
+  Delta e (value (newton a)) = if a == e then (factorial e)%:R else 0.
 Proof.
-rewrite (differences_eq _ (value_newton a)) (differences_prod (fun j x => (x ^_ a j)%:R)).
-under eq_bigr => j _ do rewrite step_ffact mnm0E ffact0n.
+have count j : count_mem j (m2s e) = e j by rewrite -[in RHS](s2mK e) mnmE.
+rewrite /Delta (differences_eq _ _ (value_newton a)).
+rewrite (differences_prod (fun j x => (x ^_ a j)%:R)).
+under eq_bigr => j _ do rewrite step_ffact mnm0E ffact0n count.
 case: eqP => [->|ne].
   by rewrite natr_prod; apply: eq_bigr => j _; rewrite subnn muln1 ffactnn.
 have [j ne_j|eq] := pickP (fun j => a j != e j); last first.
@@ -196,44 +183,47 @@ by rewrite -(subnSK gt) muln0 mul0r.
 Qed.
 
 (** The differences at 0 are the coefficients in Newton's basis, times factorials. *)
-Lemma differences_combination D c F e :
+Lemma Delta_combination D c F e :
   (forall b, (mdeg b <= D)%N -> F b = value (combination D c) b) ->
-  (mdeg e <= D)%N -> differences e F 0%MM = c e * (factorial e)%:R.
+  (mdeg e <= D)%N -> Delta e F = c e * (factorial e)%:R.
 Proof.
-move=> H le; rewrite (differences_local H) ?mdeg0 //.
+move=> H le; rewrite /Delta (differences_local H) ?mdeg0 ?size_m2s //.
 have E : value (combination D c) =1
     fun b => \sum_(a : 'X_{1..n < D.+1}) c a * value (newton a) b.
   by move=> b; rewrite /value rmorph_sum; apply: eq_bigr => a _; rewrite /= mevalZ.
-rewrite (differences_eq _ E) differences_sum (bigD1 (@BMultinom n D.+1 e le)) //=.
-rewrite differences_newton eqxx big1 ?addr0 // => a; rewrite bmeqP /= => /negbTE ne.
-by rewrite differences_newton ne mulr0.
+rewrite (differences_eq _ _ E) differences_sum (bigD1 (@BMultinom n D.+1 e le)) //=.
+rewrite -/(Delta _ _) Delta_newton eqxx big1 ?addr0 // => a; rewrite bmeqP /= => /negbTE ne.
+by rewrite -/(Delta _ _) Delta_newton ne mulr0.
 Qed.
 
 (** (c) *)
-Theorem differences_tabulate D P F : degree_le D P ->
+Theorem Delta_tabulates D P F : degree_le D P ->
   (forall b, (mdeg b <= D)%N -> F b = value P b) ->
-  forall b, value P b =
-    \sum_(a : 'X_{1..n < D.+1}) differences a F 0%MM *+ (\prod_i 'C(b i, a i)).
+  forall b, value P b = \sum_(a : 'X_{1..n < D.+1}) Delta a F *+ (\prod_i 'C(b i, a i)).
 Proof.
 move=> /combinations_exist[c ->] H b; rewrite {1}/value rmorph_sum; apply: eq_bigr => a _.
-rewrite (differences_combination H) /= ?mevalZ; last by have := bmdeg a.
+rewrite (Delta_combination H) /= ?mevalZ; last by have := bmdeg a.
 rewrite -/(value _ b) value_newton -[RHS]mulr_natr -mulrA -natrM -natr_prod -big_split /=.
 by congr (_ * _%:R); apply: eq_bigr => i _; rewrite mulnC bin_ffact.
 Qed.
 End Newton.
 
+Lemma fact_neq0 (R : idomainType) D k : nonzero_upto R D -> (k <= D)%N -> k`!%:R != 0 :> R.
+Proof.
+move=> HD; elim: k => [|k IH] lt; first by rewrite oner_neq0.
+by rewrite factS natrM mulf_neq0 ?IH ?HD // ltnW.
+Qed.
+
 Lemma factorial_neq0 (R : idomainType) n D (a : 'X_{1..n}) :
   nonzero_upto R D -> (mdeg a <= D)%N -> (factorial a)%:R != 0 :> R.
 Proof.
-move=> HD le; rewrite natr_prod; apply/prodf_neq0 => i _.
-have {le} : (a i <= D)%N by rewrite (leq_trans _ le) // mdegE (bigD1 i) //= leq_addr.
-elim: (a i) => [|k IH] lt; first by rewrite oner_neq0.
-by rewrite factS natrM mulf_neq0 ?IH ?HD // ltnW.
+move=> HD le; rewrite natr_prod; apply/prodf_neq0 => i _; apply: fact_neq0 HD _.
+by rewrite (leq_trans _ le) // mdegE (bigD1 i) //= leq_addr.
 Qed.
 
 (** The polynomial of total degree at most D with the values y on the lattice. *)
 Definition interpolant (F : fieldType) n D (y : 'X_{1..n} -> F) : {mpoly F[n]} :=
-  combination D (fun a => differences a y 0%MM / (factorial a)%:R).
+  combination D (fun a => Delta a y / (factorial a)%:R).
 
 (** (a) *)
 Theorem newton_interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..n} -> F) :
@@ -242,7 +232,7 @@ Theorem newton_interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..
 Proof.
 move=> HD /combinations_exist[c ->] H; apply: eq_bigr => a _; congr (_ *: _).
 have le : (mdeg a <= D)%N by have := bmdeg a.
-by rewrite (differences_combination H) // mulfK // (factorial_neq0 HD).
+by rewrite (Delta_combination H) // mulfK // (factorial_neq0 HD).
 Qed.
 
 (** (b) *)
@@ -253,7 +243,7 @@ Proof.
 move=> HD /combinations_exist[c ->] /combinations_exist[d ->] H.
 apply: eq_bigr => a _; congr (_ *: _); have le : (mdeg a <= D)%N by have := bmdeg a.
 apply: (mulIf (factorial_neq0 HD le)).
-by rewrite -(differences_combination H) // -(differences_combination (D := D) (c := c)
+by rewrite -(Delta_combination H) // -(Delta_combination (D := D) (c := c)
   (F := value (combination D c))).
 Qed.
 
@@ -267,4 +257,17 @@ Proof.
 move=> HD leD HP H; apply: lattice_determines HD HP _ _ => [|b le].
   exact: degree_le_mono leD (expansion_degree _).
 rewrite H // -expansion_evaluates /value; apply: meval_eq => i; by rewrite mxE.
+Qed.
+
+(** Over an integral domain of characteristic 0 the expansion is the only polynomial with
+    the values of the network. *)
+Corollary expansion_unique (R : idomainType) n l (N : network R n l) o (P : {mpoly R[n]}) :
+  [char R] =i pred0 -> (forall v : 'cV_n, P.@[fun i => v i 0] = evaluate N v o 0) ->
+  P = expansion N o 0.
+Proof.
+move=> char0 H; apply: (@lattice_agreement_is_equality _ (maxn (degree N) (msize P))).
+- exact: nonzero_char0.
+- exact: leq_maxl.
+- by apply/degree_leP; rewrite ltnW // ltnS leq_maxr.
+- by move=> b _; rewrite -H; apply: meval_eq => i; rewrite mxE.
 Qed.

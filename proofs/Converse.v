@@ -1,0 +1,112 @@
+(** * Every polynomial is an SLNN with one hidden layer
+
+    For t in N^n write t.x = t_1 x_1 + ... + t_n x_n, and Delta^a for forward differences in
+    t (Interpolation.v).
+
+    THEOREM (converse).
+      (a) Delta^a (t.x)^m (0) = m! x^a for |a| = m: up to the factor m!, every monomial is a
+          combination, with integer coefficients, of m-th powers of linear forms t.x.
+      (b) Over a field of characteristic 0 or larger than k, every polynomial of total degree
+          at most k is the expansion of a network with one hidden layer, whose weights are
+          natural numbers, whose biases are 0, and whose activations have degree at most k;
+          the output adds up the neurons.
+
+    Code: src/network/converse.rs.
+    Tests: tests/representation.rs (the_converse_round_trip_is_equal). *)
+
+From mathcomp Require Import all_ssreflect all_algebra.
+From SsrMultinomials Require Import mpoly.
+From SLNN Require Import Representation Interpolation.
+Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive.
+Import GRing.Theory.
+Local Open Scope ring_scope.
+
+Section Powers.
+Variables (R : comRingType) (n : nat).
+
+(** t.x *)
+Definition form (t : 'X_{1..n}) : {mpoly R[n]} := \sum_i (t i)%:R%:MP * 'X_i.
+
+Lemma formD t i : form (t + U_(i)) = 'X_i + form t.
+Proof.
+rewrite /form !(bigD1 (P := predT) i) //= mnmDE mnm1E eqxx addn1 mulrSr mpolyCD mpolyC1.
+rewrite mulrDl mul1r [_ + 'X_i]addrC -addrA; congr (_ + (_ + _)); apply: eq_bigr => j ne.
+by rewrite mnmDE mnm1E eq_sym (negbTE ne) addn0.
+Qed.
+
+Lemma differences_power (s : seq 'I_n) k t : (k <= size s)%N ->
+  differences s (fun t => form t ^+ k) t =
+  if k == size s then (\prod_(i <- s) 'X_i) *+ k`! else 0.
+Proof.
+elim/last_ind: s k t => [|s i IH] k t; first by rewrite leqn0 => /eqP ->; rewrite big_nil.
+rewrite size_rcons => le; rewrite /differences foldr_rcons -/(differences _ _).
+pose c (j : 'I_k) : {mpoly R[n]} := 'X_i ^+ (k - j) *+ 'C(k, j).
+have E : difference i (fun t => form t ^+ k) =1 fun t => \sum_j c j * form t ^+ j.
+  move=> u; rewrite /difference formD exprDn big_ord_recr /= subnn mul1r binn addrK.
+  by apply: eq_bigr => j _; rewrite mulrnAl.
+rewrite (differences_eq _ _ E) differences_sum.
+have small (j : 'I_k) : (j <= size s)%N by rewrite -ltnS (leq_trans (ltn_ord j) le).
+under eq_bigr => j _ do rewrite (IH _ _ (small j)).
+case: eqP => [ek|nk]; last first.
+  rewrite big1 // => j _; case: eqP => [ej|]; last by rewrite mulr0.
+  by case: nk; apply/eqP; rewrite eqn_leq le -ej ltn_ord.
+move: @c {E small}; rewrite ek => c; rewrite big_ord_recr /= eqxx big1 => [|j _]; last first.
+  by rewrite ltn_eqF ?mulr0.
+rewrite add0r /c /= subSnn expr1 binSn -cats1 big_cat big_seq1 /= mulrnAl mulrnAr.
+by rewrite -mulrnA mulrC factS mulnC.
+Qed.
+
+(** (a) *)
+Theorem Delta_power a : Delta a (fun t => form t ^+ mdeg a) = 'X_[a] *+ (mdeg a)`!.
+Proof.
+rewrite /Delta differences_power size_m2s // eqxx; congr (_ *+ _).
+rewrite /m2s big_flatten big_map big_enum mpolyXE_id; apply: eq_bigr => i _.
+by rewrite big_nseq iter_mulr_1.
+Qed.
+End Powers.
+
+(** The network whose hidden neurons are h: neuron (t, p) has the value p(t.x). *)
+Definition one_layer (R : ringType) n (h : seq ('X_{1..n} * {poly R})) : network R n 1 :=
+  let neuron j := tnth (in_tuple h) j in
+  Affine (\matrix_(j, i) ((neuron j).1 i)%:R) 0
+    (Activation (fun j => (neuron j).2) (Affine (const_mx 1) 0 (Output R 1))).
+
+Lemma expansion_one_layer (R : comRingType) n (h : seq ('X_{1..n} * {poly R})) :
+  expansion (one_layer h) 0 0 = \sum_(u <- h) (map_poly (@mpolyC n R) u.2).[form R u.1].
+Proof.
+rewrite /expansion /= [in RHS]big_tnth !mxE addr0; apply: eq_bigr => j _.
+rewrite !mxE mpolyC1 mul1r; congr _.[_]; rewrite addr0.
+by apply: eq_bigr => i _; rewrite !mxE.
+Qed.
+
+(** (b) *)
+Theorem converse (F : fieldType) n k (P : {mpoly F[n]}) :
+  nonzero_upto F k -> degree_le k P ->
+  exists h : seq ('X_{1..n} * {poly F}),
+    (forall u, u \in h -> (size u.2 <= k.+1)%N) /\ expansion (one_layer h) 0 0 = P.
+Proof.
+move=> nz HP; pose represented Q := exists h : seq ('X_{1..n} * {poly F}),
+  (forall u, u \in h -> (size u.2 <= k.+1)%N) /\ expansion (one_layer h) 0 0 = Q.
+have rep0 : represented 0 by exists [::]; rewrite expansion_one_layer big_nil.
+have repD Q Q' : represented Q -> represented Q' -> represented (Q + Q').
+  case=> h [H <-] [h' [H' <-]]; exists (h ++ h'); rewrite !expansion_one_layer big_cat.
+  by split=> // u; rewrite mem_cat => /orP[/H|/H'].
+have repZ c Q : represented Q -> represented (c *: Q).
+  case=> h [H <-]; exists [seq (u.1, c *: u.2) | u <- h]; split.
+    by move=> _ /mapP[u /H le ->] /=; apply: leq_trans (size_scale_leq _ _) le.
+  rewrite !expansion_one_layer big_map scaler_sumr; apply: eq_bigr => u _ /=.
+  by rewrite map_polyZ hornerZ mul_mpolyC.
+have rep_power t m : (m <= k)%N -> represented (form F t ^+ m).
+  move=> le; exists [:: (t, 'X^m)]; split; last first.
+    by rewrite expansion_one_layer big_seq1 /= map_polyXn hornerXn.
+  by move=> u; rewrite inE => /eqP -> /=; rewrite size_polyXn ltnS.
+have rep_differences s m t : (m <= k)%N ->
+    represented (differences s (fun t => form F t ^+ m) t).
+  move=> le; elim: s t => [|i s IH] t /=; first exact: rep_power.
+  by rewrite /difference -scaleN1r; apply/repD/repZ.
+move/degree_leP/mpolywE: HP => ->; apply: (big_ind represented) => // a _; apply/repZ.
+have le : (mdeg a <= k)%N by have := bmdeg a.
+have := repZ (mdeg a)`!%:R^-1 _ (rep_differences (m2s a) _ 0%MM le).
+rewrite -/(Delta _ _) Delta_power -scaler_nat scalerA mulVf ?scale1r //.
+exact: fact_neq0 nz le.
+Qed.
