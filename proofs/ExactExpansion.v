@@ -24,18 +24,18 @@ Local Open Scope ring_scope.
 
 (** The interpolant of the network's values is its expansion. *)
 Lemma interpolant_expansion (F : fieldType) D n l (N : network F n l) o y :
-  nonzero_upto F D -> (degree N <= D)%N ->
+  nonzero_upto F D -> (output_degree N o <= D)%N ->
   (forall b, (mdeg b <= D)%N -> y b = evaluate N (\col_i (b i)%:R) o 0) ->
   interpolant D y = expansion N o 0.
 Proof.
 move=> HD leD H; apply: newton_interpolation => // [|b le].
-  exact: degree_le_mono leD (expansion_degree _).
+  by apply: (degree_le_mono leD); apply: expansion_degree.
 by rewrite H // -expansion_evaluates; apply: meval_eq => i; rewrite mxE.
 Qed.
 
 Theorem exact_expansion n l (N : network rat_Ring n l) o D (q : nat) (M : rat) (ps : seq nat)
     (y : forall p, 'X_{1..n} -> 'F_p) (c : 'X_{1..n} -> int) :
-  (degree N <= D)%N ->
+  (output_degree N o <= D)%N ->
   (0 < q)%N -> (forall a, q%:R * (expansion N o 0)@_a \is a Qint) ->
   majorant N o 0 <= M -> q%:R * M *+ 2 < (\prod_(p <- ps) p)%:R ->
   uniq ps -> all prime ps -> (forall p, p \in ps -> (D < p)%N) ->
@@ -47,12 +47,12 @@ Theorem exact_expansion n l (N : network rat_Ring n l) o D (q : nat) (M : rat) (
     ((symmetric_residue (\prod_(p <- ps) p) (c a))%:~R / q%:R) *: 'X_[a].
 Proof.
 move=> leD q0 Hq HM lt us ap gtD HN Hy Hc; set f := expansion N o 0.
-have /degree_leP/mpolywE -> : degree_le D f by apply: degree_le_mono leD (expansion_degree _).
+have /degree_leP/mpolywE -> : degree_le D f by apply: (degree_le_mono leD); apply: expansion_degree.
 apply: eq_bigr => a _; congr (_ *: _); have le : (mdeg a <= D)%N by have := bmdeg a.
 apply: (coefficient_of_residues _ _ HM lt us ap HN) => // p ip; rewrite (Hc p a ip le).
 rewrite (interpolant_expansion (N := over (reduce p) N) (o := o)) //.
 - apply: (@nonzero_charp _ p); last exact: gtD.
   by apply: char_Fp; apply: (allP ap).
-- exact: leq_trans (degree_over _ _) leD.
+- by apply: leq_trans _ leD; apply: degrees_over; rewrite // /reduce mul0r.
 - by move=> b leb; apply: Hy.
 Qed.

@@ -14,7 +14,7 @@
       (c) Over any commutative ring,  P(b) = sum_(|a| <= D) C(b_1, a_1) ... C(b_n, a_n) (Delta^a F)(0)
           at every b in N^n: the differences tabulate P by additions alone.
       (d) Hence a polynomial of total degree at most D that agrees with a network on the
-          lattice is its expansion, D at least the product of the degrees.
+          lattice is its expansion, whenever the degree of the network's output is at most D as well.
 
     Code: src/expand/prove.rs ([prove_equal]: (d)), src/expand/lattice/ (the exact engine:
     (a) and (c); its theorem as a whole is in ExactExpansion.v).
@@ -250,12 +250,12 @@ Qed.
 (** (d) *)
 Theorem lattice_agreement_is_equality (R : idomainType) D n l (N : network R n l) o
     (P : {mpoly R[n]}) :
-  nonzero_upto R D -> (degree N <= D)%N -> degree_le D P ->
+  nonzero_upto R D -> (output_degree N o <= D)%N -> degree_le D P ->
   (forall b, (mdeg b <= D)%N -> value P b = evaluate N (\col_i (b i)%:R) o 0) ->
   P = expansion N o 0.
 Proof.
 move=> HD leD HP H; apply: lattice_determines HD HP _ _ => [|b le].
-  exact: degree_le_mono leD (expansion_degree _).
+  by apply: (degree_le_mono leD); apply: expansion_degree.
 rewrite H // -expansion_evaluates /value; apply: meval_eq => i; by rewrite mxE.
 Qed.
 
@@ -265,7 +265,7 @@ Corollary expansion_unique (R : idomainType) n l (N : network R n l) o (P : {mpo
   [char R] =i pred0 -> (forall v : 'cV_n, P.@[fun i => v i 0] = evaluate N v o 0) ->
   P = expansion N o 0.
 Proof.
-move=> char0 H; apply: (@lattice_agreement_is_equality _ (maxn (degree N) (msize P))).
+move=> char0 H; apply: (@lattice_agreement_is_equality _ (maxn (output_degree N o) (msize P))).
 - exact: nonzero_char0.
 - exact: leq_maxl.
 - by apply/degree_leP; rewrite ltnW // ltnS leq_maxr.

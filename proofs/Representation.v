@@ -7,14 +7,16 @@
         y = W_(L+1) h_L + b_(L+1),    h_l = p_l (W_l h_(l-1) + b_l),    h_0 = x
 
     is one case. Write n for the number of inputs, d_l for the largest degree of layer l
-    and D = d_1 ... d_L. The expansion f of the network is its evaluation at the
+    and D = d_1 ... d_L. Let delta = 1 for every input, delta_i = max_j delta_j over w_ij <> 0
+    for a neuron of an affine layer, and delta_i' = (degree of p_i) delta_i for one of an
+    activation layer. The expansion f of the network is its evaluation at the
     variables x_1, ..., x_n, in the ring R[x_1, ..., x_n].
 
     THEOREM (representation).
       (a) f(v) is the output of the network at v, for every point v of R^n, and more
           generally of S^n, when the parameters are taken to a commutative ring S.
-      (b) Every output of f has total degree at most D,
-      (c) and at most C(n + D, D) terms.
+      (b) An output f_o has total degree at most delta_o, and delta_o <= D.
+      (c) It has at most C(n + delta_o, delta_o) terms.
       (d) Cutting every intermediate result above total degree Q yields f cut above Q.
 
     Over an integral domain of characteristic 0 or larger than D, f is the only polynomial
@@ -64,6 +66,17 @@ Fixpoint every (R : ringType) (P : R -> Prop) n l (N : network R n l) : Prop :=
   | Affine _ _ _ W b N' => [/\ forall i j, P (W i j), forall i, P (b i 0) & every P N']
   | Activation _ _ p N' => (forall i c, c \in (p i : seq R) -> P c) /\ every P N'
   end.
+
+(** Bounds delta' of the total degrees of the outputs, from bounds delta of the inputs'. *)
+Fixpoint degrees (R : ringType) n l (N : network R n l) : ('I_n -> nat) -> 'I_l -> nat :=
+  match N with
+  | Output _ => fun delta => delta
+  | Affine n _ _ W _ N' => fun delta => degrees N' (fun i => \max_(j < n | W i j != 0) delta j)
+  | Activation _ _ p N' => fun delta => degrees N' (fun i => (size (p i)).-1 * delta i)%N
+  end.
+
+Definition output_degree (R : ringType) n l (N : network R n l) : 'I_l -> nat :=
+  degrees N (fun=> 1%N).
 
 (** D: the product of the degrees of the activation layers. *)
 Fixpoint degree (R : ringType) n l (N : network R n l) : nat :=
@@ -204,38 +217,54 @@ move=> H; elim: i => [|i IH]; first by rewrite expr0; apply: degree_le_const.
 by rewrite exprS mulSn; apply: degree_le_mul.
 Qed.
 
-(** A layer of degree d multiplies the total degree by d at most. *)
-Lemma degree_evaluate m l (N : network R m l) (x : 'cV_m) k : (forall i, degree_le k (x i 0)) ->
-  forall o, degree_le (degree N * k) (evaluate (over (@mpolyC n R) N) x o 0).
+Lemma degree_evaluate m l (N : network R m l) (x : 'cV_m) delta :
+  (forall i, degree_le (delta i) (x i 0)) ->
+  forall o, degree_le (degrees N delta o) (evaluate (over (@mpolyC n R) N) x o 0).
 Proof.
-elim: N x k => {m l} [m|m j l W b N IH|m l p N IH] x k H o /=; first by rewrite mul1n.
-  apply: IH => i; rewrite !mxE; apply: degree_le_add; last exact: degree_le_const.
-  apply: degree_le_sum => c; rewrite mxE -[k]add0n.
+elim: N x delta => //= {m l} [m j l W b N IH|m l p N IH] x delta H; apply: IH => i.
+  rewrite !mxE; apply: degree_le_add; last exact: degree_le_const.
+  apply: degree_le_sum => c; rewrite mxE; have [->|nz] := eqVneq (W i c) 0.
+    by rewrite mpolyC0 mul0r -mpolyC0; apply: degree_le_const.
+  apply: degree_le_mono (leq_bigmax_cond c nz) _; rewrite -[delta c]add0n.
   by apply: degree_le_mul => //; apply: degree_le_const.
-rewrite mulnAC [X in degree_le X _]mulnC; apply: IH => i; rewrite mxE horner_poly.
-apply: degree_le_sum => j; rewrite -[X in degree_le X _]add0n.
-apply: degree_le_mul; first exact: degree_le_const.
+rewrite mxE horner_poly; apply: degree_le_sum => k.
+rewrite -[X in degree_le X _]add0n; apply: degree_le_mul; first exact: degree_le_const.
 apply: (degree_le_mono _ (degree_le_exp (H i))); rewrite leq_mul2r.
-rewrite (leq_trans _ (leq_bigmax i)) ?orbT //.
-by rewrite -ltnS prednK // (leq_ltn_trans _ (ltn_ord j)).
+by rewrite -ltnS prednK ?ltn_ord ?orbT // (leq_ltn_trans _ (ltn_ord k)).
 Qed.
 End Degree.
 
-Lemma degree_over (R S : ringType) (f : R -> S) n l (N : network R n l) :
-  (degree (over f N) <= degree N)%N.
+Lemma degrees_le (R : ringType) n l (N : network R n l) delta k :
+  (forall i, delta i <= k)%N -> forall o, (degrees N delta o <= degree N * k)%N.
 Proof.
-elim: N => //= m k p N IH; apply: leq_mul => //.
-apply/bigmax_leqP => i _; apply: leq_trans (leq_bigmax i).
-by rewrite -!subn1 leq_sub2r // size_poly.
+elim: N delta k => {n l} [n|n m l W b N IH|n l p N IH] delta k H o /=; first by rewrite mul1n.
+  by apply: IH => i; apply/bigmax_leqP => j _.
+by rewrite mulnAC [X in (_ <= X)%N]mulnC; apply: IH => i; rewrite leq_mul // leq_bigmax.
+Qed.
+
+(** A change of parameters that keeps zeros zero raises no degree. *)
+Lemma degrees_over (R S : ringType) (f : R -> S) n l (N : network R n l) delta delta' :
+  f 0 = 0 -> (forall i, delta i <= delta' i)%N ->
+  forall o, (degrees (over f N) delta o <= degrees N delta' o)%N.
+Proof.
+move=> f0; elim: N delta delta' => //= {n l} [n m l W b N IH|n l p N IH] delta delta' H.
+  apply: IH => i; apply/bigmax_leqP => j; rewrite mxE => nz.
+  have nzW : W i j != 0 by apply: contra nz => /eqP ->; rewrite f0.
+  by apply: leq_trans (H j) _; apply: leq_bigmax_cond.
+by apply: IH => i; rewrite leq_mul // -!subn1 leq_sub2r // size_poly.
 Qed.
 
 (** (b) *)
 Theorem expansion_degree (R : ringType) n l (N : network R n l) o :
-  degree_le (degree N) (expansion N o 0).
+  degree_le (output_degree N o) (expansion N o 0).
 Proof.
-rewrite -[degree N]muln1; apply: degree_evaluate => i a lt.
-by rewrite mxE mcoeffX; case: eqP lt => // <-; rewrite mdeg1.
+apply: degree_evaluate => i a lt; rewrite mxE mcoeffX.
+by case: eqP lt => // <-; rewrite mdeg1.
 Qed.
+
+Theorem output_degree_le (R : ringType) n l (N : network R n l) o :
+  (output_degree N o <= degree N)%N.
+Proof. by rewrite -[degree N]muln1; apply: degrees_le. Qed.
 
 (** There are C(n + D, D) exponents of total degree at most D. *)
 Lemma count_exponents n D (s : seq 'X_{1..n}) :
@@ -255,7 +284,7 @@ Qed.
 
 (** (c) *)
 Theorem expansion_terms (R : ringType) n l (N : network R n l) o :
-  (size (msupp (expansion N o 0)%R) <= 'C(n + degree N, degree N))%N.
+  let D := output_degree N o in (size (msupp (expansion N o 0)%R) <= 'C(n + D, D))%N.
 Proof.
 apply: count_exponents (msupp_uniq _) _ => a; rewrite mcoeff_msupp leqNgt.
 by apply: contra => /expansion_degree ->.
