@@ -107,6 +107,71 @@ Qed.
 
 (** ** Denominators *)
 
+(** From common denominators r of the inputs' coefficients to s, of the outputs'. *)
+Fixpoint denominators n l (N : network rat_Ring n l) : ('I_n -> rat) -> ('I_l -> rat) -> Prop :=
+  match N with
+  | Output _ => fun r s => s =1 r
+  | Affine _ _ _ W b N' => fun r s => exists r',
+      [/\ forall i j, exists z : int, r' i * W i j = z%:~R * r j,
+          forall i, r' i * b i 0 \is a Qint & denominators N' r' s]
+  | Activation _ _ p N' => fun r s => exists r',
+      (forall i k, exists z : int, r' i * (p i)`_k = z%:~R * r i ^+ k) /\ denominators N' r' s
+  end.
+
+Section Denominators.
+Variable n : nat.
+Implicit Types p q : {mpoly rat[n]}.
+
+(** r p has integer coefficients. *)
+Definition integral_over r p := forall a, r * p@_a \is a Qint.
+
+Lemma integral_sum r (I : Type) (s : seq I) (F : I -> {mpoly rat[n]}) :
+  (forall i, integral_over r (F i)) -> integral_over r (\sum_(i <- s) F i).
+Proof. by move=> H a; rewrite raddf_sum mulr_sumr rpred_sum // => i _; apply: H. Qed.
+
+Lemma integral_const r c : r * c \is a Qint -> integral_over r c%:MP.
+Proof. by move=> H a; rewrite mcoeffC mulrA rpredM // rpred_nat. Qed.
+
+Lemma integral_mul r r' p q :
+  integral_over r p -> integral_over r' q -> integral_over (r * r') (p * q).
+Proof.
+by move=> Hp Hq a; rewrite mcoeffM mulr_sumr rpred_sum // => b _; rewrite mulrACA rpredM.
+Qed.
+
+Lemma integral_exp r p k : integral_over r p -> integral_over (r ^+ k) (p ^+ k).
+Proof.
+move=> H; elim: k => [|k IH]; last by rewrite !exprS; apply: integral_mul.
+by apply: integral_const; rewrite mulr1.
+Qed.
+
+Lemma integral_term r r' c p (z : int) :
+  r' * c = z%:~R * r -> integral_over r p -> integral_over r' (c%:MP * p).
+Proof. by move=> E H a; rewrite mcoeffCM mulrA E -mulrA rpredM // rpred_int. Qed.
+
+Lemma integral_evaluate m l (N : network rat_Ring m l) (x : 'cV_m) r s :
+  denominators N r s -> (forall i, integral_over (r i) (x i 0)) ->
+  forall o, integral_over (s o) (evaluate (over (@mpolyC n _) N) x o 0).
+Proof.
+elim: N x r s => {m l} [m|m k l W b N IH|m l p N IH] x r s /=.
+- by move=> E H o; rewrite E.
+- move=> [r' [HW Hb HN]] H; apply: IH HN _ => i; rewrite !mxE => a.
+  rewrite mcoeffD mulrDr rpredD //; last exact: (integral_const (Hb i)).
+  apply: integral_sum => j; rewrite mxE; have [z E] := HW i j.
+  exact: (integral_term E (H j)).
+- move=> [r' [Hp HN]] H; apply: IH HN _ => i; rewrite mxE horner_poly.
+  apply: integral_sum => k; have [z E] := Hp i k.
+  exact: (integral_term E (integral_exp k (H i))).
+Qed.
+End Denominators.
+
+(** (b) *)
+Theorem expansion_integral n l (N : network rat_Ring n l) s o a :
+  denominators N (fun=> 1) s -> s o * (expansion N o 0)@_a \is a Qint.
+Proof.
+move=> H; apply: (integral_evaluate H) => i b.
+by rewrite mxE mcoeffX mul1r rpred_nat.
+Qed.
+
 Section Exponents.
 Variables (Delta : nat) (ex : rat -> nat).
 
@@ -121,66 +186,37 @@ Fixpoint exponent n l (N : network rat_Ring n l) (e : nat) : nat :=
                    + (\max_(i < n) (size (p i)).-1) * e)
   end.
 
-Variable n : nat.
-Implicit Types p q : {mpoly rat[n]}.
-
-Definition integral_over e p := forall a, Delta%:R ^+ e * p@_a \is a Qint.
-
-Lemma Delta_int e : Delta%:R ^+ e \is a Qint.
-Proof. by rewrite rpredX // rpred_nat. Qed.
-
-Lemma integral_mono e e' p : (e <= e')%N -> integral_over e p -> integral_over e' p.
-Proof. by move=> /subnK <- H a; rewrite exprD -mulrA rpredM ?Delta_int. Qed.
-
-Lemma integral_sum e (I : Type) (s : seq I) (F : I -> {mpoly rat[n]}) :
-  (forall i, integral_over e (F i)) -> integral_over e (\sum_(i <- s) F i).
-Proof. by move=> H a; rewrite raddf_sum mulr_sumr rpred_sum // => i _; apply: H. Qed.
-
-Lemma integral_const e c : Delta%:R ^+ e * c \is a Qint -> integral_over e c%:MP.
-Proof. by move=> H a; rewrite mcoeffC mulrA rpredM // rpred_nat. Qed.
-
-Lemma integral_mul e e' p q :
-  integral_over e p -> integral_over e' q -> integral_over (e + e') (p * q).
-Proof.
-move=> Hp Hq a; rewrite mcoeffM mulr_sumr rpred_sum // => b _.
-by rewrite exprD mulrACA rpredM.
-Qed.
-
-Lemma integral_exp e p k : integral_over e p -> integral_over (k * e) (p ^+ k).
-Proof.
-move=> H; elim: k => [|k IH]; last by rewrite exprS mulSn; apply: integral_mul.
-by apply: integral_const; rewrite mulr1 Delta_int.
-Qed.
-
-Lemma integral_evaluate m l (N : network rat_Ring m l) (x : 'cV_m) e :
+Lemma exponent_denominators n l (N : network rat_Ring n l) e :
   every (fun c => Delta%:R ^+ ex c * c \is a Qint) N ->
-  (forall i, integral_over e (x i 0)) ->
-  forall o, integral_over (exponent N e) (evaluate (over (@mpolyC n _) N) x o 0).
+  denominators N (fun=> Delta%:R ^+ e) (fun=> Delta%:R ^+ exponent N e).
 Proof.
-elim: N x e => {m l} [m|m k l W b N IH|m l p N IH] x e //= => [[HW Hb HN]|[Hp HN]] H.
-  apply: IH => // i; rewrite !mxE => a; rewrite mcoeffD mulrDr rpredD //; move: a.
-    apply: integral_mono (leq_maxl _ _) _; apply: integral_sum => j; rewrite mxE.
-    apply: integral_mul => //; apply: integral_mono (integral_const (HW i j)).
-    by apply: leq_trans (leq_bigmax i); apply: leq_bigmax j.
-  apply: integral_mono (leq_maxr _ _) _; apply: integral_mono (integral_const (Hb i)).
-  exact: leq_bigmax i.
-apply: IH => // i; rewrite mxE horner_poly; apply: integral_sum => k.
-apply: integral_mul.
-  apply: integral_mono (integral_const (Hp i _ (mem_nth 0 (ltn_ord k)))).
-  by apply: leq_trans (leq_bigmax i); apply: leq_bigmax k.
-apply: integral_mono (integral_exp k (H i)); rewrite leq_mul2r (leq_trans _ (leq_bigmax i)) ?orbT //.
-by rewrite -ltnS prednK // (leq_ltn_trans _ (ltn_ord k)).
+have more c i j : (ex c + i <= j)%N -> Delta%:R ^+ ex c * c \is a Qint ->
+    exists z : int, Delta%:R ^+ j * c = z%:~R * Delta%:R ^+ i.
+  move=> /subnK <- H; have: Delta%:R ^+ (j - (ex c + i)) * (Delta%:R ^+ ex c * c) \is a Qint.
+    by rewrite rpredM // rpredX // rpred_nat.
+  by case/QintP=> z E; exists z; rewrite -E !exprD -!mulrA [c * _]mulrC.
+have enough c j : (ex c <= j)%N -> Delta%:R ^+ ex c * c \is a Qint ->
+    Delta%:R ^+ j * c \is a Qint.
+  by rewrite -{1}[ex c]addn0 => /more H /H [z ->]; rewrite mulr1 rpred_int.
+elim: N e => //= {n l} [n k l W b N IH|n l p N IH] e => [[HW Hb HN]|[Hp HN]].
+  eexists; split; [move=> i j|move=> i|exact: IH].
+    apply: more (HW i j); rewrite leq_max leq_add2r (leq_trans _ (leq_bigmax i)) //.
+    exact: leq_bigmax j.
+  by apply: enough (Hb i); rewrite leq_max orbC (leq_bigmax i).
+eexists; split; [move=> i k|exact: IH].
+have [lt|ge] := ltnP k (size (p i)); last by exists 0; rewrite nth_default // mulr0 mul0r.
+rewrite -exprM [(e * k)%N]mulnC; apply: more (Hp i _ (mem_nth 0 lt)); apply: leq_add.
+  by apply: leq_trans (leq_bigmax i); apply: leq_bigmax (Ordinal lt).
+rewrite leq_mul2r (leq_trans _ (leq_bigmax i)) ?orbT //.
+by rewrite -ltnS prednK // (leq_ltn_trans _ lt).
 Qed.
 End Exponents.
 
-(** (b) *)
-Theorem expansion_integral Delta ex n l (N : network rat_Ring n l) o a :
+(** (b), powers of Delta *)
+Corollary expansion_exponent Delta ex n l (N : network rat_Ring n l) o a :
   every (fun c => Delta%:R ^+ ex c * c \is a Qint) N ->
   Delta%:R ^+ exponent ex N 0 * (expansion N o 0)@_a \is a Qint.
-Proof.
-move=> H; apply: integral_evaluate => // i b.
-by rewrite mxE mcoeffX mul1r rpred_nat.
-Qed.
+Proof. by move=> /(exponent_denominators 0)/expansion_integral; apply. Qed.
 
 (** ** Residues *)
 
