@@ -118,8 +118,8 @@ Definition difference i F : 'X_{1..n} -> R := fun b => F (b + U_(i))%MM - F b.
 (** One difference after the other, along the axes in s. *)
 Definition differences (s : seq 'I_n) F : 'X_{1..n} -> R := foldr difference F s.
 
-(** (Delta^a F)(0): a_1 differences along axis 1, a_2 along axis 2, and so on. *)
-Definition Delta a F : R := differences (m2s a) F 0%MM.
+(** Delta^a F: a_1 differences along axis 1, a_2 along axis 2, and so on. *)
+Definition Delta a F : 'X_{1..n} -> R := differences (m2s a) F.
 
 (** k differences at b see F up to total degree |b| + k only. *)
 Lemma differences_local D F G s b : (forall b, (mdeg b <= D)%N -> F b = G b) ->
@@ -166,45 +166,92 @@ rewrite ffactSS ffactnSr [in RHS]mulnC -mulnDr mulnC; have [le|lt] := leqP m x.
 by rewrite ffact_small.
 Qed.
 
-Lemma Delta_newton a e :
-  Delta e (value (newton a)) = if a == e then (factorial e)%:R else 0.
+Lemma count_m2s e j : count_mem j (m2s e) = e j.
+Proof. by rewrite -[in RHS](s2mK e) mnmE. Qed.
+
+Lemma Delta_newton a e b :
+  Delta e (value (newton a)) b = \prod_j (a j ^_ e j * b j ^_ (a j - e j))%:R.
 Proof.
-have count j : count_mem j (m2s e) = e j by rewrite -[in RHS](s2mK e) mnmE.
 rewrite /Delta (differences_eq _ _ (value_newton a)).
 rewrite (differences_prod (fun j x => (x ^_ a j)%:R)).
-under eq_bigr => j _ do rewrite step_ffact mnm0E ffact0n count.
-case: eqP => [->|ne].
-  by rewrite natr_prod; apply: eq_bigr => j _; rewrite subnn muln1 ffactnn.
+by apply: eq_bigr => j _; rewrite step_ffact count_m2s.
+Qed.
+
+Lemma Delta_newton0 a e :
+  Delta e (value (newton a)) 0%MM = if a == e then (factorial e)%:R else 0.
+Proof.
+rewrite Delta_newton; case: eqP => [->|ne].
+  by rewrite natr_prod; apply: eq_bigr => j _; rewrite subnn ffactn0 muln1 ffactnn.
 have [j ne_j|eq] := pickP (fun j => a j != e j); last first.
   by case: ne; apply/mnmP => j; have /negbFE/eqP := eq j.
-rewrite (bigD1 j) //=; case: ltngtP ne_j => [lt _|gt _|//].
+rewrite (bigD1 j) //= mnm0E; case: ltngtP ne_j => [lt _|gt _|//].
   by rewrite ffact_small // mul0n mul0r.
-by rewrite -(subnSK gt) muln0 mul0r.
+by rewrite -(subnSK gt) ffact0n muln0 mul0r.
 Qed.
+
+Lemma value_combination D c b :
+  value (combination D c) b = \sum_(a : 'X_{1..n < D.+1}) c a * value (newton a) b.
+Proof. by rewrite /value rmorph_sum; apply: eq_bigr => a _; rewrite /= mevalZ. Qed.
 
 (** The differences at 0 are the coefficients in Newton's basis, times factorials. *)
 Lemma Delta_combination D c F e :
   (forall b, (mdeg b <= D)%N -> F b = value (combination D c) b) ->
-  (mdeg e <= D)%N -> Delta e F = c e * (factorial e)%:R.
+  (mdeg e <= D)%N -> Delta e F 0%MM = c e * (factorial e)%:R.
 Proof.
 move=> H le; rewrite /Delta (differences_local H) ?mdeg0 ?size_m2s //.
-have E : value (combination D c) =1
-    fun b => \sum_(a : 'X_{1..n < D.+1}) c a * value (newton a) b.
-  by move=> b; rewrite /value rmorph_sum; apply: eq_bigr => a _; rewrite /= mevalZ.
-rewrite (differences_eq _ _ E) differences_sum (bigD1 (@BMultinom n D.+1 e le)) //=.
-rewrite -/(Delta _ _) Delta_newton eqxx big1 ?addr0 // => a; rewrite bmeqP /= => /negbTE ne.
-by rewrite -/(Delta _ _) Delta_newton ne mulr0.
+rewrite (differences_eq _ _ (value_combination D c)) differences_sum (bigD1 (@BMultinom n D.+1 e le)) //=.
+rewrite -/(Delta _ _ _) Delta_newton0 eqxx big1 ?addr0 // => a; rewrite bmeqP /= => /negbTE ne.
+by rewrite -/(Delta _ _ _) Delta_newton0 ne mulr0.
 Qed.
 
 (** (c) *)
 Theorem Delta_tabulates D P F : degree_le D P ->
   (forall b, (mdeg b <= D)%N -> F b = value P b) ->
-  forall b, value P b = \sum_(a : 'X_{1..n < D.+1}) Delta a F *+ (\prod_i 'C(b i, a i)).
+  forall b, value P b = \sum_(a : 'X_{1..n < D.+1}) Delta a F 0%MM *+ (\prod_i 'C(b i, a i)).
 Proof.
-move=> /combinations_exist[c ->] H b; rewrite {1}/value rmorph_sum; apply: eq_bigr => a _.
-rewrite (Delta_combination H) /= ?mevalZ; last by have := bmdeg a.
-rewrite -/(value _ b) value_newton -[RHS]mulr_natr -mulrA -natrM -natr_prod -big_split /=.
+move=> /combinations_exist[c ->] H b; rewrite value_combination; apply: eq_bigr => a _.
+rewrite (Delta_combination H); last by have := bmdeg a.
+rewrite value_newton -[RHS]mulr_natr -mulrA -natrM -natr_prod -big_split /=.
 by congr (_ * _%:R); apply: eq_bigr => i _; rewrite mulnC bin_ffact.
+Qed.
+
+(** Differences commute. *)
+Lemma difference_differences i s F b :
+  difference i (differences s F) b = differences s (difference i F) b.
+Proof.
+elim: s b => //= j s IH b; set G := differences s F.
+have -> : difference j (differences s (difference i F)) b =
+    difference i G (b + U_(j))%MM - difference i G b by rewrite !IH.
+rewrite /difference -/G !opprB addrACA [RHS]addrACA [- G _ - _]addrC.
+by rewrite -!addmA [(U_(i) + _)%MM]addmC.
+Qed.
+
+Lemma differences_perm s t F b : perm_eq s t -> differences s F b = differences t F b.
+Proof.
+elim: s t b => [|i s IH] t b st; first by case: t st => // j t /perm_size.
+have it : i \in t by rewrite -(perm_mem st) mem_head.
+case/splitPr: it st => t1 t2; rewrite perm_sym perm_catC /= perm_cons perm_catC perm_sym => st.
+rewrite /= [RHS]/differences foldr_cat -/(differences _ _) /= -difference_differences.
+by rewrite /difference !(IH (t1 ++ t2)) // /differences foldr_cat.
+Qed.
+
+(** A step along axis i adds to each difference the next higher one along it, *)
+Theorem Delta_step a i F b : Delta a F (b + U_(i))%MM = Delta a F b + Delta (a + U_(i))%MM F b.
+Proof.
+rewrite [Delta (a + _)%MM F b](differences_perm (t := i :: m2s a)) /=.
+  by rewrite /difference addrC subrK.
+by apply/allP => j _; rewrite /= !count_m2s mnmDE mnm1E addnC.
+Qed.
+
+(** and those of an order above the degree vanish. *)
+Theorem Delta_vanishes D P a b : degree_le D P -> (D < mdeg a)%N -> Delta a (value P) b = 0.
+Proof.
+move=> /combinations_exist[c ->] gt; rewrite /Delta (differences_eq _ _ (value_combination D c)).
+rewrite differences_sum big1 // => e _; rewrite -/(Delta _ _ _) Delta_newton.
+have [j lt|le] := pickP (fun j => e j < a j)%N.
+  by rewrite (bigD1 j) //= ffact_small // mul0n mul0r mulr0.
+have := bmdeg e; rewrite ltnS leqNgt (leq_trans gt) // !mdegE.
+by apply: leq_sum => j _; rewrite leqNgt le.
 Qed.
 End Newton.
 
@@ -223,7 +270,7 @@ Qed.
 
 (** The polynomial of total degree at most D with the values y on the lattice. *)
 Definition interpolant (F : fieldType) n D (y : 'X_{1..n} -> F) : {mpoly F[n]} :=
-  combination D (fun a => Delta a y / (factorial a)%:R).
+  combination D (fun a => Delta a y 0%MM / (factorial a)%:R).
 
 (** (a) *)
 Theorem newton_interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..n} -> F) :
