@@ -57,7 +57,7 @@ by rewrite -mulrnA mulrC factS mulnC.
 Qed.
 
 (** (a) *)
-Theorem Delta_power a : Delta a (fun t => form t ^+ mdeg a) = 'X_[a] *+ (mdeg a)`!.
+Theorem Delta_power a : Delta a (fun t => form t ^+ mdeg a) 0%MM = 'X_[a] *+ (mdeg a)`!.
 Proof.
 rewrite /Delta differences_power size_m2s // eqxx; congr (_ *+ _).
 rewrite /m2s big_flatten big_map big_enum mpolyXE_id; apply: eq_bigr => i _.
@@ -107,6 +107,6 @@ have rep_differences s m t : (m <= k)%N ->
 move/degree_leP/mpolywE: HP => ->; apply: (big_ind represented) => // a _; apply/repZ.
 have le : (mdeg a <= k)%N by have := bmdeg a.
 have := repZ (mdeg a)`!%:R^-1 _ (rep_differences (m2s a) _ 0%MM le).
-rewrite -/(Delta _ _) Delta_power -scaler_nat scalerA mulVf ?scale1r //.
+rewrite -/(Delta _ _ _) Delta_power -scaler_nat scalerA mulVf ?scale1r //.
 exact: fact_neq0 nz le.
 Qed.

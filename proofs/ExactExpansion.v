@@ -22,13 +22,13 @@ Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive
 Import Order.Theory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
-(** The interpolant of the network's values is its expansion. *)
-Lemma interpolant_expansion (F : fieldType) D n l (N : network F n l) o y :
+(** The coefficients that interpolate the network's values are those of its expansion. *)
+Lemma coefficients_expansion (F : fieldType) D n l (N : network F n l) o y a :
   nonzero_upto F D -> (output_degree N o <= D)%N ->
   (forall b, (mdeg b <= D)%N -> y b = evaluate N (\col_i (b i)%:R) o 0) ->
-  interpolant D y = expansion N o 0.
+  (mdeg a <= D)%N -> (expansion N o 0)@_a = coefficients D y a.
 Proof.
-move=> HD leD H; apply: newton_interpolation => // [|b le].
+move=> HD leD H; apply: interpolation => // [|b le].
   by apply: (degree_le_mono leD); apply: expansion_degree.
 by rewrite H // -expansion_evaluates; apply: meval_eq => i; rewrite mxE.
 Qed.
@@ -42,7 +42,7 @@ Theorem exact_expansion n l (N : network rat_Ring n l) o D (q : nat) (M : rat) (
   (forall p : nat, p \in ps -> every (fun x => ~~ (p %| denq x)%Z) N) ->
   (forall p b, p \in ps -> (mdeg b <= D)%N ->
      y p b = evaluate (over (reduce p) N) (\col_i (b i)%:R) o 0) ->
-  (forall p a, p \in ps -> (mdeg a <= D)%N -> (c a)%:~R = q%:R * (interpolant D (y p))@_a) ->
+  (forall p a, p \in ps -> (mdeg a <= D)%N -> (c a)%:~R = q%:R * coefficients D (y p) a) ->
   expansion N o 0 = \sum_(a : 'X_{1..n < D.+1})
     ((symmetric_residue (\prod_(p <- ps) p) (c a))%:~R / q%:R) *: 'X_[a].
 Proof.
@@ -50,7 +50,7 @@ move=> leD q0 Hq HM lt us ap gtD HN Hy Hc; set f := expansion N o 0.
 have /degree_leP/mpolywE -> : degree_le D f by apply: (degree_le_mono leD); apply: expansion_degree.
 apply: eq_bigr => a _; congr (_ *: _); have le : (mdeg a <= D)%N by have := bmdeg a.
 apply: (coefficient_of_residues _ _ HM lt us ap HN) => // p ip; rewrite (Hc p a ip le).
-rewrite (interpolant_expansion (N := over (reduce p) N) (o := o)) //.
+rewrite -(coefficients_expansion (N := over (reduce p) N) (o := o)) //.
 - apply: (@nonzero_charp _ p); last exact: gtD.
   by apply: char_Fp; apply: (allP ap).
 - by apply: leq_trans _ leD; apply: degrees_over; rewrite // /reduce mul0r.

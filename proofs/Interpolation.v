@@ -11,10 +11,15 @@
           if F(b) = P(b) on the lattice, then  P = sum_(|a| <= D) (Delta^a F)(0) / a! x^(a).
       (b) Over an integral domain of characteristic 0 or larger than D, two such polynomials
           that agree on the lattice are equal.
-      (c) Over any commutative ring,  P(b) = sum_(|a| <= D) C(b_1, a_1) ... C(b_n, a_n) (Delta^a F)(0)
-          at every b in N^n: the differences tabulate P by additions alone.
+      (c) Over any commutative ring the differences tabulate P by additions alone:
+            P(b) = sum_(|a| <= D) C(b_1, a_1) ... C(b_n, a_n) (Delta^a F)(0)  for b in N^n,
+            (Delta^a P)(b + e_i) = (Delta^a P)(b) + (Delta^(a + e_i) P)(b),
+            Delta^a P = 0  for |a| > D.
       (d) Hence a polynomial of total degree at most D that agrees with a network on the
           lattice is its expansion, whenever the degree of the network's output is at most D as well.
+      (e) A table c on the lattice, zero off it, has  sum c_a x^(a) = sum c'_a x^a, where c'
+          results from subtracting k c_(a + e_i) from c_a wherever a_i >= k, for k = D - 1,
+          ..., 1 along one axis i after the other.
 
     Code: src/expand/prove.rs ([prove_equal]: (d)), src/expand/lattice/ (the exact engine:
     (a) and (c); its theorem as a whole is in ExactExpansion.v).
@@ -253,6 +258,129 @@ have [j lt|le] := pickP (fun j => e j < a j)%N.
 have := bmdeg e; rewrite ltnS leqNgt (leq_trans gt) // !mdegE.
 by apply: leq_sum => j _; rewrite leqNgt le.
 Qed.
+
+(** ** From Newton's basis to monomials *)
+
+(** A pass along axis i takes (x_i - k) apart: c_a loses k c_(a + e_i) where a_i >= k. *)
+Definition pass i k (c : 'X_{1..n} -> R) : 'X_{1..n} -> R :=
+  fun a => if (k <= a i)%N then c a - k%:R * c (a + U_(i))%MM else c a.
+
+(** Along axis i the nodes D - 1, ..., 1 in this order, and so along every axis. *)
+Definition convert_axis D i c := foldr (pass i) c (iota 1 D.-1).
+Definition convert D c := foldr (convert_axis D) c (enum 'I_n).
+
+(** In between, x_i^(nu_i) x_i^(a_i - nu_i) takes the place of x_i^(a_i) for a_i >= nu_i. *)
+Definition factor i k m : {mpoly R[n]} := (\prod_(j < minn k m) ('X_i - j%:R)) * 'X_i ^+ (m - k).
+Definition mixed (nu : 'I_n -> nat) a := \prod_i factor i (nu i) (a i).
+Definition update i k (nu : 'I_n -> nat) : 'I_n -> nat := fun j => if j == i then k else nu j.
+
+Lemma factor_pass i k m :
+  factor i k.+1 m = factor i k m - if (k < m)%N then k%:R * factor i k m.-1 else 0.
+Proof.
+rewrite /factor; case: ltnP => [|le]; last first.
+  have /eqP -> : (m - k.+1 == 0)%N by rewrite subn_eq0 leqW.
+  have /eqP -> : (m - k == 0)%N by rewrite subn_eq0.
+  by rewrite subr0; have /minn_idPr -> := leqW le.
+case: m => // m lt /=; have le : (k <= m)%N := lt; rewrite subSS subSn // exprS.
+have /minn_idPl -> := lt; have /minn_idPl -> := le.
+rewrite big_ord_recr /= mulrBr mulrBl -!mulrA; congr (_ - _).
+by rewrite mulrCA.
+Qed.
+
+Lemma mixed_pass i k nu a : mixed (update i k.+1 nu) a = mixed (update i k nu) a -
+  if (k < a i)%N then k%:R * mixed (update i k nu) (a - U_(i))%MM else 0.
+Proof.
+have other b f : (forall j, j != i -> b j = a j) ->
+    \prod_(j | j != i) factor j (update i f nu j) (b j) = \prod_(j | j != i) factor j (nu j) (a j).
+  by move=> H; apply: eq_bigr => j ne; rewrite /update (negbTE ne) H.
+rewrite /mixed !(bigD1 (P := predT) i) //= !other ?[update i _ nu i]/update ?eqxx //; last first.
+  by move=> j ne; rewrite mnmBE mnm1E eq_sym (negbTE ne) subn0.
+rewrite factor_pass mulrBl mnmBE mnm1E eqxx subn1; congr (_ - _).
+by case: ifP => _; rewrite ?mul0r // -mulrA.
+Qed.
+
+(** The table c is zero off the lattice: a difference reads no such entry, a pass does. *)
+Definition supported D (c : 'X_{1..n} -> R) := forall a, (D < mdeg a)%N -> c a = 0.
+
+Lemma supported_pass D i k c : supported D c -> supported D (pass i k c).
+Proof.
+move=> H a lt; rewrite /pass !H ?mulr0 ?subrr ?if_same //.
+by rewrite mdegD (leq_trans lt) ?leq_addr.
+Qed.
+
+(** A pass changes the table and the basis, and not the polynomial. *)
+Lemma sum_pass D i k nu c : supported D c ->
+  \sum_(a : 'X_{1..n < D.+1}) pass i k c a *: mixed (update i k nu) a =
+  \sum_(a : 'X_{1..n < D.+1}) c a *: mixed (update i k.+1 nu) a.
+Proof.
+move=> H; set G := mixed (update i k nu).
+have -> : \sum_(a : 'X_{1..n < D.+1}) pass i k c a *: G a =
+    \sum_(a : 'X_{1..n < D.+1}) c a *: G a -
+    \sum_(a : 'X_{1..n < D.+1} | (k <= a i)%N) (k%:R * c (a + U_(i))%MM) *: G a.
+  rewrite [X in _ = _ - X]big_mkcond -sumrB; apply: eq_bigr => a _; rewrite /pass.
+  by case: ifP; rewrite ?subr0 // scalerBl.
+have -> : \sum_(a : 'X_{1..n < D.+1}) c a *: mixed (update i k.+1 nu) a =
+    \sum_(a : 'X_{1..n < D.+1}) c a *: G a -
+    \sum_(a : 'X_{1..n < D.+1} | (k < a i)%N) (k%:R * c a) *: G (a - U_(i))%MM.
+  rewrite [X in _ = _ - X]big_mkcond -sumrB; apply: eq_bigr => a _; rewrite mixed_pass -/G.
+  by case: ifP; rewrite ?subr0 // scalerBr -mpolyC_nat mul_mpolyC scalerA [c a * _]mulrC.
+congr (_ - _).
+transitivity (\sum_(a : 'X_{1..n < D.+1} | (k <= a i)%N) \sum_(b : 'X_{1..n < D.+1} |
+    b == (a + U_(i))%MM :> 'X_{1..n}) ((k%:R * c b) *: G a)).
+  apply: eq_bigr => a _; have [lt|ge] := ltnP (mdeg a) D.
+    have lt' : (mdeg (a + U_(i)) < D.+1)%N by rewrite mdegD mdeg1 addn1.
+    by rewrite (big_pred1 (BMultinom lt')) // => b; rewrite bmeqP.
+  rewrite H ?mulr0 ?scale0r; last by rewrite mdegD mdeg1 addn1.
+  rewrite big1 // => b /eqP E; have := bmdeg b; rewrite E mdegD mdeg1 addn1.
+  by rewrite ltnS ltnNge ge.
+rewrite (exchange_big_dep (fun b : 'X_{1..n < D.+1} => k < b i)%N) /= => [|a b le /eqP ->]; last first.
+  by rewrite mnmDE mnm1E eqxx addn1.
+apply: eq_bigr => b lt.
+have lt' : (mdeg (b - U_(i)) < D.+1)%N by rewrite (leq_ltn_trans (mdegB _ _)) ?bmdeg.
+rewrite (big_pred1 (BMultinom lt')) // => a /=; rewrite bmeqP /=.
+have Ub : (U_(i) <= b)%MM by rewrite lep1mP -lt0n (leq_ltn_trans _ lt).
+apply/andP/eqP => [[_ /eqP ->]|E]; first by rewrite addmK.
+by split; rewrite E ?submK // mnmBE mnm1E eqxx subn1 -ltnS prednK // (leq_ltn_trans _ lt).
+Qed.
+
+Lemma mixed_eq nu nu' a : nu =1 nu' -> mixed nu a = mixed nu' a.
+Proof. by move=> E; apply: eq_bigr => i _; rewrite E. Qed.
+
+(** (e) *)
+Theorem convert_combination D c : supported D c ->
+  combination D c = \sum_(a : 'X_{1..n < D.+1}) convert D c a *: 'X_[a].
+Proof.
+move=> H; pose nu (s : seq 'I_n) i := if i \in s then 1%N else D.-1.+1.
+have axis i m k d (mu : 'I_n -> nat) : supported D d ->
+    supported D (foldr (pass i) d (iota k m)) /\
+    \sum_(a : 'X_{1..n < D.+1}) foldr (pass i) d (iota k m) a *: mixed (update i k mu) a =
+    \sum_(a : 'X_{1..n < D.+1}) d a *: mixed (update i (k + m) mu) a.
+  move=> Hd; elim: m k => [|m IH] k /=; first by rewrite addn0.
+  have [Hs E] := IH k.+1; split; first exact: supported_pass.
+  by rewrite sum_pass // E addSnnS.
+have axes s : uniq s -> supported D (foldr (convert_axis D) c s) /\
+    \sum_(a : 'X_{1..n < D.+1}) foldr (convert_axis D) c s a *: mixed (nu s) a =
+    \sum_(a : 'X_{1..n < D.+1}) c a *: mixed (nu [::]) a.
+  elim: s => [|i s IH] //= /andP[nis /IH [Hs E]]; rewrite -E /convert_axis.
+  have [Hf F] := axis i D.-1 1%N _ (nu s) Hs; split=> //.
+  transitivity (\sum_(a : 'X_{1..n < D.+1})
+      foldr (pass i) (foldr (convert_axis D) c s) (iota 1 D.-1) a *: mixed (update i 1 (nu s)) a).
+    apply: eq_bigr => a _; congr (_ *: _); apply: mixed_eq => j.
+    by rewrite /nu /update inE; case: eqP.
+  rewrite F; apply: eq_bigr => a _; congr (_ *: _); apply: mixed_eq => j.
+  by rewrite /nu /update; case: eqP => // ->; rewrite (negbTE nis).
+have [_ E] := axes _ (enum_uniq (mem 'I_n)); rewrite /convert.
+transitivity (\sum_(a : 'X_{1..n < D.+1}) c a *: mixed (nu [::]) a).
+  apply: eq_bigr => a _; congr (_ *: _); apply: eq_bigr => i _; rewrite /factor /nu in_nil.
+  have le : (a i <= D.-1.+1)%N.
+    have := bmdeg a; rewrite mdegE (bigD1 i) //= ltnS => /(leq_trans (leq_addr _ _)) le.
+    by apply: leq_trans le _; case: (D).
+  have /minn_idPr -> := le; have /eqP -> : (a i - D.-1.+1 == 0)%N by rewrite subn_eq0.
+  by rewrite expr0 mulr1.
+rewrite -E; apply: eq_bigr => a _; congr (_ *: _); rewrite mpolyXE_id; apply: eq_bigr => i _.
+rewrite /factor /nu mem_enum; case: (a i) => [|m]; first by rewrite minn0 big_ord0 expr0 mulr1.
+by rewrite (minn_idPl _) // big_ord1 subr0 subn1 -exprS.
+Qed.
 End Newton.
 
 Lemma fact_neq0 (R : idomainType) D k : nonzero_upto R D -> (k <= D)%N -> k`!%:R != 0 :> R.
@@ -268,18 +396,31 @@ move=> HD le; rewrite natr_prod; apply/prodf_neq0 => i _; apply: fact_neq0 HD _.
 by rewrite (leq_trans _ le) // mdegE (bigD1 i) //= leq_addr.
 Qed.
 
-(** The polynomial of total degree at most D with the values y on the lattice. *)
-Definition interpolant (F : fieldType) n D (y : 'X_{1..n} -> F) : {mpoly F[n]} :=
-  combination D (fun a => Delta a y 0%MM / (factorial a)%:R).
-
 (** (a) *)
 Theorem newton_interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..n} -> F) :
-  nonzero_upto F D -> degree_le D P ->
-  (forall b, (mdeg b <= D)%N -> y b = value P b) -> interpolant D y = P.
+  nonzero_upto F D -> degree_le D P -> (forall b, (mdeg b <= D)%N -> y b = value P b) ->
+  P = combination D (fun a => Delta a y 0%MM / (factorial a)%:R).
 Proof.
 move=> HD /combinations_exist[c ->] H; apply: eq_bigr => a _; congr (_ *: _).
 have le : (mdeg a <= D)%N by have := bmdeg a.
 by rewrite (Delta_combination H) // mulfK // (factorial_neq0 HD).
+Qed.
+
+(** The coefficients of the polynomial with the values y: differences, division by a!, and
+    conversion; off the lattice the table that is converted is zero. *)
+Definition coefficients (F : fieldType) n D (y : 'X_{1..n} -> F) : 'X_{1..n} -> F :=
+  convert D (fun a => if (mdeg a <= D)%N then Delta a y 0%MM / (factorial a)%:R else 0).
+
+Theorem interpolation (F : fieldType) n D (P : {mpoly F[n]}) (y : 'X_{1..n} -> F) a :
+  nonzero_upto F D -> degree_le D P -> (forall b, (mdeg b <= D)%N -> y b = value P b) ->
+  (mdeg a <= D)%N -> P@_a = coefficients D y a.
+Proof.
+move=> HD HP H le; pose c a := if (mdeg a <= D)%N then Delta a y 0%MM / (factorial a)%:R else 0.
+suff -> : P = combination D c.
+  rewrite convert_combination ?(mcoeff_mpoly (convert D c)) // => b gt.
+  by rewrite /c leqNgt gt.
+rewrite (newton_interpolation HD HP H); apply: eq_bigr => b _; congr (_ *: _).
+by rewrite /c ifT //; have := bmdeg b.
 Qed.
 
 (** (b) *)
