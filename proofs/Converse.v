@@ -56,13 +56,51 @@ rewrite add0r /c /= subSnn expr1 binSn -cats1 big_cat big_seq1 /= mulrnAl mulrnA
 by rewrite -mulrnA mulrC factS mulnC.
 Qed.
 
-(** (a) *)
-Theorem Delta_power a : Delta a (fun t => form t ^+ mdeg a) 0%MM = 'X_[a] *+ (mdeg a)`!.
+Lemma Delta_power a : Delta a (fun t => form t ^+ mdeg a) 0%MM = 'X_[a] *+ (mdeg a)`!.
 Proof.
 rewrite /Delta differences_power size_m2s // eqxx; congr (_ *+ _).
 rewrite /m2s big_flatten big_map big_enum mpolyXE_id; apply: eq_bigr => i _.
 by rewrite big_nseq iter_mulr_1.
 Qed.
+
+(** Differences as alternating sums. *)
+Lemma step_indicator (A : comRingType) k m x :
+  iter k (@step A) (fun y => (y == m)%:R) x =
+  if (x <= m)%N then (-1) ^+ (k + (m - x)) *+ 'C(k, m - x) else 0.
+Proof.
+elim: k x => [|k IH] x.
+  rewrite add0n bin0n /= subn_eq0 eqn_leq; case: leqP => //= le; case: leqP => // ge.
+  by have /eqP -> : (m - x == 0)%N by rewrite subn_eq0.
+rewrite iterS /step !IH; case: ltngtP => [lt|gt|->]; rewrite ?subr0 //.
+  rewrite -(subnSK lt) binS addSn addnS !exprS !mulN1r opprK mulNrn opprK.
+  by rewrite mulrnDr addrC.
+by rewrite subnn !bin0 !addn0 sub0r exprS mulN1r.
+Qed.
+
+Lemma Delta_alternating (A : comRingType) a (F : 'X_{1..n} -> A) :
+  Delta a F 0%MM = \sum_(j : 'X_{1..n < (mdeg a).+1})
+    F j * \prod_i ((-1) ^+ (a i + j i) *+ 'C(a i, j i)).
+Proof.
+pose point (j b : 'X_{1..n}) : A := \prod_i (b i == j i)%:R.
+rewrite /Delta (differences_local (D := mdeg a)
+  (G := fun b => \sum_(j : 'X_{1..n < (mdeg a).+1}) F j * point j b)); first last.
+- by rewrite mdeg0 size_m2s.
+- move=> b le; rewrite (bigD1 (@BMultinom n (mdeg a).+1 b le)) //= [point b b]big1; last first.
+    by move=> i _; rewrite eqxx.
+  rewrite mulr1 big1 ?addr0 // => j; rewrite bmeqP /= => ne; rewrite /point.
+  have [i ne_i|eq] := pickP (fun i => b i != j i).
+    by rewrite (bigD1 i) //= (negbTE ne_i) mul0r mulr0.
+  by case/eqP: ne; apply/mnmP => i; have /negbFE/eqP := eq i.
+rewrite differences_sum; apply: eq_bigr => j _; congr (_ * _).
+rewrite (differences_prod (fun i x => (x == j i)%:R)); apply: eq_bigr => i _.
+by rewrite step_indicator count_m2s mnm0E subn0.
+Qed.
+
+(** (a) *)
+Theorem monomial_of_powers a : 'X_[a] *+ (mdeg a)`! =
+  \sum_(j : 'X_{1..n < (mdeg a).+1})
+    form j ^+ mdeg a * \prod_i ((-1) ^+ (a i + j i) *+ 'C(a i, j i)).
+Proof. by rewrite -Delta_power Delta_alternating. Qed.
 End Powers.
 
 (** The network whose hidden neurons are h: neuron (t, p) has the value p(t.x). *)
