@@ -1,11 +1,14 @@
 (** * Every polynomial is an SLNN with one hidden layer
 
-    For t in N^n write t.x = t_1 x_1 + ... + t_n x_n, and Delta^a for forward differences in
-    t (Interpolation.v).
+    For j in N^n write j.x = j_1 x_1 + ... + j_n x_n.
 
     THEOREM (converse).
-      (a) Delta^a (t.x)^m (0) = m! x^a for |a| = m: up to the factor m!, every monomial is a
-          combination, with integer coefficients, of m-th powers of linear forms t.x.
+      (a) In every commutative ring, for |a| = m,
+
+            m! x^a = sum_j (-1)^(m - |j|) C(a_1, j_1) ... C(a_n, j_n) (j.x)^m,
+
+          over |j| <= m; the terms with some j_i > a_i are zero. It is the mixed forward
+          difference of orders a, at t = 0, of (t.x)^m.
       (b) Over a field of characteristic 0 or larger than k, every polynomial of total degree
           at most k is the expansion of a network with one hidden layer, whose weights are
           natural numbers, whose biases are 0, and whose activations have degree at most k;

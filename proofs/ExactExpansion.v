@@ -49,7 +49,7 @@ Proof.
 move=> leD q0 Hq HM lt us ap gtD HN Hy Hc; set f := expansion N o 0.
 have /degree_leP/mpolywE -> : degree_le D f by apply: (degree_le_mono leD); apply: expansion_degree.
 apply: eq_bigr => a _; congr (_ *: _); have le : (mdeg a <= D)%N by have := bmdeg a.
-apply: (coefficient_of_residues _ _ HM lt us ap HN) => // p ip; rewrite (Hc p a ip le).
+apply: (coefficient_of_residues q0 (Hq a) HM us ap HN _ lt) => p ip; rewrite (Hc p a ip le).
 rewrite -(coefficients_expansion (N := over (reduce p) N) (o := o)) //.
 - apply: (@nonzero_charp _ p); last exact: gtD.
   by apply: char_Fp; apply: (allP ap).

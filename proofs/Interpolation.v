@@ -15,14 +15,14 @@
             P(b) = sum_(|a| <= D) C(b_1, a_1) ... C(b_n, a_n) (Delta^a F)(0)  for b in N^n,
             (Delta^a P)(b + e_i) = (Delta^a P)(b) + (Delta^(a + e_i) P)(b),
             Delta^a P = 0  for |a| > D.
-      (d) Hence a polynomial of total degree at most D that agrees with a network on the
-          lattice is its expansion, whenever the degree of the network's output is at most D as well.
+      (d) Hence a polynomial of total degree at most D that agrees with an output of a network
+          on the lattice is its expansion, if delta_o is at most D as well.
       (e) A table c on the lattice, zero off it, has  sum c_a x^(a) = sum c'_a x^a, where c'
           results from subtracting k c_(a + e_i) from c_a wherever a_i >= k, for k = D - 1,
           ..., 1 along one axis i after the other.
 
-    Code: src/expand/prove.rs ([prove_equal]: (d)), src/expand/lattice/ (the exact engine:
-    (a) and (c); its theorem as a whole is in ExactExpansion.v).
+    Code: src/expand/prove.rs ([prove_equal]: (d)), src/expand/lattice/tabulate.rs (c),
+    src/expand/lattice/interpolate.rs (a and e); ExactExpansion.v puts them together.
     Tests: tests/representation.rs (lattice_agreement_is_equality). *)
 
 From mathcomp Require Import all_ssreflect all_algebra.
@@ -204,7 +204,8 @@ Lemma Delta_combination D c F e :
   (mdeg e <= D)%N -> Delta e F 0%MM = c e * (factorial e)%:R.
 Proof.
 move=> H le; rewrite /Delta (differences_local H) ?mdeg0 ?size_m2s //.
-rewrite (differences_eq _ _ (value_combination D c)) differences_sum (bigD1 (@BMultinom n D.+1 e le)) //=.
+rewrite (differences_eq _ _ (value_combination D c)) differences_sum.
+rewrite (bigD1 (@BMultinom n D.+1 e le)) //=.
 rewrite -/(Delta _ _ _) Delta_newton0 eqxx big1 ?addr0 // => a; rewrite bmeqP /= => /negbTE ne.
 by rewrite -/(Delta _ _ _) Delta_newton0 ne mulr0.
 Qed.
@@ -333,8 +334,8 @@ transitivity (\sum_(a : 'X_{1..n < D.+1} | (k <= a i)%N) \sum_(b : 'X_{1..n < D.
   rewrite H ?mulr0 ?scale0r; last by rewrite mdegD mdeg1 addn1.
   rewrite big1 // => b /eqP E; have := bmdeg b; rewrite E mdegD mdeg1 addn1.
   by rewrite ltnS ltnNge ge.
-rewrite (exchange_big_dep (fun b : 'X_{1..n < D.+1} => k < b i)%N) /= => [|a b le /eqP ->]; last first.
-  by rewrite mnmDE mnm1E eqxx addn1.
+rewrite (exchange_big_dep (fun b : 'X_{1..n < D.+1} => k < b i)%N) /=; last first.
+  by move=> a b le /eqP ->; rewrite mnmDE mnm1E eqxx addn1.
 apply: eq_bigr => b lt.
 have lt' : (mdeg (b - U_(i)) < D.+1)%N by rewrite (leq_ltn_trans (mdegB _ _)) ?bmdeg.
 rewrite (big_pred1 (BMultinom lt')) // => a /=; rewrite bmeqP /=.

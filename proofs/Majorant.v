@@ -1,12 +1,16 @@
 (** * The size of coefficients, and their residues
 
     Write ||P|| for the sum of the absolute values of the coefficients of P. The majorant
-    network has the absolute values of all parameters. Let Delta >= 1 be an integer, for f64
+    network has the absolute values of all parameters. Let Delta be an integer, for f64
     parameters 2, and let every parameter c have an exponent: Delta^(ex c) c is an integer.
 
     THEOREM (denominators and size). Let f be the expansion of a network of rationals.
       (a) ||f_o|| is at most the output o of the majorant network at (1, ..., 1).
-      (b) Delta^S f has integer coefficients, where S follows the layers, from 0:
+      (b) Let every value v of the network have a number r_v with
+            r_i b_i an integer and r_i w_ij an integer multiple of r_j    (affine layer),
+            r_i' c_k an integer multiple of r_i^k                         (activation layer),
+          from 1 for every input. Then r_o f_o has integer coefficients. In particular so has
+          Delta^S f, where S follows the layers, from 0:
             affine      S' = max (max ex(weights) + S, max ex(biases)),
             activation  S' = max ex(coefficients) + d S.
       (c) Modulo a prime that divides no denominator of a parameter, the expansion of the
@@ -16,11 +20,13 @@
           q times the coefficient of x^a modulo each of them determines it: the coefficient
           of x^a in f_o is the symmetric residue of c modulo their product, divided by q.
 
-    As M is only a bound, it may be computed with any rounding upward. q = Delta^S by (b).
+      (e) If |c| + q M is less than the product, it is c / q.
 
-    Code: src/network/exact.rs ([majorant], [Modulo]), src/expand/compose.rs (denominators),
-    src/expand/compare.rs ([CoefficientBits]), src/expand/lattice/ (the choice of primes, and
-    the Chinese remainder in symmetric digits).
+    As M is only a bound, it may be computed with any rounding upward. q is r_o or Delta^S.
+
+    Code: src/network/exact.rs ([majorant], [Modulo]), src/expand/compose.rs ([Denominator]),
+    src/expand/compare.rs ([CoefficientBits]), src/expand/stages.rs (the bound on which the
+    choice of primes rests), src/expand/lattice/remainder.rs (Chinese remainders).
     Tests: tests/representation.rs (the_majorant_bounds_every_coefficient,
     dyadic_parameters_give_dyadic_coefficients). *)
 
@@ -82,8 +88,8 @@ Qed.
 Lemma normM p q : norm (p * q) <= norm p * norm q.
 Proof.
 rewrite mpolyME; apply: le_trans (norm_sum _ _) _.
-rewrite big_allpairs [norm p]/norm [norm q]/norm mulr_suml; apply: ler_sum => a _; rewrite mulr_sumr.
-by apply: ler_sum => b _ /=; rewrite norm_monomial normrM.
+rewrite big_allpairs [norm p]/norm [norm q]/norm mulr_suml; apply: ler_sum => a _.
+by rewrite mulr_sumr; apply: ler_sum => b _; rewrite norm_monomial normrM.
 Qed.
 End Norm.
 
@@ -321,29 +327,60 @@ Proof.
 elim: ps => [|p ps IH] /=; first by rewrite big_nil dvd1z.
 move=> /andP[np us] /andP[pp ap] H; rewrite big_cons PoszM Gauss_dvdz.
   by rewrite H ?mem_head // IH // => q qs; rewrite H // inE qs orbT.
-rewrite coprimezE !absz_nat; elim: (ps) np ap {IH us H} => [|q s IH]; first by rewrite big_nil coprimen1.
+rewrite coprimezE !absz_nat; elim: (ps) np ap {IH us H} => [|q s IH].
+  by rewrite big_nil coprimen1.
 rewrite inE negb_or => /andP[npq nps] /= /andP[pq ap]; rewrite big_cons coprimeMr IH //.
 by rewrite prime_coprime // dvdn_prime2 // npq.
 Qed.
 
+(** q times the coefficient of x^a is an integer of size at most q M; the integer c is equal to
+    it modulo each of the primes ps. *)
+Section Coefficient.
+Variables (n l : nat) (N : network rat_Ring n l) (o : 'I_l) (a : 'X_{1..n}).
+Variables (q : nat) (M : rat) (ps : seq nat) (c : int).
+Hypothesis q_gt0 : (0 < q)%N.
+Hypothesis q_integral : q%:R * (expansion N o 0)@_a \is a Qint.
+Hypothesis M_bounds : majorant N o 0 <= M.
+Hypothesis ps_uniq : uniq ps.
+Hypothesis ps_prime : all prime ps.
+Hypothesis ps_suit : forall p : nat, p \in ps -> every (fun x => ~~ (p %| denq x)%Z) N.
+Hypothesis c_residues : forall p, p \in ps ->
+  c%:~R = q%:R * (expansion (over (reduce p) N) o 0)@_a.
+
+Lemma coefficient_congruent : exists k : int,
+  [/\ (expansion N o 0)@_a = k%:~R / q%:R, ((\prod_(p <- ps) p)%N %| c - k)%Z &
+      `|k|%:~R <= q%:R * M].
+Proof.
+have q_neq0 : q%:R != 0 :> rat by rewrite pnatr_eq0 -lt0n.
+have /QintP[k Ek] := q_integral; exists k; split; first by rewrite -Ek mulrC mulKf.
+  apply: dvdz_primes => // p ip; have pp : prime p := allP ps_prime p ip.
+  rewrite -intr_Fp_eq0 // rmorphB /= (c_residues ip) subr_eq0; apply/eqP/(@reduces_int_eq p).
+  rewrite -Ek; apply: reducesM; first by rewrite pmulrn; apply: reduces_int.
+  by apply: reduced_expansion => //; apply: ps_suit.
+rewrite intr_norm -Ek normrM normr_nat ler_pmul2l ?ltr0n //.
+exact: le_trans (coefficient_le_norm _ _) (le_trans (majorant_bounds_norm N o) M_bounds).
+Qed.
+
 (** (d) *)
-Theorem coefficient_of_residues n l (N : network rat_Ring n l) o a
-    (q : nat) (M : rat) (ps : seq nat) (c : int) :
-  (0 < q)%N -> q%:R * (expansion N o 0)@_a \is a Qint ->
-  majorant N o 0 <= M -> q%:R * M *+ 2 < (\prod_(p <- ps) p)%:R ->
-  uniq ps -> all prime ps ->
-  (forall p : nat, p \in ps -> every (fun x => ~~ (p %| denq x)%Z) N) ->
-  (forall p, p \in ps -> c%:~R = q%:R * (expansion (over (reduce p) N) o 0)@_a) ->
+Theorem coefficient_of_residues : q%:R * M *+ 2 < (\prod_(p <- ps) p)%:R ->
   (expansion N o 0)@_a = (symmetric_residue (\prod_(p <- ps) p) c)%:~R / q%:R.
 Proof.
-move=> q0 /QintP[k Ek] HM lt us ap HN Hc.
-have q0' : q%:R != 0 :> rat by rewrite pnatr_eq0 -lt0n.
-rewrite (symmetric_residue_eq (k := k)); first by rewrite -Ek mulrC mulKf.
-  apply: dvdz_primes => // p ip; have pp : prime p := allP ap p ip.
-  rewrite -intr_Fp_eq0 // rmorphB /= (Hc p ip) subr_eq0; apply/eqP/(@reduces_int_eq p).
-  rewrite -Ek; apply: reducesM; first by rewrite pmulrn; apply: reduces_int.
-  by apply: reduced_expansion => //; apply: HN.
-rewrite -(ltr_int rat_numDomainType) rmorphMn /= intr_norm -Ek; apply: le_lt_trans lt.
-rewrite ler_pmuln2r // normrM normr_nat ler_pmul2l ?ltr0n //.
-exact: le_trans (coefficient_le_norm _ _) (le_trans (majorant_bounds_norm N o) HM).
+have [k [-> dvd le]] := coefficient_congruent => lt; congr (_%:~R / _).
+rewrite (symmetric_residue_eq dvd) // -(ltr_int rat_numDomainType) rmorphMn /=.
+by apply: le_lt_trans lt; rewrite ler_pmuln2r.
 Qed.
+
+(** (e) *)
+Theorem coefficient_of_small_residue : `|c|%:~R + q%:R * M < (\prod_(p <- ps) p)%:R ->
+  (expansion N o 0)@_a = c%:~R / q%:R.
+Proof.
+have [k [-> dvd le]] := coefficient_congruent => lt; congr (_%:~R / _).
+have ltP : `|c - k| < (\prod_(p <- ps) p)%N.
+  rewrite -(ltr_int rat_numDomainType); apply: le_lt_trans lt.
+  have := ler_norm_sub c k; rewrite -(ler_int rat_numDomainType) rmorphD /= => /le_trans.
+  by apply; rewrite ler_add2l intr_norm; move: le; rewrite intr_norm.
+apply/esym/eqP; rewrite -subr_eq0; apply: contraTT dvd => nz.
+rewrite dvdzE absz_nat; apply/negP => /dvdn_leq; rewrite absz_gt0 nz => /(_ isT).
+by rewrite leqNgt -ltz_nat abszE ltP.
+Qed.
+End Coefficient.

@@ -307,7 +307,9 @@ by case: eqP lt (bmdeg b) => [<-|]; rewrite ?mulr0 // => /leq_gtF ->.
 Qed.
 
 Lemma truncateD p q : truncate (p + q) = truncate p + truncate q.
-Proof. by apply/mpolyP => a; rewrite mcoeffD !mcoeff_truncate mcoeffD; case: ifP; rewrite ?addr0. Qed.
+Proof.
+by apply/mpolyP => a; rewrite mcoeffD !mcoeff_truncate mcoeffD; case: ifP; rewrite ?addr0.
+Qed.
 
 Lemma truncate_const c : truncate c%:MP = c%:MP.
 Proof.
