@@ -37,6 +37,9 @@ Set Implicit Arguments. Unset Strict Implicit. Unset Printing Implicit Defensive
 Import Order.Theory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
+(** Networks of rationals. *)
+Notation rational_network := (network [ringType of rat]).
+
 (** ** The majorant network *)
 
 Section Norm.
@@ -114,7 +117,7 @@ Qed.
 (** ** Denominators *)
 
 (** From common denominators r of the inputs' coefficients to s, of the outputs'. *)
-Fixpoint denominators n l (N : network rat_Ring n l) : ('I_n -> rat) -> ('I_l -> rat) -> Prop :=
+Fixpoint denominators n l (N : rational_network n l) : ('I_n -> rat) -> ('I_l -> rat) -> Prop :=
   match N with
   | Output _ => fun r s => s =1 r
   | Affine _ _ _ W b N' => fun r s => exists r',
@@ -154,7 +157,7 @@ Lemma integral_term r r' c p (z : int) :
   r' * c = z%:~R * r -> integral_over r p -> integral_over r' (c%:MP * p).
 Proof. by move=> E H a; rewrite mcoeffCM mulrA E -mulrA rpredM // rpred_int. Qed.
 
-Lemma integral_evaluate m l (N : network rat_Ring m l) (x : 'cV_m) r s :
+Lemma integral_evaluate m l (N : rational_network m l) (x : 'cV_m) r s :
   denominators N r s -> (forall i, integral_over (r i) (x i 0)) ->
   forall o, integral_over (s o) (evaluate (over (@mpolyC n _) N) x o 0).
 Proof.
@@ -171,7 +174,7 @@ Qed.
 End Denominators.
 
 (** (b) *)
-Theorem expansion_integral n l (N : network rat_Ring n l) s o a :
+Theorem expansion_integral n l (N : rational_network n l) s o a :
   denominators N (fun=> 1) s -> s o * (expansion N o 0)@_a \is a Qint.
 Proof.
 move=> H; apply: (integral_evaluate H) => i b.
@@ -182,7 +185,7 @@ Section Exponents.
 Variables (Delta : nat) (ex : rat -> nat).
 
 (** S after the layers of N, from e before them. *)
-Fixpoint exponent n l (N : network rat_Ring n l) (e : nat) : nat :=
+Fixpoint exponent n l (N : rational_network n l) (e : nat) : nat :=
   match N with
   | Output _ => e
   | Affine n k _ W b N' =>
@@ -192,7 +195,7 @@ Fixpoint exponent n l (N : network rat_Ring n l) (e : nat) : nat :=
                    + (\max_(i < n) (size (p i)).-1) * e)
   end.
 
-Lemma exponent_denominators n l (N : network rat_Ring n l) e :
+Lemma exponent_denominators n l (N : rational_network n l) e :
   every (fun c => Delta%:R ^+ ex c * c \is a Qint) N ->
   denominators N (fun=> Delta%:R ^+ e) (fun=> Delta%:R ^+ exponent N e).
 Proof.
@@ -219,7 +222,7 @@ Qed.
 End Exponents.
 
 (** (b), powers of Delta *)
-Corollary expansion_exponent Delta ex n l (N : network rat_Ring n l) o a :
+Corollary expansion_exponent Delta ex n l (N : rational_network n l) o a :
   every (fun c => Delta%:R ^+ ex c * c \is a Qint) N ->
   Delta%:R ^+ exponent ex N 0 * (expansion N o 0)@_a \is a Qint.
 Proof. by move=> /(exponent_denominators 0)/expansion_integral; apply. Qed.
@@ -283,7 +286,7 @@ by move=> pp; rewrite -intr_Fp_eq0 // => nz; rewrite -{1}[x]divq_num_den; apply:
 Qed.
 
 (** (c) *)
-Theorem reduced_expansion n l (N : network rat_Ring n l) o a :
+Theorem reduced_expansion n l (N : rational_network n l) o a :
   prime p -> every (fun c => ~~ (p %| denq c)%Z) N ->
   reduces (expansion N o 0)@_a (expansion (over reduce N) o 0)@_a.
 Proof.
@@ -336,7 +339,7 @@ Qed.
 (** q times the coefficient of x^a is an integer of size at most q M; the integer c is equal to
     it modulo each of the primes ps. *)
 Section Coefficient.
-Variables (n l : nat) (N : network rat_Ring n l) (o : 'I_l) (a : 'X_{1..n}).
+Variables (n l : nat) (N : rational_network n l) (o : 'I_l) (a : 'X_{1..n}).
 Variables (q : nat) (M : rat) (ps : seq nat) (c : int).
 Hypothesis q_gt0 : (0 < q)%N.
 Hypothesis q_integral : q%:R * (expansion N o 0)@_a \is a Qint.

@@ -364,3 +364,16 @@ Theorem truncated_expansion (R : ringType) Q n l (N : network R n l) :
 Proof.
 by rewrite -evaluate_upto_truncate; congr evaluate_upto; apply/colP => i; rewrite !mxE.
 Qed.
+
+(** ** An example: XOR takes one neuron, (x_1 - x_2)^2 *)
+
+Definition xor : network [ringType of rat] 2 1 :=
+  Affine (\row_(j < 2) (-1) ^+ j) 0 (Activation (fun=> 'X^2) (Output _ 1)).
+
+Example xor_expansion :
+  expansion xor 0 0 = 'X_0 ^+ 2 - 'X_0 * 'X_1 *+ 2 + 'X_1 ^+ 2 :> {mpoly rat[2]}.
+Proof.
+rewrite /expansion /= !mxE map_polyXn hornerXn !big_ord_recl big_ord0 !mxE /=.
+rewrite expr0 expr1 mpolyCN mpolyC0 mpolyC1 !addr0 mul1r mulN1r sqrrB.
+by rewrite (_ : lift ord0 ord0 = 1) //; apply: val_inj.
+Qed.
