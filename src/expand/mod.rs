@@ -31,11 +31,13 @@ mod compose;
 mod evaluate;
 mod plan;
 mod prove;
+mod series;
 
 pub use compare::{Comparison, Method, Model, Stage, compare, compare_watched};
 pub use compose::{Step, expand, expand_watched};
 pub use plan::{Limits, Plan, plan};
 pub use prove::{Proof, prove_equal};
+pub use series::{Computed, Numbers, Part, PartPlan, expand_part, plan_part};
 
 use num_rational::BigRational;
 use num_traits::Zero;
