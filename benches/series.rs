@@ -18,7 +18,8 @@ use slnn::numeric::outward::Interval;
 
 fn network(inputs: usize, hidden: &[usize], degree: usize, fitted: bool) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let fit = fit(Activation::Tanh, Interval::new(-4.0, 4.0), degree, Method::Minimax).expect("a fit");
+    let fit =
+        fit(Activation::Tanh, Interval::new(-4.0, 4.0), degree, Method::Minimax).expect("a fit");
     let (mut layers, mut width) = (Vec::new(), inputs);
     let affine = |rows: usize, width: usize, rng: &mut ChaCha8Rng| {
         let normal = Normal::new(0.0, 1.0 / (width as f64).sqrt()).expect("a deviation");
@@ -30,7 +31,8 @@ fn network(inputs: usize, hidden: &[usize], degree: usize, fitted: bool) -> Netw
         layers.push(affine(neurons, width, &mut rng));
         let slaf = if fitted {
             let same = |x: f64| Array1::from_elem(neurons, x);
-            let row = Array2::from_shape_fn((1, fit.coefficients.len()), |(_, k)| fit.coefficients[k]);
+            let row =
+                Array2::from_shape_fn((1, fit.coefficients.len()), |(_, k)| fit.coefficients[k]);
             let basis = Basis::Orthogonal {
                 family: Family::Chebyshev,
                 centre: same(fit.centre).into(),
@@ -62,7 +64,9 @@ fn cpu() -> Option<f64> {
 fn main() {
     let exact = std::env::args().any(|a| a == "--exact");
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    println!("case                              terms   planned s  CPU s    wall s   computed       largest error / largest coefficient");
+    println!(
+        "case                              terms   planned s  CPU s    wall s   computed       largest error / largest coefficient"
+    );
     let three = [100, 100, 100];
     for (name, inputs, hidden, degree, fitted, q) in [
         ("10 in, 3 x 100, tanh fit, Q = 4", 10, &three[..], 8, true, 4),
@@ -86,7 +90,8 @@ fn main() {
             one.install(|| {
                 let (started, before) = (Instant::now(), cpu());
                 let (expansion, _, computed) =
-                    expand_part(&network, &part, &Limits::default(), &mut |_| Ok(())).expect("an expansion");
+                    expand_part(&network, &part, &Limits::default(), &mut |_| Ok(()))
+                        .expect("an expansion");
                 let wall = started.elapsed().as_secs_f64();
                 let cpu = cpu().zip(before).map_or(f64::NAN, |(after, before)| after - before);
                 let worst = match (expansion.errors(), expansion.coefficients()) {

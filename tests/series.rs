@@ -108,7 +108,7 @@ proptest! {
         // A SLAF on the inputs, SLAFs in a row, neurons of several degrees, a neuron that is the
         // identity, affine layers in a row, a SLAF for an output; more neurons than one block.
         let mut s = Stream::new(seed, parameters);
-        let wide = 3 + s.below(20) as usize;
+        let wide = 4 + s.below(20) as usize;
         let group = |neurons: Vec<usize>, part| Group { neurons, part };
         let mixed = Mixed::new(vec![
             group(vec![1], Activation::Identity.into_part()),
@@ -150,7 +150,7 @@ proptest! {
         let network = named(2, 2, vec![
             Layer::Affine(Affine::new(weight, bias).unwrap()),
             Layer::Slaf(Slaf::new(Basis::Monomial, c.clone()).unwrap()),
-            Layer::Affine(Affine::new(Array2::eye(4), Array1::zeros(4)).unwrap()),
+            Layer::Affine(Affine::new(Array2::<f64>::eye(4), Array1::<f64>::zeros(4)).unwrap()),
             Layer::Slaf(Slaf::new(Basis::Monomial, c).unwrap()),
             Layer::Affine(Affine::new(last, array![0.0, 1.0]).unwrap()),
         ]);
@@ -228,9 +228,7 @@ fn parts_that_vanish_are_found_exactly() {
         2,
         1,
         vec![
-            Layer::Affine(
-                Affine::new(array![[0.3, 0.7], [-0.3, -0.7]], array![0.1, 0.1]).unwrap(),
-            ),
+            Layer::Affine(Affine::new(array![[0.3, 0.7], [-0.3, -0.7]], array![0.1, 0.1]).unwrap()),
             Layer::Slaf(Slaf::new(Basis::Monomial, c).unwrap()),
             Layer::Affine(Affine::new(array![[1.1, -1.1]], array![0.0]).unwrap()),
         ],

@@ -57,7 +57,12 @@ pub(super) fn repeated(delta: f64, count: usize) -> f64 {
 
 /// The error of an affine map: |weights| of each output, |bias|, the inputs' bounds, and the error
 /// of a sum of as many products and two more roundings, relative to the sum of their sizes.
-pub(super) fn affine(weights: &[Vec<f64>], bias: &[f64], inputs: &[Shadow], delta: f64) -> Vec<Vec<f64>> {
+pub(super) fn affine(
+    weights: &[Vec<f64>],
+    bias: &[f64],
+    inputs: &[Shadow],
+    delta: f64,
+) -> Vec<Vec<f64>> {
     let len = inputs.first().map_or(1, |s| s.norm.len());
     weights
         .iter()

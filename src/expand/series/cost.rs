@@ -23,7 +23,8 @@ pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, 
     }
     let degrees = layers.degrees(degree);
     let padded = |width: usize| width.next_multiple_of(LANES) as f64;
-    let (mut products, mut live, mut scratch, mut scalars, mut parameters) = (0.0, 0.0_f64, 1.0_f64, 0.0, 0.0);
+    let (mut products, mut live, mut scratch, mut scalars, mut parameters) =
+        (0.0, 0.0_f64, 1.0_f64, 0.0, 0.0);
     let mut width = variables;
     let mut composed = 0;
     for ((l, layer), after) in layers.layers.iter().enumerate().zip(layers.widths()) {
@@ -44,7 +45,9 @@ pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, 
                 products += scheme.products * padded(after);
                 parameters += ((own + 1) * after) as f64;
                 // Exact Taylor coefficients, and bounds: products of series in one variable.
-                scalars += after as f64 * own as f64 * (50.0 * own as f64 + 2.0 * (outer as f64 + 1.0).powi(2));
+                scalars += after as f64
+                    * own as f64
+                    * (50.0 * own as f64 + 2.0 * (outer as f64 + 1.0).powi(2));
                 live = live.max(2.0 * padded(after) * size);
                 scratch = scratch.max((scheme.step as f64 + 3.0) * LANES as f64 * size);
                 composed += 1;
@@ -63,15 +66,15 @@ pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, 
     // Exponents of all inputs twice, and what belongs to a term.
     let term = 8.0 * layers.inputs as f64 + 80.0;
     let written = outputs * monomials * term;
-    let sorting = outputs * monomials * (1e-7 + 2e-9 * layers.inputs as f64);
+    let sorting = outputs * monomials * (8e-7 + 5e-9 * layers.inputs as f64);
     let numbers = 3e-9 * scalars + 1e-8 * parameters;
     let float = (
         table + 8.0 * (live + threads * scratch) + 32.0 * outputs * monomials + written,
-        building + sorting + numbers + rates[0] * products,
+        building + 2.0 * sorting + numbers + rates[0] * products,
     );
     let double = (
         table + 16.0 * (live + threads * scratch) + 32.0 * outputs * monomials + written,
-        building + sorting + 2.0 * numbers + rates[1] * products,
+        building + 2.0 * sorting + 2.0 * numbers + rates[1] * products,
     );
     let (primes, words) = (extent.primes(), extent.bits / 64.0 + 1.0);
     let coefficients = outputs * monomials;
@@ -93,7 +96,11 @@ pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, 
 /// Seconds a product of coefficients, a neuron, in f64, in double-double and modulo a prime.
 fn measure() -> [f64; 3] {
     let table = Table::new(8, 5, true);
-    [time(Float, &table, 1.0), time(DoubleDouble, &table, [1.0, 0.0]), time(Residue::new(32_999_999), &table, 1.0)]
+    [
+        time(Float, &table, 1.0),
+        time(DoubleDouble, &table, [1.0, 0.0]),
+        time(Residue::new(32_999_999), &table, 1.0),
+    ]
 }
 
 fn time<A: Arithmetic>(arithmetic: A, table: &Table, one: A::Number) -> f64 {
@@ -108,7 +115,9 @@ fn time<A: Arithmetic>(arithmetic: A, table: &Table, one: A::Number) -> f64 {
     (0..3)
         .map(|_| {
             let start = Instant::now();
-            std::hint::black_box(kernel::compose(arithmetic, table, &numbers, &u, degree, &t, degree));
+            std::hint::black_box(kernel::compose(
+                arithmetic, table, &numbers, &u, degree, &t, degree,
+            ));
             start.elapsed().as_secs_f64() / products
         })
         .fold(f64::INFINITY, f64::min)

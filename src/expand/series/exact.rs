@@ -91,10 +91,12 @@ impl Size {
         if other.mantissa == 0.0 {
             return self;
         }
-        let (large, small) = if self.exponent >= other.exponent { (self, other) } else { (other, self) };
+        let (large, small) =
+            if self.exponent >= other.exponent { (self, other) } else { (other, self) };
         let distance = large.exponent.saturating_sub(small.exponent);
         // From 2^-60 on the step upward is more than what is added.
-        let added = if distance < 60 { small.mantissa * power_of_two(-(distance as i32)) } else { 0.0 };
+        let added =
+            if distance < 60 { small.mantissa * power_of_two(-(distance as i32)) } else { 0.0 };
         Size::new((large.mantissa + added).next_up(), large.exponent)
     }
 
@@ -137,7 +139,11 @@ impl Extent {
         let lcm = |parameters: &mut dyn Iterator<Item = &Parameter>| {
             parameters.fold((0_u64, BigInt::one()), |(twos, odd), p| {
                 let (own_twos, own_odd) = p.denominator();
-                let odd = if own_odd.is_one() || (&odd % &own_odd).is_zero() { odd } else { odd.lcm(&own_odd) };
+                let odd = if own_odd.is_one() || (&odd % &own_odd).is_zero() {
+                    odd
+                } else {
+                    odd.lcm(&own_odd)
+                };
                 (twos.max(own_twos), odd)
             })
         };
@@ -159,7 +165,8 @@ impl Extent {
                             let mut sum = vec![Size::ZERO; degree + 1];
                             sum[0] = Size::of(bias);
                             if l == 0 {
-                                let ones = row.iter().fold(Size::ZERO, |sum, w| sum.plus(Size::of(w)));
+                                let ones =
+                                    row.iter().fold(Size::ZERO, |sum, w| sum.plus(Size::of(w)));
                                 match sum.get_mut(1) {
                                     Some(first) => *first = ones,
                                     None if sums => sum[0] = sum[0].plus(ones),
@@ -181,8 +188,12 @@ impl Extent {
                     let largest = slafs.iter().map(Slaf::degree).max().unwrap_or(0) as u64;
                     let mut next = 0_u64;
                     for slaf in slafs {
-                        for (k, c) in slaf.parameters.iter().enumerate().filter(|(_, c)| !c.is_zero()) {
-                            next = next.max(c.denominator().0.saturating_add(twos.saturating_mul(k as u64)));
+                        for (k, c) in
+                            slaf.parameters.iter().enumerate().filter(|(_, c)| !c.is_zero())
+                        {
+                            next = next.max(
+                                c.denominator().0.saturating_add(twos.saturating_mul(k as u64)),
+                            );
                         }
                     }
                     twos = next;
@@ -191,9 +202,9 @@ impl Extent {
                     });
                     let power_bits = odd_bits * largest as f64;
                     odd_bits = power_bits + own.bits() as f64 - 1.0;
-                    odd = odd
-                        .filter(|_| odd_bits < ODD_BITS)
-                        .map(|odd| if odd.is_one() { own.clone() } else { odd.pow(largest as u32) * &own });
+                    odd = odd.filter(|_| odd_bits < ODD_BITS).map(|odd| {
+                        if odd.is_one() { own.clone() } else { odd.pow(largest as u32) * &own }
+                    });
                     sizes = slafs
                         .iter()
                         .zip(&sizes)
@@ -411,8 +422,9 @@ fn modulo(field: &Field, layers: &Layers, table: &Table, denominator: u64) -> Ve
 /// The multinomial coefficients as residues; the prime is above every power.
 fn multinomials(field: &Field, table: &Table) -> Vec<f64> {
     let p = field.prime;
-    let inverses: Vec<u64> =
-        (0..=table.degree as u64).map(|k| if k == 0 { 0 } else { inv(k, p).unwrap_or(0) }).collect();
+    let inverses: Vec<u64> = (0..=table.degree as u64)
+        .map(|k| if k == 0 { 0 } else { inv(k, p).unwrap_or(0) })
+        .collect();
     let mut values = vec![1_u64; table.len(table.degree)];
     let mut steps = table.steps(table.degree);
     for k in 1..=table.degree {
@@ -464,7 +476,11 @@ pub(super) fn expand(
         .map(|o| {
             let len = residues[0][o].len();
             let one = |a: usize| remainders.integer(|i| residues[i][o][a]);
-            if threads { (0..len).into_par_iter().map(one).collect() } else { (0..len).map(one).collect() }
+            if threads {
+                (0..len).into_par_iter().map(one).collect()
+            } else {
+                (0..len).map(one).collect()
+            }
         })
         .collect();
     let degree = layers.degrees(table.degree).last().copied().unwrap_or(0);
@@ -495,7 +511,8 @@ impl<'a> Remainders<'a> {
         let inverses = primes
             .iter()
             .map(|&p| {
-                let cofactor = primes.iter().filter(|q| **q != p).fold(1, |product, q| product * (q % p) % p);
+                let cofactor =
+                    primes.iter().filter(|q| **q != p).fold(1, |product, q| product * (q % p) % p);
                 // Distinct primes.
                 inv(cofactor, p).unwrap_or(0)
             })

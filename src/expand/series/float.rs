@@ -161,12 +161,8 @@ fn taylor(slaf: &Slaf, z: &Dyadic) -> impl Iterator<Item = Exact> {
     let degree = slaf.degree();
     let e = (-z.exponent()).max(0) as u64;
     let shift = z.mantissa() << z.exponent().max(0) as u64;
-    let mut b: Vec<BigInt> = slaf
-        .integers
-        .iter()
-        .enumerate()
-        .map(|(j, a)| a << (e * (degree - j) as u64))
-        .collect();
+    let mut b: Vec<BigInt> =
+        slaf.integers.iter().enumerate().map(|(j, a)| a << (e * (degree - j) as u64)).collect();
     if !shift.is_zero() {
         for k in 0..degree {
             for j in (k..degree).rev() {
@@ -196,24 +192,31 @@ impl Outputs {
     /// its output and degree, as far as is proven.
     pub fn within(&self, tolerance: f64, table: &Table) -> bool {
         self.values.iter().zip(&self.errors).all(|(values, errors)| {
-            (0..=self.degree).all(|k| {
-                let range = table.of_degree(k);
-                let worst = errors[range.clone()].iter().copied().fold(0.0, f64::max);
-                // At least one coefficient is as large as this.
-                let largest = values[range.clone()]
-                    .iter()
-                    .zip(&errors[range])
-                    .map(|(v, e)| v.abs() - e)
-                    .fold(0.0, f64::max);
-                // A rounding or two are far below the digits of the tolerance.
-                worst == 0.0 || worst <= tolerance * (1.0 - 1e-9) * largest
-            })
+            // What overflowed is no number, whatever its bound.
+            values.iter().all(|v| v.is_finite())
+                && (0..=self.degree).all(|k| {
+                    let range = table.of_degree(k);
+                    let worst = errors[range.clone()].iter().copied().fold(0.0, f64::max);
+                    // At least one coefficient is as large as this.
+                    let largest = values[range.clone()]
+                        .iter()
+                        .zip(&errors[range])
+                        .map(|(v, e)| v.abs() - e)
+                        .fold(0.0, f64::max);
+                    // A rounding or two are far below the digits of the tolerance.
+                    worst == 0.0 || worst <= tolerance * (1.0 - 1e-9) * largest
+                })
         })
     }
 }
 
 /// Bombieri's norms of the parts of degree 0 to `degree` of each neuron of a block, from above.
-fn norms<P: Precision>(block: &Block<P>, degree: usize, table: &Table, weights: &[f64]) -> Vec<Lanes> {
+fn norms<P: Precision>(
+    block: &Block<P>,
+    degree: usize,
+    table: &Table,
+    weights: &[f64],
+) -> Vec<Lanes> {
     (0..=degree)
         .map(|k| {
             let (mut sum, mut any) = (Lanes::ZERO, [false; LANES]);
@@ -273,6 +276,7 @@ pub(super) fn expand<P: Precision>(
     let mut width = 0;
     for (l, layer) in layers.layers.iter().enumerate() {
         let (inner, outer) = (degrees[l], degrees[l + 1]);
+        let width_before = width;
         match layer {
             Layer::Affine { weights: rows, bias } => {
                 let matrix: Vec<Vec<P::Number>> =
@@ -302,12 +306,17 @@ pub(super) fn expand<P: Precision>(
                         .collect();
                 } else {
                     let inputs = &blocks;
-                    let done = super::in_blocks(&firsts, threads, &mut |&i| watch(l, count, i), |&first| {
-                        let weights: Vec<P::Many> =
-                            (0..width).map(|j| many(&|i| matrix[i][j], first)).collect();
-                        let bias = many(&|i| constants[i], first);
-                        kernel::affine(precision, inputs, &weights, bias, LANES)
-                    })?;
+                    let done = super::in_blocks(
+                        &firsts,
+                        threads,
+                        &mut |&i| watch(l, count, i),
+                        |&first| {
+                            let weights: Vec<P::Many> =
+                                (0..width).map(|j| many(&|i| matrix[i][j], first)).collect();
+                            let bias = many(&|i| constants[i], first);
+                            kernel::affine(precision, inputs, &weights, bias, LANES)
+                        },
+                    )?;
                     blocks = done;
                 }
                 width = rows.len();
@@ -315,7 +324,8 @@ pub(super) fn expand<P: Precision>(
                     .iter()
                     .map(|row| row.iter().map(|w| P::head(*w).abs() * INFLATE).collect())
                     .collect();
-                let bias: Vec<f64> = constants.iter().map(|b| P::head(*b).abs() * INFLATE).collect();
+                let bias: Vec<f64> =
+                    constants.iter().map(|b| P::head(*b).abs() * INFLATE).collect();
                 let errors = match l {
                     // Only the parameters have been rounded.
                     0 => bias
@@ -328,64 +338,77 @@ pub(super) fn expand<P: Precision>(
                                 error.push(P::delta(1) * norm);
                             }
                             for (k, error) in error.iter_mut().enumerate() {
-                                let live = if k == 0 { *bias != 0.0 } else { row.iter().any(|w| *w != 0.0) };
-                                *error = if live { *error * INFLATE + 2_f64.powi(-900) } else { 0.0 };
+                                let live = if k == 0 {
+                                    *bias != 0.0
+                                } else {
+                                    row.iter().any(|w| *w != 0.0)
+                                };
+                                *error =
+                                    if live { *error * INFLATE + 2_f64.powi(-900) } else { 0.0 };
                             }
                             error
                         })
                         .collect(),
-                    _ => bounds::affine(&heads, &bias, &shadows, P::delta(heads[0].len() + 1)),
+                    _ => bounds::affine(&heads, &bias, &shadows, P::delta(width_before + 1)),
                 };
-                shadows = errors
-                    .into_iter()
-                    .map(|error| Shadow { norm: Vec::new(), error })
-                    .collect();
+                shadows =
+                    errors.into_iter().map(|error| Shadow { norm: Vec::new(), error }).collect();
                 fill_norms::<P>(&mut shadows, &blocks, outer, table, &weights);
             }
             Layer::Neurons(slafs) => {
                 let firsts: Vec<usize> = (0..width).step_by(LANES).collect();
                 let (inputs, bounds_in) = (&blocks, &shadows);
-                let done = super::in_blocks(&firsts, threads, &mut |&i| watch(l, count, i), |&first| {
-                    let block = &inputs[first / LANES];
-                    let lanes = LANES.min(width - first);
-                    let power = (first..first + lanes).map(|i| slafs[i].degree()).max().unwrap_or(0);
-                    let power = power.min(outer);
-                    let mut t = vec![P::ZERO; power + 1];
-                    let mut sizes = Vec::with_capacity(lanes);
-                    for lane in 0..lanes {
-                        let constant = P::get(&block[0], lane);
-                        let z = Dyadic::from_f64(P::head(constant)).zip(Dyadic::from_f64(P::tail(constant)));
-                        let Some((head, tail)) = z else {
-                            sizes.push(vec![f64::INFINITY]);
-                            continue;
-                        };
-                        let mut size = Vec::new();
-                        for (k, value) in taylor(&slafs[first + lane], &(&head + &tail)).enumerate() {
-                            let value = P::nearest(&value);
-                            if k <= power {
-                                P::set(&mut t[k], lane, value);
+                let done =
+                    super::in_blocks(&firsts, threads, &mut |&i| watch(l, count, i), |&first| {
+                        let block = &inputs[first / LANES];
+                        let lanes = LANES.min(width - first);
+                        let power =
+                            (first..first + lanes).map(|i| slafs[i].degree()).max().unwrap_or(0);
+                        let power = power.min(outer);
+                        let mut t = vec![P::ZERO; power + 1];
+                        let mut sizes = Vec::with_capacity(lanes);
+                        for lane in 0..lanes {
+                            let constant = P::get(&block[0], lane);
+                            let z = Dyadic::from_f64(P::head(constant))
+                                .zip(Dyadic::from_f64(P::tail(constant)));
+                            let Some((head, tail)) = z else {
+                                sizes.push(vec![f64::INFINITY]);
+                                continue;
+                            };
+                            let mut size = Vec::new();
+                            for (k, value) in
+                                taylor(&slafs[first + lane], &(&head + &tail)).enumerate()
+                            {
+                                let value = P::nearest(&value);
+                                if k <= power {
+                                    P::set(&mut t[k], lane, value);
+                                }
+                                size.push(P::head(value).abs() * INFLATE);
                             }
-                            size.push(P::head(value).abs() * INFLATE);
+                            sizes.push(size);
                         }
-                        sizes.push(size);
-                    }
-                    let mut u = block.clone();
-                    u[0] = P::ZERO;
-                    let y = kernel::compose(precision, table, &numbers, &u, inner, &t, outer);
-                    let step = kernel::scheme(table.variables, power, inner, outer).step;
-                    let delta: Vec<f64> = (0..=outer)
-                        .map(|m| match inner {
-                            0 | 1 => bounds::repeated(P::delta(1), 2 * m + 3) + rounded[m],
-                            _ => bounds::repeated(P::delta(longest[m] + step + 2), m.min(power) + 2),
-                        })
-                        .collect();
-                    let errors: Vec<Vec<f64>> = sizes
-                        .iter()
-                        .enumerate()
-                        .map(|(lane, t)| bounds::compose(t, &bounds_in[first + lane], outer, &delta))
-                        .collect();
-                    (y, errors)
-                })?;
+                        let mut u = block.clone();
+                        u[0] = P::ZERO;
+                        let y = kernel::compose(precision, table, &numbers, &u, inner, &t, outer);
+                        let step = kernel::scheme(table.variables, power, inner, outer).step;
+                        let delta: Vec<f64> = (0..=outer)
+                            .map(|m| match inner {
+                                0 | 1 => bounds::repeated(P::delta(1), 2 * m + 3) + rounded[m],
+                                _ => bounds::repeated(
+                                    P::delta(longest[m] + step + 2),
+                                    m.min(power) + 2,
+                                ),
+                            })
+                            .collect();
+                        let errors: Vec<Vec<f64>> = sizes
+                            .iter()
+                            .enumerate()
+                            .map(|(lane, t)| {
+                                bounds::compose(t, &bounds_in[first + lane], outer, &delta)
+                            })
+                            .collect();
+                        (y, errors)
+                    })?;
                 let (next, errors): (Vec<_>, Vec<_>) = done.into_iter().unzip();
                 blocks = next;
                 shadows = errors
@@ -403,7 +426,8 @@ pub(super) fn expand<P: Precision>(
     let (mut values, mut errors) = (Vec::with_capacity(width), Vec::with_capacity(width));
     for (o, shadow) in shadows.iter().enumerate() {
         let block = &blocks[o / LANES];
-        let (mut value, mut bound) = (Vec::with_capacity(block.len()), Vec::with_capacity(block.len()));
+        let (mut value, mut bound) =
+            (Vec::with_capacity(block.len()), Vec::with_capacity(block.len()));
         for k in 0..=degree {
             for a in table.of_degree(k) {
                 let x = P::get(&block[a], o % LANES);

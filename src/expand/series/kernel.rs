@@ -119,21 +119,30 @@ impl<A: Arithmetic> Job for Product<'_, A> {
         let b = b.unwrap_or(a);
         for k in 0..=high {
             // The degrees of the divisor that is taken from a.
-            let (from, to) = (a.low.max(k.saturating_sub(b.high)), a.high.min(k.saturating_sub(b.low)));
+            let (from, to) =
+                (a.low.max(k.saturating_sub(b.high)), a.high.min(k.saturating_sub(b.low)));
             let empty = from > to || k < b.low;
             for c in table.of_degree(k) {
                 let mut sum = arithmetic.begin();
                 if !empty {
                     let (list, places) = table.divisors(k, c);
                     let range = places[from] - places[0]..places[to + 1] - places[0];
-                    let range = if square { range.start..(list.len() / 2).max(range.start) } else { range };
+                    let range =
+                        if square { range.start..(list.len() / 2).max(range.start) } else { range };
                     // Divisor p times divisor len - 1 - p.
-                    let (first, last) = (&list[range.clone()], &list[list.len() - range.end..list.len() - range.start]);
+                    let (first, last) = (
+                        &list[range.clone()],
+                        &list[list.len() - range.end..list.len() - range.start],
+                    );
                     let mut chunks = first.chunks(SETTLE);
                     let mut partners = last.rchunks(SETTLE);
                     while let (Some(first), Some(last)) = (chunks.next(), partners.next()) {
                         for (i, j) in first.iter().zip(last.iter().rev()) {
-                            arithmetic.add::<FUSED>(&mut sum, &a.values[*i as usize], &b.values[*j as usize]);
+                            arithmetic.add::<FUSED>(
+                                &mut sum,
+                                &a.values[*i as usize],
+                                &b.values[*j as usize],
+                            );
                         }
                         arithmetic.settle(&mut sum);
                     }
@@ -209,11 +218,12 @@ pub(super) fn scheme(variables: usize, power: usize, inner: usize, outer: usize)
     };
     // The best step is near the square root.
     let most = (2 * power.isqrt() + 2).min(power.max(1));
-    (1..=most)
-        .map(|step| Scheme { step, products: cost(step) })
-        .fold(Scheme { step: 1, products: f64::INFINITY }, |best, s| {
+    (1..=most).map(|step| Scheme { step, products: cost(step) }).fold(
+        Scheme { step: 1, products: f64::INFINITY },
+        |best, s| {
             if s.products < best.products { s } else { best }
-        })
+        },
+    )
 }
 
 /// sum_k t[k] u^k up to degree `outer`, for one block: u has degree at most `inner` and no constant.
@@ -247,7 +257,8 @@ pub(super) fn compose<A: Arithmetic>(
     for j in 2..=step {
         let mut next = vec![A::ZERO; table.len(high(j))];
         let factor = |i: usize| Factor { values: &powers[i - 1][..], low: i, high: high(i) };
-        let (a, b) = if j % 2 == 0 { (factor(j / 2), None) } else { (factor(j - 1), Some(factor(1))) };
+        let (a, b) =
+            if j % 2 == 0 { (factor(j / 2), None) } else { (factor(j - 1), Some(factor(1))) };
         dispatch(Product { arithmetic, table, a, b, more: &[], high: high(j), output: &mut next });
         powers.push(next);
     }
@@ -266,10 +277,21 @@ pub(super) fn compose<A: Arithmetic>(
         };
         let mut next = vec![A::ZERO; table.len(next_reached)];
         let (a, b) = match g == groups {
-            true => (Factor { values: &one[..], low: 1, high: 0 }, Factor { values: &one[..], low: 0, high: 0 }),
+            true => (
+                Factor { values: &one[..], low: 1, high: 0 },
+                Factor { values: &one[..], low: 0, high: 0 },
+            ),
             false => (Factor { values: &sum[..], low: 0, high: reached }, factor(step)),
         };
-        dispatch(Product { arithmetic, table, a, b: Some(b), more: &more, high: next_reached, output: &mut next });
+        dispatch(Product {
+            arithmetic,
+            table,
+            a,
+            b: Some(b),
+            more: &more,
+            high: next_reached,
+            output: &mut next,
+        });
         // u^0 is 1; no other part has a constant.
         next[0] = t[g * step];
         (sum, reached) = (next, next_reached);

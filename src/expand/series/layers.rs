@@ -14,7 +14,10 @@ use crate::numeric::Dyadic;
 #[derive(Clone, Debug)]
 pub(super) enum Parameter {
     /// mantissa 2^exponent; an f64 weight is one.
-    Short { mantissa: i64, exponent: i32 },
+    Short {
+        mantissa: i64,
+        exponent: i32,
+    },
     Long(Dyadic),
     Fraction(BigRational),
 }
@@ -41,7 +44,9 @@ impl Parameter {
     /// The denominator: its power of two and its odd part.
     pub fn denominator(&self) -> (u64, BigInt) {
         match self {
-            Parameter::Short { exponent, .. } => ((-i64::from(*exponent)).max(0) as u64, BigInt::one()),
+            Parameter::Short { exponent, .. } => {
+                ((-i64::from(*exponent)).max(0) as u64, BigInt::one())
+            }
             Parameter::Long(value) => ((-value.exponent()).max(0) as u64, BigInt::one()),
             Parameter::Fraction(value) => {
                 let twos = value.denom().trailing_zeros().unwrap_or(0);
@@ -101,7 +106,10 @@ pub(super) struct Layers {
 impl Layers {
     /// # Errors
     /// When a layer is not polynomial or `centre` does not have one entry an input.
-    pub fn new(network: &ExactNetwork<BigRational>, centre: Option<&[BigRational]>) -> Result<Self> {
+    pub fn new(
+        network: &ExactNetwork<BigRational>,
+        centre: Option<&[BigRational]>,
+    ) -> Result<Self> {
         let inputs = network.inputs();
         if let Some(centre) = centre
             && centre.len() != inputs
@@ -123,7 +131,9 @@ impl Layers {
             _ => {
                 identity = (0..inputs)
                     .map(|i| {
-                        (0..inputs).map(|j| BigRational::from(BigInt::from(u8::from(i == j)))).collect()
+                        (0..inputs)
+                            .map(|j| BigRational::from(BigInt::from(u8::from(i == j))))
+                            .collect()
                     })
                     .collect();
                 (&identity, vec![BigRational::zero(); inputs])
@@ -170,7 +180,8 @@ impl Layers {
                             Neuron::Activation(function) => Err(Error::NotPolynomial {
                                 layer: offset + l,
                                 function: format!("{} (neuron {i})", function.name()),
-                                advice: "replace it by a slaf, or approximate the network by one".into(),
+                                advice: "replace it by a slaf, or approximate the network by one"
+                                    .into(),
                             }),
                         })
                         .collect::<Result<_>>()?,
@@ -180,16 +191,35 @@ impl Layers {
         Ok(Layers { inputs, used, layers })
     }
 
-    /// The largest total degree that the outputs can have, up to `limit`.
-    pub fn degree(&self, limit: u32) -> usize {
-        let product = self.layers.iter().fold(u128::from(!self.used.is_empty()), |degree, layer| {
-            let own = match layer {
-                Layer::Affine { .. } => 1,
-                Layer::Neurons(slafs) => slafs.iter().map(Slaf::degree).max().unwrap_or(0),
-            };
-            degree.saturating_mul(own as u128)
-        });
-        product.min(u128::from(limit)) as usize
+    /// Bounds of the total degrees of the neurons after each layer, the largest, saturating: zero weights
+    /// and SLAFs of low degree are seen.
+    fn largest_degrees(&self) -> Vec<u128> {
+        let mut degrees: Vec<u128> = vec![1; self.used.len()];
+        self.layers
+            .iter()
+            .map(|layer| {
+                degrees = match layer {
+                    Layer::Affine { weights, .. } => weights
+                        .iter()
+                        .map(|row| {
+                            let live = row.iter().zip(&degrees).filter(|(w, _)| !w.is_zero());
+                            live.map(|(_, degree)| *degree).max().unwrap_or(0)
+                        })
+                        .collect(),
+                    Layer::Neurons(slafs) => slafs
+                        .iter()
+                        .zip(&degrees)
+                        .map(|(slaf, degree)| degree.saturating_mul(slaf.degree() as u128))
+                        .collect(),
+                };
+                degrees.iter().copied().max().unwrap_or(0)
+            })
+            .collect()
+    }
+
+    /// A bound of the total degree of the outputs.
+    pub fn degree(&self) -> u128 {
+        self.largest_degrees().last().copied().unwrap_or(0)
     }
 
     /// The number of neurons after each layer.
@@ -202,15 +232,10 @@ impl Layers {
 
     /// The degree of the series before each layer and after the last, truncated above `degree`.
     pub fn degrees(&self, degree: usize) -> Vec<usize> {
-        let mut degrees = vec![degree.min(1)];
-        let mut current = degree.min(1);
-        for layer in &self.layers {
-            if let Layer::Neurons(slafs) = layer {
-                let own = slafs.iter().map(Slaf::degree).max().unwrap_or(0);
-                current = current.saturating_mul(own).min(degree);
-            }
-            degrees.push(current);
-        }
-        degrees
+        let first = u128::from(!self.used.is_empty());
+        std::iter::once(first)
+            .chain(self.largest_degrees())
+            .map(|own| own.min(degree as u128) as usize)
+            .collect()
     }
 }

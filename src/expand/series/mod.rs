@@ -15,6 +15,8 @@ mod kernel;
 mod layers;
 mod table;
 
+use std::time::Instant;
+
 use num_rational::BigRational;
 use rayon::prelude::*;
 
@@ -152,7 +154,8 @@ pub fn expand_part(
     let series = Series::new(network, part)?;
     series.plan.plan.check(limits)?;
     let mut watch = |layer, layers, neuron| watch(Step { layer, layers, neuron });
-    let products = series.layers.layers.iter().filter(|l| matches!(l, Layer::Neurons(_))).count() > 1;
+    let products =
+        series.layers.layers.iter().filter(|l| matches!(l, Layer::Neurons(_))).count() > 1;
     let table = Table::new(series.layers.used.len(), series.degree, products);
     let [float, double, exact] = series.plan.costs;
     // No thread below a millisecond of work.
@@ -167,7 +170,9 @@ pub fn expand_part(
             let polynomials = outputs
                 .numerators
                 .iter()
-                .map(|o| monomials.polynomial(outputs.degree, o.iter().map(|c| outputs.rational(c))))
+                .map(|o| {
+                    monomials.polynomial(outputs.degree, o.iter().map(|c| outputs.rational(c)))
+                })
                 .collect::<Result<_>>()?;
             (Coefficients::Rational(polynomials), None, Computed::Exact)
         }
@@ -179,14 +184,21 @@ pub fn expand_part(
                 found = outputs.within(TOLERANCE, &table).then_some((outputs, Computed::Float));
             }
             if found.is_none() && double.1 <= exact.1 {
-                let outputs =
-                    float::expand(DoubleDouble, &series.layers, &table, threads(double.1), &mut watch)?;
-                found = outputs.within(TOLERANCE, &table).then_some((outputs, Computed::DoubleDouble));
+                let outputs = float::expand(
+                    DoubleDouble,
+                    &series.layers,
+                    &table,
+                    threads(double.1),
+                    &mut watch,
+                )?;
+                found =
+                    outputs.within(TOLERANCE, &table).then_some((outputs, Computed::DoubleDouble));
             }
             let (outputs, computed) = match found {
                 Some(found) => found,
                 None => {
-                    let plan = Plan { bytes: exact.0, seconds: exact.1, ..series.plan.plan.clone() };
+                    let plan =
+                        Plan { bytes: exact.0, seconds: exact.1, ..series.plan.plan.clone() };
                     plan.check(limits).map_err(|e| {
                         e.within("f64 and double-double do not prove six digits of every degree")
                     })?;
@@ -261,15 +273,19 @@ fn next_monomial(exponents: &mut [u32]) {
 
 impl Series {
     fn new(network: &Network, part: &Part) -> Result<Self> {
+        let started = Instant::now();
         let layers = Layers::new(&ExactNetwork::new(network), part.centre)?;
-        let whole = layers.degree(u32::MAX);
-        let degree = layers.degree(part.max_degree);
-        let truncated = (whole > part.max_degree as usize).then_some(part.max_degree);
+        let whole = layers.degree();
+        let truncated = (whole > u128::from(part.max_degree)).then_some(part.max_degree);
+        let degree = whole.min(u128::from(part.max_degree)) as usize;
         let (variables, outputs) = (layers.used.len(), layers.widths().last().unwrap_or(0));
         let each = dense_terms(variables, degree as u128);
         let terms = each.saturating_mul(outputs as u128);
         let extent = Extent::new(&layers, degree);
-        let (costs, products) = cost::costs(&layers, degree, &extent);
+        let (mut costs, products) = cost::costs(&layers, degree, &extent);
+        // What has been done here is done again by the expansion.
+        let preparing = started.elapsed().as_secs_f64();
+        costs.iter_mut().for_each(|cost| cost.1 += preparing);
         let (bytes, seconds) = match part.numbers {
             Numbers::Float if costs[0].1 <= costs[2].1 => costs[0],
             _ => costs[2],

@@ -109,7 +109,8 @@ impl Table {
                     rest = self.parents[rest] as usize;
                 }
                 let rest_degree = k - power;
-                let rest_row = rows[rest_degree] + (rest - self.starts[rest_degree]) * (rest_degree + 2);
+                let rest_row =
+                    rows[rest_degree] + (rest - self.starts[rest_degree]) * (rest_degree + 2);
                 for d in 0..=k {
                     places.push(divisors.len());
                     if k == 0 {
@@ -149,9 +150,8 @@ impl Table {
     /// For every monomial from the first of degree 1 on: its parent, its first variable, and that
     /// one's power.
     pub fn steps(&self, degree: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-        (1..self.len(degree)).map(|a| {
-            (self.parents[a] as usize, self.first[a] as usize, self.power[a] as usize)
-        })
+        (1..self.len(degree))
+            .map(|a| (self.parents[a] as usize, self.first[a] as usize, self.power[a] as usize))
     }
 
     /// The multinomial coefficients k! / (a_1! ... a_n!) by monomial, exact up to 2^53 and beyond it
@@ -163,7 +163,8 @@ impl Table {
                 // The quotient is an integer; below 2^53 the product may already be above it.
                 let (parent, power) = (values[self.parents[a] as usize], f64::from(self.power[a]));
                 let product = parent * k as f64;
-                values[a] = if product <= EXACT { product / power } else { multinomial(parent, k, power) };
+                values[a] =
+                    if product <= EXACT { product / power } else { multinomial(parent, k, power) };
             }
         }
         values
