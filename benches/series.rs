@@ -81,7 +81,7 @@ fn main() {
     ] {
         let network = network(inputs, hidden, degree, fitted);
         for numbers in [Numbers::Float, Numbers::Rational] {
-            let small = q <= 4 && inputs == 10;
+            let small = q <= 6 && inputs == 10 && fitted;
             if numbers == Numbers::Rational && !(exact && small) {
                 continue;
             }

@@ -131,6 +131,10 @@ proptest! {
         prop_assert_eq!(&part(&network, q, None, Numbers::Rational).0, &oracle);
         check_errors(&part(&network, q, None, Numbers::Float).0, oracle.rational().unwrap(), true);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn hostile_numbers(seed: u64, q in 0_u32..4, size in prop::sample::select(vec![

@@ -324,3 +324,89 @@ pub(super) fn dispatch<J: Job>(job: J) {
     // A fused operation that is not native is a call of a function.
     if cfg!(target_arch = "aarch64") { job.run::<true>() } else { job.run::<false>() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::rational::rational_from_f64;
+    use num_rational::BigRational;
+    use num_traits::{Signed, Zero};
+    use proptest::prelude::*;
+
+    fn exact(x: f64) -> BigRational {
+        rational_from_f64(x).unwrap()
+    }
+
+    fn many(x: f64) -> Lanes {
+        Lanes([x; LANES])
+    }
+
+    fn sum<A: Arithmetic, const FUSED: bool>(
+        arithmetic: A,
+        pairs: &[(A::Many, A::Many)],
+    ) -> A::Many {
+        let mut sum = arithmetic.begin();
+        for pairs in pairs.chunks(SETTLE) {
+            for (a, b) in pairs {
+                arithmetic.add::<FUSED>(&mut sum, a, b);
+            }
+            arithmetic.settle(&mut sum);
+        }
+        arithmetic.end(sum)
+    }
+
+    /// Numbers that cancel, of sizes far apart.
+    fn number() -> impl Strategy<Value = f64> {
+        (-1.0..1.0f64, -30..30i32).prop_map(|(x, e)| x * 2_f64.powi(e))
+    }
+
+    proptest! {
+        #[test]
+        fn residues_are_exact(values in prop::collection::vec((any::<u32>(), any::<u32>(), any::<bool>()), 1..200)) {
+            let p = 32_999_999;
+            let field = Residue::new(p);
+            // The ends of the range, where sums are largest, come often.
+            let residue = |x: u32, end: bool| match end {
+                true => (p / 2) as f64,
+                false => field.reduce(f64::from(x)),
+            };
+            let pairs: Vec<_> = values
+                .iter()
+                .map(|(a, b, end)| (many(residue(*a, *end)), many(residue(*b, *end))))
+                .collect();
+            let expected = pairs.iter().fold(0_i128, |sum, (a, b)| {
+                sum + a.0[0] as i128 * b.0[0] as i128
+            });
+            for got in [sum::<_, true>(field, &pairs), sum::<_, false>(field, &pairs)] {
+                prop_assert_eq!(i128::from(field.natural(got.0[0])), expected.rem_euclid(i128::from(p)));
+                prop_assert!(got.0[0].abs() <= p as f64 / 2.0 + 8.0);
+            }
+        }
+
+        #[test]
+        fn double_double_sums_are_within_their_bound(
+            values in prop::collection::vec((number(), number(), number(), number(), any::<bool>()), 1..80),
+        ) {
+            // Each product comes again with the other sign and a little change.
+            let mut pairs = Vec::new();
+            let low = |high: f64, x: f64| two_sum(high, high * x * 2_f64.powi(-84));
+            for (a, b, x, y, again) in &values {
+                let ((a1, a0), (b1, b0)) = (low(*a, *x), low(*b, *y));
+                pairs.push(([a1, a0], [b1, b0]));
+                if *again {
+                    pairs.push(([-a1, a0], [b1, -b0]));
+                }
+            }
+            let value = |x: [f64; 2]| exact(x[0]) + exact(x[1]);
+            let products = || pairs.iter().map(|(a, b)| value(*a) * value(*b));
+            let total: BigRational = products().sum();
+            let size = products().fold(BigRational::zero(), |sum, x| sum + x.abs());
+            let bound = size * exact(DoubleDouble::sum_error(pairs.len()));
+            let lanes: Vec<_> = pairs.iter().map(|(a, b)| (a.map(many), b.map(many))).collect();
+            for got in [sum::<_, true>(DoubleDouble, &lanes), sum::<_, false>(DoubleDouble, &lanes)] {
+                let got = value([got[0].0[0], got[1].0[0]]);
+                prop_assert!((got - &total).abs() <= bound);
+            }
+        }
+    }
+}

@@ -574,3 +574,43 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn remainders_give_the_integer_back(digits in prop::collection::vec(any::<u32>(), 0..80), negative: bool) {
+            let size = BigUint::new(digits);
+            let sign = if negative { Sign::Minus } else { Sign::Plus };
+            let value = BigInt::from_biguint(sign, size);
+            let extent = Extent { odd: Some(BigInt::one()), twos: 0, bits: value.bits() as f64 };
+            let primes = primes(extent.primes() as usize, 0, &BigInt::one()).unwrap();
+            let residues: Vec<u32> =
+                primes.iter().map(|p| value.mod_floor(&BigInt::from(*p)).try_into().unwrap()).collect();
+            prop_assert_eq!(Remainders::new(&primes).integer(|i| residues[i]), value);
+        }
+
+        #[test]
+        fn sizes_are_upper_bounds(values in prop::collection::vec((any::<u64>(), -900..900i64), 1..20)) {
+            let two = BigRational::from(BigInt::from(2));
+            let value = |s: Size| {
+                crate::numeric::rational::rational_from_f64(s.mantissa).unwrap() * two.pow(s.exponent as i32)
+            };
+            let (mut sum, mut product) = (Size::ZERO, Size::new(1.0, 0));
+            let (mut exact_sum, mut exact_product) = (BigRational::zero(), BigRational::one());
+            for (mantissa, exponent) in values {
+                let exact = BigRational::from(BigInt::from(mantissa)) * two.pow(exponent as i32);
+                let size = Size::of_integer(&BigUint::from(mantissa), exponent);
+                prop_assert!(value(size) >= exact);
+                (sum, product) = (sum.plus(size), product.times(size));
+                (exact_sum, exact_product) = (exact_sum + &exact, exact_product * exact);
+                prop_assert!(value(sum) >= exact_sum && value(product) >= exact_product);
+                // And not far above.
+                prop_assert!(value(sum) <= &exact_sum * &two && value(product) <= &exact_product * &two);
+            }
+        }
+    }
+}

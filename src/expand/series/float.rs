@@ -193,7 +193,7 @@ impl Outputs {
     pub fn within(&self, tolerance: f64, table: &Table) -> bool {
         self.values.iter().zip(&self.errors).all(|(values, errors)| {
             // What overflowed is no number, whatever its bound.
-            values.iter().all(|v| v.is_finite())
+            values.iter().chain(errors).all(|v| v.is_finite())
                 && (0..=self.degree).all(|k| {
                     let range = table.of_degree(k);
                     let worst = errors[range.clone()].iter().copied().fold(0.0, f64::max);
@@ -372,7 +372,8 @@ pub(super) fn expand<P: Precision>(
                             let z = Dyadic::from_f64(P::head(constant))
                                 .zip(Dyadic::from_f64(P::tail(constant)));
                             let Some((head, tail)) = z else {
-                                sizes.push(vec![f64::INFINITY]);
+                                // Nothing is known of what comes of it.
+                                sizes.push(vec![f64::INFINITY; slafs[first + lane].degree() + 1]);
                                 continue;
                             };
                             let mut size = Vec::new();
