@@ -16,6 +16,7 @@ mod network;
 mod onnx;
 mod polynomial;
 mod representation;
+mod series;
 mod table;
 mod theorem;
 mod training;

@@ -4,10 +4,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use num_rational::BigRational;
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
-use slnn::expand::{Expansion, Limits, Model, Plan, expand_watched, plan, prove_equal};
+use slnn::expand::{
+    Computed, Expansion, Limits, Model, Part, Plan, Step, expand_part, expand_watched, plan,
+    plan_part, prove_equal,
+};
 use slnn::network::Network;
+use slnn::numeric::rational::{parse_exact, rational_from_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
@@ -41,9 +46,13 @@ pub struct Arguments {
     /// Exact rationals, or each coefficient rounded once to f64
     #[arg(long, value_enum, default_value_t = Numbers::Rational)]
     coefficients: Numbers,
-    /// Only the terms of total degree up to Q, each exact
+    /// Only the terms of total degree up to Q, each exact, or in f64 with a proven bound of its error
     #[arg(long, value_name = "Q")]
     max_degree: Option<u32>,
+    /// With --max-degree: powers of x_i - centre_i; one number an input, or one for all
+    #[arg(long, value_name = "A,..", value_delimiter = ',', requires = "max_degree")]
+    #[arg(allow_hyphen_values = true)]
+    centre: Vec<String>,
     /// Prove the expansion equal to the network [default: where 20,000 lattice points suffice]
     #[arg(long, conflicts_with = "no_prove")]
     prove: bool,
@@ -73,14 +82,27 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         ));
     };
     let started = Instant::now();
-    let prediction = plan(&network, arguments.max_degree)?;
+    let centre = centre(&arguments.centre, network.inputs().len())?;
+    let part = arguments.max_degree.map(|max_degree| Part {
+        max_degree,
+        centre: centre.as_deref(),
+        numbers: match arguments.coefficients {
+            Numbers::Rational => slnn::expand::Numbers::Rational,
+            Numbers::F64 => slnn::expand::Numbers::Float,
+        },
+    });
+    let (prediction, primes) = match &part {
+        Some(part) => plan_part(&network, part).map(|p| (p.plan, p.primes))?,
+        None => (plan(&network, None)?, 0.0),
+    };
     let planning = started.elapsed().as_secs_f64();
     match &arguments.output {
         Some(output) => {
             globals.remark(describe_plan(&prediction));
             prediction.check(&limits)?;
             let mut answer = Answer::default();
-            let (expansion, mut seconds) = expanded(arguments, &network, &limits, globals)?;
+            let (expansion, computed, mut seconds) =
+                expanded(part.as_ref(), &network, &limits, globals)?;
             seconds.insert(0, ("plan", planning));
             let proved = prove(arguments, &network, &expansion, &prediction, globals)?;
             if let Some((_, time)) = proved {
@@ -94,7 +116,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             slnn::file::remove_stale(output)?;
             written.write(output)?;
             seconds.push(("write", started.elapsed().as_secs_f64()));
-            fill(&mut answer, &written, &prediction, &seconds);
+            fill(&mut answer, &written, &prediction, primes, &seconds);
+            answer.set("computed", computed.map(Computed::name));
             let rounded = arguments.coefficients == Numbers::F64;
             answer.set("proved", proved.is_some());
             answer.set("rounded", rounded);
@@ -110,6 +133,17 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                 written.degree(),
                 duration(total),
             ));
+            if let Some(computed) = computed
+                && rounded
+            {
+                answer.line(format_args!(
+                    "computed in {}; each term carries a proven bound of its error",
+                    match computed {
+                        Computed::Exact => "exact numbers, and rounded once",
+                        computed => computed.name(),
+                    }
+                ));
+            }
             match (proved, written.truncated()) {
                 (Some((points, _)), _) if rounded => answer.line(format_args!(
                     "the exact expansion was proved equal to the network by exact values at {}; \
@@ -138,18 +172,18 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             answer.line(format_args!("written to {}", output.display()));
             Ok(answer)
         }
-        None => Ok(planned(&prediction, &limits)),
+        None => Ok(planned(&prediction, primes, &limits)),
     }
 }
 
-fn planned(prediction: &Plan, limits: &Limits) -> Answer {
+fn planned(prediction: &Plan, primes: f64, limits: &Limits) -> Answer {
     let mut answer = Answer::default();
     let refusal = prediction.check(limits).err();
     answer.set("variables", prediction.variables);
     answer.set("outputs", prediction.outputs);
     answer.set("degree", count(prediction.degree));
     answer.set("terms", count(prediction.terms));
-    answer.set("primes", 0);
+    answer.set("primes", count(primes as u128));
     answer.set("bits", prediction.bits.ceil());
     answer.set("bytes", prediction.bytes.ceil());
     answer.set("seconds", prediction.seconds);
@@ -163,6 +197,29 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
         }
     }
     answer
+}
+
+/// The centre that was asked for, one number an input.
+///
+/// # Errors
+/// When there are other numbers of them, or one is not a number.
+fn centre(texts: &[String], inputs: usize) -> Result<Option<Vec<BigRational>>> {
+    let number = |text: &String| {
+        let decimal = || rational_from_f64(text.parse().ok()?);
+        parse_exact(text).ok().or_else(decimal).ok_or_else(|| {
+            Error::invalid("--centre", format!("{text:?}"), "numbers such as 0.5, -3 or 1/3")
+        })
+    };
+    match texts {
+        [] => Ok(None),
+        [one] => Ok(Some(vec![number(one)?; inputs])),
+        all if all.len() == inputs => all.iter().map(number).collect::<Result<_>>().map(Some),
+        all => Err(Error::invalid(
+            "--centre",
+            format!("{} numbers", all.len()),
+            format!("{inputs}, one an input, or one for all"),
+        )),
+    }
 }
 
 /// Composition is exact in integers: it takes no primes.
@@ -180,25 +237,39 @@ pub(super) fn describe_plan(plan: &Plan) -> String {
 type Seconds = Vec<(&'static str, f64)>;
 
 fn expanded(
-    arguments: &Arguments,
+    part: Option<&Part>,
     network: &Network,
     limits: &Limits,
     globals: &Globals,
-) -> Result<(Expansion, Seconds)> {
+) -> Result<(Expansion, Option<Computed>, Seconds)> {
     let gentle = Gentle::begin(globals);
     let progress = Progress::new(globals, "expand", network.layers().len());
     let started = Instant::now();
-    let (expansion, _) = expand_watched(network, arguments.max_degree, limits, &mut |step| {
+    let mut watch = |step: Step| {
         if gentle.requested() {
             return Err(Error::Interrupted { saved: "nothing was written".into() });
         }
-        progress.at(step.layer, || format!("layer {}, neuron {}", step.layer, step.neuron));
+        let Step { layer, layers, neuron } = step;
+        // Exact parts go from prime to prime.
+        match layers > network.layers().len() + 1 {
+            true => progress.at(layer * network.layers().len() / layers, || {
+                format!("prime {layer} of {layers}")
+            }),
+            false => progress.at(layer, || format!("layer {layer}, neuron {neuron}")),
+        }
         Ok(())
-    })?;
+    };
+    let (expansion, computed) = match part {
+        Some(part) => {
+            let (expansion, _, computed) = expand_part(network, part, limits, &mut watch)?;
+            (expansion, Some(computed))
+        }
+        None => (expand_watched(network, None, limits, &mut watch)?.0, None),
+    };
     if gentle.requested() {
         return Err(Error::Interrupted { saved: "nothing was written".into() });
     }
-    Ok((expansion, vec![("expand", started.elapsed().as_secs_f64())]))
+    Ok((expansion, computed, vec![("expand", started.elapsed().as_secs_f64())]))
 }
 
 /// The number of lattice points of the proof and its seconds, or `None` where none is made.
@@ -216,6 +287,16 @@ fn prove(
                 "--prove",
                 format!("--max-degree {degree}, which leaves terms out"),
                 "the whole expansion: a part is not equal to the network",
+            )),
+        };
+    }
+    if expansion.rational().is_err() {
+        return match arguments.prove {
+            false => Ok(None),
+            true => Err(Error::invalid(
+                "--prove",
+                "--max-degree with --coefficients f64, which rounds",
+                "exact coefficients",
             )),
         };
     }
@@ -246,12 +327,12 @@ fn lattice_points(plan: &Plan) -> u128 {
     points
 }
 
-fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, seconds: &Seconds) {
+fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, primes: f64, seconds: &Seconds) {
     answer.set("variables", expansion.variables().len());
     answer.set("outputs", expansion.outputs().len());
     answer.set("degree", expansion.degree());
     answer.set("terms", expansion.terms());
-    answer.set("primes", 0);
+    answer.set("primes", count(primes as u128));
     answer.set("bound_bits", plan.bits.ceil());
     answer.set(
         "seconds",

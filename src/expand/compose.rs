@@ -79,12 +79,21 @@ pub fn expand_watched(
         Some(q) => (plan_exact(&exact, None)?.degree > u128::from(q)).then_some(q),
         None => None,
     };
-    // `evaluate` finds the class labels by the target, in the polynomial's file as in the network's;
-    // a bound of the distance to another network is one of the whole polynomial only.
-    let kept = if cut.is_none() { &["target", "approximates"][..] } else { &["target"] };
-    let about = kept.iter().filter_map(|key| network.about().get_key_value(*key));
-    let about = about.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let about = kept_remarks(network, cut.is_some());
     Ok((expansion.with_truncated(cut).with_about(about), plan))
+}
+
+/// What of the network's remarks goes into the file of its polynomials.
+///
+/// `evaluate` finds the class labels by the target, in the polynomial's file as in the network's;
+/// a bound of the distance to another network is one of the whole polynomial only.
+pub(super) fn kept_remarks(
+    network: &Network,
+    truncated: bool,
+) -> serde_json::Map<String, serde_json::Value> {
+    let kept = if truncated { &["target"][..] } else { &["target", "approximates"] };
+    let about = kept.iter().filter_map(|key| network.about().get_key_value(*key));
+    about.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// A denominator `odd 2^twos`.

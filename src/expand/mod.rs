@@ -32,9 +32,11 @@ mod evaluate;
 mod expansion;
 mod plan;
 mod prove;
+mod series;
 
 pub use compare::{Comparison, Method, Model, Stage, compare, compare_watched};
 pub use compose::{Step, expand, expand_watched};
 pub use expansion::{Coefficients, ExactTerm, Expansion};
 pub use plan::{Limits, Plan, plan};
 pub use prove::{Proof, prove_equal};
+pub use series::{Computed, Numbers, Part, PartPlan, expand_part, plan_part};

@@ -44,13 +44,15 @@ pub trait Algebra {
 
 /// What one neuron computes after its pre-activation.
 #[derive(Clone, Debug)]
-enum Neuron<S> {
+pub(crate) enum Neuron<S> {
+    /// Coefficients of the powers of the pre-activation, at least one.
     Polynomial(Vec<S>),
     Activation(Activation),
 }
 
+/// One layer: rows of weights, or what each neuron computes.
 #[derive(Clone, Debug)]
-enum ExactLayer<S> {
+pub(crate) enum ExactLayer<S> {
     Affine { weights: Vec<Vec<S>>, bias: Vec<S> },
     Neurons(Vec<Neuron<S>>),
 }
@@ -192,6 +194,11 @@ impl<S> ExactNetwork<S> {
     /// The number of inputs.
     pub fn inputs(&self) -> usize {
         self.inputs
+    }
+
+    /// The layers, for those who take them a layer at a time.
+    pub(crate) fn layers(&self) -> &[ExactLayer<S>] {
+        &self.layers
     }
 
     /// The outputs of the last layer (before the head) at `inputs`.
