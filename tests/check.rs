@@ -9,11 +9,11 @@ use ndarray::{Array1, Array2};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use proptest::prelude::*;
-use slnn::approximate::Bands;
+use slnn::approximate::{Band, Bands};
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::check::{Failure, Mode, Verdict, check_watched};
 use slnn::bound::{
-    Certificate, Degrees, Domain, Method, Neuron, Proof, Request, approximate, check,
+    Certificate, Degrees, Division, Domain, Method, Neuron, Proof, Request, approximate, check,
 };
 use slnn::network::{
     Activation, Affine, Basis, Family, Group, Head, Input, Layer, Matrix, Mixed, Network, Part,
@@ -1313,6 +1313,80 @@ fn mutants_of_divisions_are_refused_or_true() {
     for (kind, [refused, _]) in kinds.iter().zip(&tally) {
         assert!(*refused > 0, "no {kind} was refused");
     }
+}
+
+/// A band of a radius below zero would take away from what its neighbours say.
+#[test]
+fn radii_below_zero_are_refused() {
+    let layer = |numbers: [f64; 2]| {
+        let [weight, bias] = numbers;
+        Layer::Affine(
+            Affine::new(Array2::from_elem((1, 1), weight), Array1::from_elem(1, bias)).unwrap(),
+        )
+    };
+    let network = |middle: Layer| {
+        let layers = vec![layer([1.0, 0.0]), middle, layer([1.0, 0.0])];
+        Network::new(vec![Input::named("x")], vec!["y".into()], layers, Head::Identity).unwrap()
+    };
+    let line = |coefficients: [f64; 2]| {
+        let coefficients = Array2::from_shape_vec((1, 2), coefficients.to_vec()).unwrap();
+        let zero = Array1::<f64>::zeros(1);
+        let (family, one) = (Family::Chebyshev, Array1::<f64>::ones(1));
+        let basis = Basis::Orthogonal { family, centre: zero.into(), scale: one.into() };
+        network(Layer::Slaf(Slaf::new(basis, coefficients).unwrap()))
+    };
+    let band = |lower, upper, slope, middle, radius| Band { lower, upper, slope, middle, radius };
+    let whole = Interval::symmetric(1.0);
+    let forged = |function, polynomial, error, slope, values, residuals| Certificate {
+        reference: network(Layer::Activation(function)),
+        slnn: line(polynomial),
+        domain: Domain::cube(1, -1.0, 1.0).unwrap(),
+        method: Method::D,
+        spans: vec![1; 3],
+        layers: vec![
+            None,
+            Some(vec![Neuron {
+                range: whole,
+                lines: [0.0, 0.5],
+                interval: whole,
+                error,
+                slope,
+                proofs: [None, None],
+            }]),
+            None,
+        ],
+        division: Some(Division {
+            bands: vec![vec![], vec![[Bands::new(values), Bands::new(residuals)]], vec![]],
+            splits: vec![None],
+        }),
+        bound: vec![0.01],
+    };
+    // 1/2 + z/2 is 1/2 from max(z, 0) at 0; without the first band the rest is small.
+    let values = vec![band(-1.0, 0.0, 0.0, 0.0, 0.0), band(0.0, 1.0, 1.0, 0.0, 0.0)];
+    let of = |radius| {
+        let residuals =
+            vec![band(-1.0, 0.999, 0.25, 0.25, radius), band(0.999, 1.0, -0.5, 0.5, 0.0)];
+        let slope = Interval::new(0.0, 1.0);
+        forged(Activation::Relu, [0.5, 0.5], 0.5, slope, values.clone(), residuals)
+    };
+    assert!(refused(&of(0.5)).what.contains("not confirmed"));
+    assert!(refused(&of(-0.5)).what.contains("radius"));
+    // Beyond the fixed-point numbers, too. z is 0.24 from tanh z at 1.
+    let of = |radius| {
+        let residuals = vec![
+            band(-1.0, -0.001, 0.0, 0.0, radius),
+            band(-0.001, 0.001, 0.0, 0.0, 1e-3),
+            band(0.001, 1.0, 0.0, 0.0, radius),
+        ];
+        let values = vec![band(-1.0, 1.0, 0.0, 0.0, 1.0)];
+        let slope = Interval::new(0.0, 1.0);
+        forged(Activation::Tanh, [0.0, 1.0], 0.25, slope, values, residuals)
+    };
+    assert!(refused(&of(0.25)).what.contains("not confirmed"));
+    assert!(refused(&of(-1e30)).what.contains("radius"));
+    let document = slnn::json::Json::parse(&of(-1e30).to_json()).unwrap();
+    let error = Certificate::from_document(&document).unwrap_err().to_string();
+    assert!(error.contains("radius"), "{error}");
 }
 
 /// What the checker may use of the crate: numbers, networks, and the types of a certificate.

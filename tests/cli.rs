@@ -268,6 +268,7 @@ fn a_defect_is_named_and_ends_with_2() {
     write("nan.json", &affine("NaN", "0"));
     write("shape.json", &affine("1, 2", "0"));
     write("word.json", &affine("\"one\"", "0"));
+    write("brackets.json", &"[".repeat(1_000_000));
     write("deep.json", &format!("{{\"format\": {}", "[".repeat(1_000_000)));
     write("relu.json", &relu([1, 0], [0, 1]));
     write("rows.json", "{\"test_rows\": [[0, 1]]}");
@@ -326,6 +327,7 @@ fn a_defect_is_named_and_ends_with_2() {
         ("evaluate nan-net.json far.csv -o x.csv", &["row 1", "\"y\"", "NaN"]),
         ("describe list.json", &["list.json", "JSON", "format"]),
         ("describe null.json", &["null.json", "JSON", "format"]),
+        ("describe brackets.json", &["brackets.json", "recursion"]),
         ("describe cut.json", &["cut.json", "terms[0].exponents", "7", "\"truncated\": 2"]),
         ("train numbers.csv --threads 0 -o x.json", &["--threads", "0"]),
         ("train numbers.csv", &["--output"]),
@@ -616,6 +618,18 @@ fn certificates_are_checked_and_described() {
     slnn(here, &format!("{train} --seed 5 -o other.json")).ends(0);
     let approximate = "approximate net.json --box -1,1 --degree 7 --attack 0";
     slnn(here, &format!("{approximate} -o slnn.json --certificate cert.json")).ends(0);
+
+    for (option, found) in [("--seconds nan", "--seconds: found NaN"), ("--seconds -1", "found -1")]
+    {
+        let run = slnn(here, &format!("{approximate} {option} -o x.json")).ends(2);
+        assert!(run.err.contains(found), "{}", run.err);
+    }
+    let run = slnn(here, "approximate net.json --box -1,1 --epsilon -1 -o x.json").ends(2);
+    assert!(run.err.contains("epsilon: found -1"), "{}", run.err);
+    // One file cannot be both, by whatever name.
+    let run = slnn(here, &format!("{approximate} -o one.json --certificate ./one.json")).ends(2);
+    assert!(run.err.contains("--certificate: found ./one.json"), "{}", run.err);
+    assert!(!here.join("one.json").exists());
 
     let run = slnn(here, "check cert.json --json").ends(0);
     let answer = run.json();

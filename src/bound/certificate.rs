@@ -323,6 +323,9 @@ fn read_bands(cursor: &Cursor) -> Result<Bands> {
     let bands = cursor.array()?.map(|c| {
         let numbers = c.array()?.map(|c| c.number()).collect::<Result<Vec<_>>>()?;
         match numbers[..] {
+            [.., radius] if numbers.len() == 5 && radius < 0.0 => {
+                Err(c.invalid(format!("the radius {radius}"), "a radius that is not negative"))
+            }
             [lower, upper, slope, middle, radius] => {
                 Ok(Band { lower, upper, slope, middle, radius })
             }

@@ -127,10 +127,15 @@ pub fn short(x: f64) -> String {
 
 /// As `short`, but never below the number: a bound stays one when it is shown.
 pub fn short_up(x: f64) -> String {
-    let shown = |x: f64| format!("{x:.3e}").parse::<f64>().unwrap_or(x);
-    // A nudge of less than a unit of the last digit shown carries a number rounded down to the next.
-    let raised = if shown(x) >= x { x } else { x * 1.000_999 };
-    short(shown(raised).max(x))
+    let text = format!("{x:.3e}");
+    let Some((digits, exponent)) = text.split_once('e') else { return short(x) };
+    if text.parse::<f64>().is_ok_and(|shown| shown >= x) {
+        return short(x);
+    }
+    // Rounded down: one more in the last of the four digits.
+    let digits: i64 = digits.replace('.', "").parse().unwrap_or_default();
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    format!("{}e{}", digits + 1, exponent - 3).parse().map_or_else(|_| short(x), short)
 }
 
 /// A count for machines: an integer where JSON readers hold it exactly, else the nearest f64.
@@ -160,4 +165,24 @@ pub fn grouped(n: u128) -> String {
 /// A count with its noun: `1 row`, `2 rows`.
 pub fn counted(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u128), if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_shown_by_the_next_number_of_four_digits() {
+        for (x, text) in [
+            (0.250_004_7, "0.2501"),
+            (0.25, "0.2500"),
+            (0.999_91, "1.000"),
+            (1.234_4e-9, "1.235e-9"),
+            (9.999_1e8, "1.000e9"),
+            (0.0, "0"),
+        ] {
+            assert_eq!(short_up(x), text);
+        }
+        assert_eq!(short_up(f64::INFINITY), "inf");
+    }
 }

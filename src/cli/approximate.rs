@@ -19,7 +19,7 @@ use slnn::network::Network;
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, short, short_up};
 use super::compare::parse_box;
-use super::input::{check_output, read_model};
+use super::input::{check_output, is_same_place, read_model};
 use super::progress::{Gentle, Progress};
 
 /// Replaces activations by polynomials and proves how far the networks are apart on a box
@@ -42,6 +42,7 @@ pub struct Arguments {
     domain: Option<String>,
     /// The error allowed on every output; degrees are chosen
     #[arg(long, value_name = "E", required_unless_present = "degree", conflicts_with = "degree")]
+    #[arg(allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// The largest degree of the polynomials: one for all layers, or one for each
     #[arg(long, value_name = "N[,N]", value_delimiter = ',')]
@@ -64,7 +65,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     parts: usize,
     /// Seconds after which method D splits no further [default: no limit]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seconds: Option<f64>,
     /// Points from which the attack begins; 0 for no attack
     #[arg(long, value_name = "N", default_value_t = 4096)]
@@ -110,8 +111,8 @@ enum Fitting {
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     check_output(&arguments.output, &[&arguments.network])?;
     if let Some(certificate) = &arguments.certificate {
-        check_output(certificate, &[&arguments.network, &arguments.output])?;
-        if *certificate == arguments.output {
+        check_output(certificate, &[&arguments.network])?;
+        if is_same_place(certificate, &arguments.output) {
             let expected = "another name than the SLNN's";
             return Err(Error::invalid(
                 "--certificate",
@@ -119,6 +120,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                 expected,
             ));
         }
+    }
+    if let Some(most) = arguments.seconds.filter(|most| most.is_nan() || *most < 0.0) {
+        return Err(Error::invalid("--seconds", most.to_string(), "a number from 0"));
     }
     let Model::Network(network) = read_model(&arguments.network, globals)? else {
         return Err(Error::invalid(

@@ -54,8 +54,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     // Our files begin with a brace, which no table does.
     let first = first_byte(path)?;
     if first != Some(b'{') {
-        let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
-        if first == Some(b'[') || named {
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
+            Json::read(path)?;
+            refuse_other_json(path)?;
+        } else if first == Some(b'[') {
             refuse_other_json(path)?;
         }
         return Ok(table(&arguments.table.read(path)?));

@@ -227,6 +227,17 @@ pub fn check_output(output: &Path, inputs: &[&Path]) -> Result<()> {
     check_target(&format!("-o {}", output.display()), output, inputs)
 }
 
+/// Whether two names are of one file, which need not be there yet.
+pub fn is_same_place(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+        })
+    };
+    whole(one).is_some_and(|one| whole(other) == Some(one))
+}
+
 /// As [`check_output`] for any file that will be written, called `place` in messages.
 ///
 /// # Errors
@@ -243,9 +254,7 @@ pub fn check_target(place: &str, output: &Path, inputs: &[&Path]) -> Result<()> 
             "a folder that exists: make it first",
         ));
     }
-    if let Ok(whole) = output.canonicalize()
-        && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == whole))
-    {
+    if inputs.iter().any(|input| is_same_place(output, input)) {
         return Err(Error::invalid(place, "an input of the same command", "another name"));
     }
     check_writable(output)

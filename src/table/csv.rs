@@ -321,7 +321,24 @@ impl<'a> Sheet<'a> {
     }
 
     fn read(&self, reader: &mut ::csv::Reader<&[u8]>, record: &mut StringRecord) -> Result<bool> {
-        reader.read_record(record).map_err(|e| Error::invalid(self.file, e.to_string(), "CSV text"))
+        let start = reader.position().byte() as usize;
+        let found = reader.read_record(record);
+        let found = found.map_err(|e| Error::invalid(self.file, e.to_string(), "CSV text"))?;
+        // Only the last record can reach the end, and with it all that an open quote swallows.
+        if found
+            && reader.position().byte() as usize >= self.text.len()
+            && let Some((quote, column)) =
+                open_quote(&self.text.as_bytes()[start..], self.delimiter)
+        {
+            let line = line_of(self.text.as_bytes(), start + quote);
+            let name = self.names.get(column).map_or(format!("{}", column + 1), |n| shown(n));
+            return Err(Error::invalid(
+                format!("{}: line {line}, column {name}", self.file),
+                "a quote that begins a field and is never closed",
+                "another quote at the end of the field",
+            ));
+        }
+        Ok(found)
     }
 
     fn find(&self, names: &[String]) -> Result<Vec<usize>> {
@@ -460,6 +477,29 @@ fn line_of(text: &[u8], offset: usize) -> usize {
     1 + (0..offset).filter(ends).count()
 }
 
+/// Where the quote stands that is still open at the end of a record, and in which field, if one is.
+/// Quotes open a field at its beginning only, and two of them inside stand for one.
+fn open_quote(record: &[u8], delimiter: u8) -> Option<(usize, usize)> {
+    let mut open = None;
+    let (mut at_start, mut field) = (true, 0);
+    let mut bytes = record.iter().enumerate().peekable();
+    while let Some((i, &byte)) = bytes.next() {
+        if open.is_some() {
+            if byte == b'"' && bytes.next_if(|(_, next)| **next == b'"').is_none() {
+                open = None;
+            }
+            at_start = false;
+        } else if at_start && byte == b'"' {
+            open = Some((i, field));
+        } else {
+            field += usize::from(byte == delimiter);
+            // Line ends come before a record, where the reader skipped blank lines, or at its end.
+            at_start = [delimiter, b'\n', b'\r'].contains(&byte);
+        }
+    }
+    open
+}
+
 fn is_missing(cell: &str) -> bool {
     ["", "?", "na", "n/a", "nan", "+nan", "-nan", "null", "none"]
         .iter()
@@ -534,6 +574,26 @@ mod tests {
             read("\u{feff}\"a, \"\"b\"\"\",y\r\n\r\n1e-3,2\r\n\n3,4", &Default::default()).unwrap();
         assert_eq!(table.input_names(), ["a, \"b\""]);
         assert_eq!(table.inputs(), ndarray::array![[1e-3], [3.0]]);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named() {
+        let rest = "b,3\nc,4\n".repeat(200);
+        for text in [
+            format!("a,y\n1,2\n\"3,4\n{rest}"),
+            format!("a,y\n1,b\n2,\"c\"\"\n{rest}"),
+            "\u{feff}a,y\r\n\r\n1,\"2\r\n".into(),
+        ] {
+            let message = read(&text, &Default::default()).unwrap_err().to_string();
+            assert!(message.starts_with("t.csv: line 3, column \""), "{message}");
+            assert!(message.contains("found a quote"), "{message}");
+        }
+        let message = read("a,\"y\n1,2\n", &Default::default()).unwrap_err().to_string();
+        assert!(message.starts_with("t.csv: line 1, column 2: found a quote"), "{message}");
+        // Quotes inside of a field, and closed ones at the end.
+        let text = "size,y\n1,5\" pipe\n2,\"4\"\" pipe\"\n3,\"\"\"\"";
+        let table = read(text, &Default::default()).unwrap();
+        assert_eq!(table.classes().unwrap(), ["\"", "4\" pipe", "5\" pipe"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use num_traits::{One, Zero};
 
 use super::form::{Form, Piece};
 use super::polynomial::Chebyshev;
-use super::residual::Decision;
+use super::residual::{BELOW_ZERO, Decision};
 use crate::numeric::Dyadic;
 
 /// Parts of a piece of degree n that are looked at, at most: this and `PARTS_A_DEGREE` n.
@@ -43,6 +43,9 @@ pub(super) fn cost(polynomial: &Chebyshev, piece: &Piece) -> u64 {
 /// Decides whether |p - s| <= error on the piece; `None` where s is no line there.
 pub(super) fn decide(polynomial: &Chebyshev, piece: &Piece, error: &Dyadic) -> Option<Decision> {
     let Form::Line { slope, offset } = &piece.form else { return None };
+    if error.is_negative() {
+        return Some(Decision::Undecided(BELOW_ZERO));
+    }
     let (from, to) = (polynomial.place(&piece.lower), polynomial.place(&piece.upper));
     let mut powers = composed(&polynomial.powers(), &from, &(&to - &from));
     powers.resize(powers.len().max(2), Dyadic::zero());

@@ -16,13 +16,14 @@
 
 use ndarray::{Array, Array1, Array2, ArrayView1, Dimension};
 use num_bigint::BigInt;
+use num_integer::Integer;
 use num_traits::{One, Zero};
 use rayon::prelude::*;
 
 use super::composite::Replacement;
 use super::polynomial::Chebyshev;
 use super::residual::Decision;
-use super::{Failure, Neurons, Outcome, Pair, bernstein, dyadic, form, residual};
+use super::{EXACT_ERRORS, Failure, Neurons, Outcome, Pair, bernstein, dyadic, form, residual};
 use crate::approximate::{Band, Bands};
 use crate::bound::{Certificate, Division, Split};
 use crate::network::{Activation, Affine, Numbers};
@@ -119,6 +120,9 @@ fn covers(bands: &[Band], interval: Interval) -> Result<(), String> {
     if !bands.iter().all(finite) {
         return Err("are not finite, or not in order".into());
     }
+    if let Some(band) = bands.iter().find(|band| band.radius < 0.0) {
+        return Err(format!("have the radius {}", band.radius));
+    }
     if bands.windows(2).any(|pair| pair[0].upper != pair[1].lower) {
         return Err("leave a gap".into());
     }
@@ -139,6 +143,7 @@ fn confirm(polynomial: &Chebyshev, function: Activation, band: &Band) -> Result<
     for piece in form::pieces(function, &lower, &upper).unwrap_or_default() {
         let mut decision = residual::decide(&tilted, &piece, &radius);
         if decision != Decision::Proven
+            && bernstein::cost(&tilted, &piece) <= EXACT_ERRORS
             && let Some(exactly) = bernstein::decide(&tilted, &piece, &radius)
         {
             decision = exactly;
@@ -180,9 +185,10 @@ fn reciprocal(x: &Dyadic) -> Option<(Dyadic, Dyadic)> {
         return None;
     }
     let bits = x.mantissa().bits() + 200;
-    let quotient = (BigInt::one() << bits) / x.mantissa();
+    let (quotient, rest) = (BigInt::one() << bits).div_rem(x.mantissa());
     let exponent = -x.exponent() - i64::try_from(bits).ok()?;
-    Some((Dyadic::new(quotient, exponent), Dyadic::new(BigInt::one(), exponent)))
+    let off = BigInt::from(u8::from(!rest.is_zero()));
+    Some((Dyadic::new(quotient, exponent), Dyadic::new(off, exponent)))
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -42,6 +42,9 @@ const FARTHEST: i64 = 2 << GRID;
 /// Values of v for the rest of p.
 const DISCS: [f64; 8] = [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0];
 
+/// Why an error below zero is never confirmed.
+pub(super) const BELOW_ZERO: &str = "no room is left after rounding";
+
 /// What is known of |p - s| <= error.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Decision {
@@ -357,6 +360,9 @@ impl Expansion {
 
 /// Decides whether |p - s| <= error on the piece.
 pub(super) fn decide(polynomial: &Chebyshev, piece: &Piece, error: &Dyadic) -> Decision {
+    if error.is_negative() {
+        return Decision::Undecided(BELOW_ZERO);
+    }
     let fitted;
     let mut polynomial = polynomial;
     let near = |z: &Dyadic| polynomial.place(z).abs() <= Dyadic::new(BigInt::from(17), -4);
