@@ -355,6 +355,19 @@ fn composite_blocks_serve_kinks_at_small_errors() {
 }
 
 #[test]
+fn a_box_of_one_point_takes_few_bands() {
+    let network = network(3, 1, &[(6, Activation::Tanh), (4, Activation::Relu)]);
+    let domain = Domain::cube(1, 1.0, 1.0).unwrap();
+    let request = Request { method: Method::D, ..Request::degrees(Degrees::All(5)) };
+    let made = approximate(&network, &domain, &request).unwrap();
+    let division = made.certificate.division.as_ref().unwrap();
+    let bands: usize = division.bands.iter().flatten().flatten().map(|b| b.parts().len()).sum();
+    assert!(bands < 100, "{bands} bands");
+    assert!(made.bound[0] < 1e-9);
+    confirmed(&made.certificate);
+}
+
+#[test]
 fn requests_that_do_not_fit_are_errors() {
     let network = network(0, 2, &[(3, Activation::Tanh)]);
     let domain = Domain::cube(2, -1.0, 1.0).unwrap();

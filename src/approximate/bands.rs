@@ -57,7 +57,9 @@ pub fn bands(
         return Err(Error::invalid("tolerance", tolerance.to_string(), "a positive number"));
     }
     let values = value_range(activation, interval);
-    if interval.lower == interval.upper || fit.is_some_and(|fit| fit.error == 0.0) {
+    // So short that f64 hardly tells its numbers apart: a line would be no nearer than a constant.
+    let short = interval.width() <= interval.magnitude() * power_of_two(-32);
+    if short || fit.is_some_and(|fit| fit.error == 0.0) {
         let around = fit.map_or(values, |fit| Interval::symmetric(fit.error));
         return Ok(Bands(vec![Band::constant(interval, around)]));
     }

@@ -52,10 +52,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             return Ok(answer);
         }
     }
-    let neurons = certificate.layers.iter().flatten().map(Vec::len).sum();
-    let progress = Progress::new(globals, "check", neurons);
+    let parts = certificate.division.as_ref().map_or(0, |d| d.splits.len().div_ceil(2));
+    let neurons: usize = certificate.layers.iter().flatten().map(Vec::len).sum();
+    let progress = Progress::new(globals, "check", parts + neurons);
     let verdict = check_watched(&certificate, &mut |done, all| {
-        progress.at(done, || format!("{done} of {all} neurons"));
+        progress.at(done, || format!("{done} of {all} neurons and parts"));
     });
     drop(progress);
     if let Some(failure) = &verdict.reason {

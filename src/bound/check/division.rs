@@ -23,7 +23,10 @@ use rayon::prelude::*;
 use super::composite::Replacement;
 use super::polynomial::Chebyshev;
 use super::residual::Decision;
-use super::{EXACT_ERRORS, Failure, Neurons, Outcome, Pair, bernstein, dyadic, form, residual};
+use super::{
+    AT_ONCE, EXACT_ERRORS, Failure, Neurons, Outcome, Pair, Progress, bernstein, dyadic, form,
+    residual,
+};
 use crate::approximate::{Band, Bands};
 use crate::bound::{Certificate, Division, Split};
 use crate::network::{Activation, Affine, Numbers};
@@ -36,7 +39,12 @@ const MORE: u32 = 4;
 
 /// Whether the bands are true and the differences over every part at most the bounds claimed; `known`
 /// says which outputs are bounded already.
-pub(super) fn check(certificate: &Certificate, pairs: &[Pair], known: &[bool]) -> Outcome<()> {
+pub(super) fn check(
+    certificate: &Certificate,
+    pairs: &[Pair],
+    known: &[bool],
+    progress: &mut Progress,
+) -> Outcome<()> {
     let whole = |what: String| Err(Failure::new(None, None, what));
     let Some(division) = &certificate.division else {
         return whole(format!("method {} without a division", certificate.method.name()));
@@ -64,15 +72,19 @@ pub(super) fn check(certificate: &Certificate, pairs: &[Pair], known: &[bool]) -
     }
     let parts = parts(certificate, division)?;
     let walk = Walk::new(pairs, division);
-    let failures: Vec<Option<usize>> =
-        parts.par_iter().map(|part| walk.fails(part, &certificate.bound, known, MORE)).collect();
-    if let Some((k, Some(output))) = failures.iter().enumerate().find(|(_, f)| f.is_some()) {
-        let what = format!(
-            "the bound {} is not confirmed on part {k} of {} of the box",
-            certificate.bound[*output],
-            parts.len()
-        );
-        return Err(Failure::new(None, Some(*output), what));
+    for (first, some) in (0..).step_by(AT_ONCE).zip(parts.chunks(AT_ONCE)) {
+        let failures: Vec<Option<usize>> =
+            some.par_iter().map(|part| walk.fails(part, &certificate.bound, known, MORE)).collect();
+        if let Some((k, Some(output))) = failures.iter().enumerate().find(|(_, f)| f.is_some()) {
+            let what = format!(
+                "the bound {} is not confirmed on part {} of {} of the box",
+                certificate.bound[*output],
+                first + k,
+                parts.len()
+            );
+            return Err(Failure::new(None, Some(*output), what));
+        }
+        progress.advance(some.len());
     }
     Ok(())
 }
@@ -140,7 +152,8 @@ fn confirm(polynomial: &Chebyshev, function: Activation, band: &Band) -> Result<
         return Err(format!("{place} has numbers that are too large"));
     };
     let radius = &dyadic(band.radius) - &lost;
-    for piece in form::pieces(function, &lower, &upper).unwrap_or_default() {
+    let pieces = form::pieces(function, &lower, &upper).filter(|pieces| !pieces.is_empty());
+    for piece in pieces.ok_or_else(|| format!("{place} has no activation to be compared with"))? {
         let mut decision = residual::decide(&tilted, &piece, &radius);
         if decision != Decision::Proven
             && bernstein::cost(&tilted, &piece) <= EXACT_ERRORS

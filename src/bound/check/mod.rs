@@ -62,7 +62,7 @@ const MOST_ERRORS: u64 = 1 << 34;
 const WORK_OF_COMPOSITION: u64 = 1 << 16;
 /// Splits between the root of a proof and a leaf, at most: a file cannot nest as deep.
 const DEEPEST_PROOF: usize = 128;
-/// Neurons between two reports of progress.
+/// Neurons, or parts of the box, between two reports of progress.
 const AT_ONCE: usize = 64;
 
 /// The answer of [`check`].
@@ -169,8 +169,8 @@ pub fn check(certificate: &Certificate) -> Verdict {
     check_watched(certificate, &mut |_, _| {})
 }
 
-/// As [`check`], calling `watch(done, all)` now and then with the numbers of neurons whose error has
-/// been checked, and that have one.
+/// As [`check`], calling `watch(done, all)` now and then with the number of parts of the box and of
+/// errors of neurons that have been checked, and of those that there are.
 pub fn check_watched(certificate: &Certificate, watch: &mut dyn FnMut(usize, usize)) -> Verdict {
     let mut arithmetic = Arithmetic {
         ranges: Mode::Outward,
@@ -178,7 +178,13 @@ pub fn check_watched(certificate: &Certificate, watch: &mut dyn FnMut(usize, usi
         outward_errors: 0,
         propagation: Mode::Outward,
     };
-    let reason = examine(certificate, &mut arithmetic, watch).err();
+    let parts = certificate
+        .division
+        .as_ref()
+        .map_or(0, |division| division.splits.iter().filter(|split| split.is_none()).count());
+    let neurons: usize = certificate.layers.iter().flatten().map(Vec::len).sum();
+    let mut progress = Progress { watch, done: 0, all: parts + neurons };
+    let reason = examine(certificate, &mut arithmetic, &mut progress).err();
     Verdict {
         valid: reason.is_none(),
         bound: if reason.is_none() { certificate.bound.clone() } else { vec![] },
@@ -202,11 +208,26 @@ struct Neurons<'a> {
     claims: &'a [Neuron],
 }
 
+/// Tells how much has been checked.
+struct Progress<'a> {
+    watch: &'a mut dyn FnMut(usize, usize),
+    done: usize,
+    all: usize,
+}
+
+impl Progress<'_> {
+    fn advance(&mut self, by: usize) {
+        self.done += by;
+        (self.watch)(self.done, self.all);
+    }
+}
+
 fn examine(
     certificate: &Certificate,
     arithmetic: &mut Arithmetic,
-    watch: &mut dyn FnMut(usize, usize),
+    progress: &mut Progress,
 ) -> Outcome<()> {
+    progress.advance(0);
     let pairs = pairs(certificate)?;
     let inputs = certificate.domain.len();
 
@@ -236,12 +257,12 @@ fn examine(
     };
     if certificate.method > Method::C {
         arithmetic.propagation = Mode::Outward;
-        division::check(certificate, &pairs, &known)?;
+        division::check(certificate, &pairs, &known, progress)?;
     } else if certificate.division.is_some() {
         let what = format!("a division, which method {} has none of", certificate.method.name());
         return Err(Failure::new(None, None, what));
     }
-    check_errors(&pairs, arithmetic, watch)
+    check_errors(&pairs, arithmetic, progress)
 }
 
 /// The number that an f64 is; callers have seen that it is finite.
@@ -869,6 +890,9 @@ impl Residual<'_> {
     fn decide(&self, exact: bool) -> (Decision, bool) {
         let error = dyadic(self.claim.error);
         let pieces = self.pieces();
+        if pieces.is_empty() {
+            return (Decision::Undecided("no activation to be compared with"), false);
+        }
         let polynomial = match self.replacement {
             Replacement::Polynomial(polynomial) => polynomial,
             Replacement::Composition(composition) => {
@@ -938,7 +962,7 @@ impl Residual<'_> {
 fn check_errors(
     pairs: &[Pair],
     arithmetic: &mut Arithmetic,
-    watch: &mut dyn FnMut(usize, usize),
+    progress: &mut Progress,
 ) -> Outcome<()> {
     let mut residuals = Vec::new();
     for (layer, pair) in pairs.iter().enumerate() {
@@ -960,8 +984,6 @@ fn check_errors(
     // All that can be exact is, or nothing.
     let works: Vec<_> = residuals.par_iter().map(Residual::exact_work).collect();
     let exact = works.into_iter().flatten().fold(0, u64::saturating_add) <= EXACT_ERRORS;
-    let mut done = 0;
-    watch(done, residuals.len());
     for some in residuals.chunks(AT_ONCE) {
         let decisions: Vec<_> = some.par_iter().map(|residual| residual.decide(exact)).collect();
         for (residual, (decision, exactly)) in some.iter().zip(&decisions) {
@@ -974,8 +996,7 @@ fn check_errors(
                 arithmetic.outward_errors += 1;
             }
         }
-        done += some.len();
-        watch(done, residuals.len());
+        progress.advance(some.len());
     }
     Ok(())
 }
