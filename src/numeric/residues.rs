@@ -28,6 +28,21 @@ pub trait Residues: Copy + Send + Sync + 'static {
     /// The residue in [0, p) of a reduced word.
     fn residue(word: Self::Word, p: u64) -> u64;
 
+    /// The words of an integer of at most 2^53, reduced.
+    fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [Self::Word; W];
+
+    /// The integer of smallest size that is congruent to a word out of `reduce`, or within 2 of it.
+    fn centred(word: Self::Word, p: u64) -> i64;
+
+    /// The integers of [`Residues::centred`] in a form of their own, whatever the modulus.
+    fn plain<const W: usize>(a: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+
+    /// The product of such integers and reduced [factors](Residues::plain_factor), reduced.
+    fn mul_plain<const W: usize>(a: [Self::Word; W], factors: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+
+    /// The form of a residue that is to be multiplied by plain integers.
+    fn plain_factor(residue: u64, p: u64) -> Self::Word;
+
     /// a + b; up to eleven reduced words, or sixteen that came out of `reduce`, may be summed
     /// before the sum is reduced.
     fn add<const W: usize>(a: [Self::Word; W], b: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
@@ -92,6 +107,25 @@ impl Residues for Fma {
         let x = word as i64;
         let x = if x < 0 { x + p as i64 } else { x } as u64;
         if x >= p { x - p } else { x }
+    }
+    #[inline(always)]
+    fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [f64; W] {
+        Self::reduce([x as f64; W], m)
+    }
+    #[inline(always)]
+    fn centred(word: f64, _: u64) -> i64 {
+        word as i64
+    }
+    #[inline(always)]
+    fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
+        a
+    }
+    #[inline(always)]
+    fn mul_plain<const W: usize>(a: [f64; W], factors: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        Self::mul(a, factors, m)
+    }
+    fn plain_factor(residue: u64, p: u64) -> f64 {
+        Self::word(residue, p)
     }
     #[inline(always)]
     fn add<const W: usize>(mut a: [f64; W], b: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
@@ -181,6 +215,35 @@ impl Residues for Montgomery {
     }
     fn residue(word: u64, p: u64) -> u64 {
         Self::redc(u128::from(word), p, Self::negative_inverse(p))
+    }
+    fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [u64; W] {
+        // Primes are below 2^50.
+        m.primes.map(|p| Self::word(x.rem_euclid(p as i64) as u64, p))
+    }
+    #[inline(always)]
+    fn centred(word: u64, p: u64) -> i64 {
+        let x = Self::residue(word, p) as i64;
+        if x > p as i64 / 2 { x - p as i64 } else { x }
+    }
+    #[inline(always)]
+    fn plain<const W: usize>(mut a: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+        for i in 0..W {
+            a[i] = Self::centred(a[i], m.p[i]) as u64;
+        }
+        a
+    }
+    #[inline(always)]
+    fn mul_plain<const W: usize>(a: [u64; W], mut factors: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+        for i in 0..W {
+            let x = a[i] as i64;
+            let product = u128::from(x.unsigned_abs()) * u128::from(factors[i]);
+            let r = Self::redc(product, m.p[i], m.inverse[i]);
+            factors[i] = if x < 0 { modular::sub(0, r, m.p[i]) } else { r };
+        }
+        factors
+    }
+    fn plain_factor(residue: u64, p: u64) -> u64 {
+        Self::word(Self::word(residue, p), p)
     }
     #[inline(always)]
     fn add<const W: usize>(mut a: [u64; W], b: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
