@@ -260,7 +260,8 @@ fn what_would_explode_is_refused_with_its_cost_and_a_way_out() {
 fn an_expansion_stops_when_told_to() {
     let network = deep(4, 2, 2);
     let mut steps = Vec::new();
-    let stopped = expand_watched(&network, None, &Limits::default(), &mut |step| {
+    // A part of low degree is composed neuron by neuron.
+    let stopped = expand_watched(&network, Some(3), &Limits::default(), &mut |step| {
         steps.push((step.layer, step.neuron));
         match steps.len() {
             6 => Err(Error::Interrupted { saved: "nothing to save".into() }),

@@ -149,7 +149,8 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
     answer.set("outputs", prediction.outputs);
     answer.set("degree", count(prediction.degree));
     answer.set("terms", count(prediction.terms));
-    answer.set("primes", 0);
+    answer.set("primes", prediction.primes);
+    answer.set("method", prediction.route.name());
     answer.set("bits", prediction.bits.ceil());
     answer.set("bytes", prediction.bytes.ceil());
     answer.set("seconds", prediction.seconds);
@@ -165,7 +166,6 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
     answer
 }
 
-/// Composition is exact in integers: it takes no primes.
 pub(super) fn describe_plan(plan: &Plan) -> String {
     format!(
         "plan: total degree {}, {} terms, coefficients of up to {} bits, {}, in {}",
@@ -251,7 +251,8 @@ fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, seconds: &Secon
     answer.set("outputs", expansion.outputs().len());
     answer.set("degree", expansion.degree());
     answer.set("terms", expansion.terms());
-    answer.set("primes", 0);
+    answer.set("primes", plan.primes);
+    answer.set("method", plan.route.name());
     answer.set("bound_bits", plan.bits.ceil());
     answer.set(
         "seconds",

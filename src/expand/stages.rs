@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use num_bigint::BigUint;
 use num_integer::Integer;
 use num_rational::BigRational;
-use num_traits::{One, Signed, Zero};
+use num_traits::One;
 
 use crate::error::{Error, Result};
 use crate::network::{Activation, Layer, Matrix, Network, Numbers, Part, Slaf, Vector};
@@ -132,23 +132,18 @@ impl Upper {
     }
 
     fn plus(self, other: Self) -> Self {
-        let (large, small) = if other.mantissa != 0.0
-            && (self.mantissa == 0.0 || other.exponent > self.exponent)
-        {
-            (other, self)
-        } else {
-            (self, other)
-        };
+        let (large, small) =
+            if other.mantissa != 0.0 && (self.mantissa == 0.0 || other.exponent > self.exponent) {
+                (other, self)
+            } else {
+                (self, other)
+            };
         if small.mantissa == 0.0 {
             return large;
         }
         let distance = large.exponent.saturating_sub(small.exponent);
         // What is more than 60 places below is covered by the step up.
-        let part = if distance > 60 {
-            0.0
-        } else {
-            small.mantissa / (1_u64 << distance) as f64
-        };
+        let part = if distance > 60 { 0.0 } else { small.mantissa / (1_u64 << distance) as f64 };
         Upper::new((large.mantissa + part).next_up(), large.exponent)
     }
 
@@ -311,7 +306,8 @@ impl Stages {
 
     /// What is proven of the coefficients of each output.
     pub(super) fn bounds(&self) -> Vec<Bound> {
-        let mut neurons = vec![Size { norm: Upper::ONE, twos: 0, odd: BigUint::one() }; self.used.len()];
+        let mut neurons =
+            vec![Size { norm: Upper::ONE, twos: 0, odd: BigUint::one() }; self.used.len()];
         for stage in &self.hidden {
             neurons = stage
                 .rows
@@ -411,9 +407,7 @@ impl Size {
 }
 
 fn identity(width: usize) -> Vec<Row> {
-    (0..width as u32)
-        .map(|i| Row { bias: Number::ZERO, weights: vec![(i, Number::ONE)] })
-        .collect()
+    (0..width as u32).map(|i| Row { bias: Number::ZERO, weights: vec![(i, Number::ONE)] }).collect()
 }
 
 fn affine_rows(weight: &Matrix, bias: &Vector) -> Vec<Row> {
@@ -502,29 +496,5 @@ fn slaf_polynomials(slaf: &Slaf, width: usize) -> Vec<Vec<Number>> {
             .into_iter()
             .map(|p| trimmed(p.into_coefficients().iter().map(Number::from_rational).collect()))
             .collect(),
-    }
-}
-
-impl Number {
-    /// The number as a fraction.
-    pub(super) fn to_rational(&self) -> BigRational {
-        match self {
-            Number::Rational(x) => (**x).clone(),
-            Number::Dyadic { mantissa, exponent } => {
-                let m = num_bigint::BigInt::from(*mantissa);
-                match *exponent {
-                    e if e >= 0 => BigRational::from_integer(m << e),
-                    e => BigRational::new_raw(m, num_bigint::BigInt::one() << -e),
-                }
-            }
-        }
-    }
-
-    /// Whether the number is below zero.
-    pub(super) fn is_negative(&self) -> bool {
-        match self {
-            Number::Dyadic { mantissa, .. } => *mantissa < 0,
-            Number::Rational(x) => x.is_negative() && !x.is_zero(),
-        }
     }
 }

@@ -19,6 +19,9 @@ pub trait Residues: Copy + Send + Sync + 'static {
     /// One residue, or one constant of a modulus.
     type Word: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static;
 
+    /// A proof that the machine has the instructions.
+    type Token: Copy + Send + Sync + std::fmt::Debug;
+
     /// The constants of the odd prime p < 2^50 that the operations take.
     fn modulus(p: u64) -> (Self::Word, Self::Word);
 
@@ -38,23 +41,39 @@ pub trait Residues: Copy + Send + Sync + 'static {
     fn plain<const W: usize>(a: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
 
     /// The product of such integers and reduced [factors](Residues::plain_factor), reduced.
-    fn mul_plain<const W: usize>(a: [Self::Word; W], factors: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+    fn mul_plain<const W: usize>(
+        a: [Self::Word; W],
+        factors: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
 
     /// The form of a residue that is to be multiplied by plain integers.
     fn plain_factor(residue: u64, p: u64) -> Self::Word;
 
     /// a + b; up to eleven reduced words, or sixteen that came out of `reduce`, may be summed
     /// before the sum is reduced.
-    fn add<const W: usize>(a: [Self::Word; W], b: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+    fn add<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
 
     /// a - b, counted as a sum.
-    fn sub<const W: usize>(a: [Self::Word; W], b: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+    fn sub<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
 
     /// A sum, reduced.
     fn reduce<const W: usize>(a: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
 
     /// The product of reduced words, reduced.
-    fn mul<const W: usize>(a: [Self::Word; W], b: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+    fn mul<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
 
     /// a - k b, reduced, for reduced a, b and a constant k in both forms.
     fn sub_multiple<const W: usize>(
@@ -73,13 +92,15 @@ pub struct Moduli<R: Residues, const W: usize> {
     pub primes: [u64; W],
     p: [R::Word; W],
     inverse: [R::Word; W],
+    /// What allows the operations.
+    pub token: R::Token,
 }
 
 impl<R: Residues, const W: usize> Moduli<R, W> {
     /// The moduli of `W` lanes.
-    pub fn new(primes: [u64; W]) -> Self {
+    pub fn new(token: R::Token, primes: [u64; W]) -> Self {
         let words = primes.map(R::modulus);
-        Moduli { primes, p: words.map(|w| w.0), inverse: words.map(|w| w.1) }
+        Moduli { primes, p: words.map(|w| w.0), inverse: words.map(|w| w.1), token }
     }
 
     /// The words of an integer in every lane.
@@ -94,6 +115,7 @@ pub struct Fma;
 
 impl Residues for Fma {
     type Word = f64;
+    type Token = ();
 
     fn modulus(p: u64) -> (f64, f64) {
         (p as f64, 1.0 / p as f64)
@@ -181,6 +203,134 @@ impl Residues for Fma {
     }
 }
 
+/// [`Fma`] by the instructions of AVX2 themselves, `W` a multiple of 4: vectors that a compiler
+/// finds in loops over arrays do not survive a loop around them.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct FmaAvx2;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Fma, FmaAvx2, Moduli, Residues};
+    use pulp::f64x4;
+    use pulp::x86::V3;
+
+    /// Four lanes of a vector. No adaptor of arrays or closures here: they are not inlined.
+    #[inline(always)]
+    fn lanes<const W: usize>(a: &[f64; W], i: usize) -> f64x4 {
+        pulp::cast(a.as_chunks::<4>().0[i])
+    }
+
+    #[inline(always)]
+    fn put<const W: usize>(a: &mut [f64; W], i: usize, x: f64x4) {
+        a.as_chunks_mut::<4>().0[i] = pulp::cast(x);
+    }
+
+    #[inline(always)]
+    fn reduce(t: V3, a: f64x4, p: f64x4, inverse: f64x4) -> f64x4 {
+        let q = t.round_f64x4(t.mul_f64x4(a, inverse));
+        t.negate_mul_add_f64x4(q, p, a)
+    }
+
+    #[inline(always)]
+    fn mul(t: V3, a: f64x4, b: f64x4, p: f64x4, inverse: f64x4) -> f64x4 {
+        let h = t.mul_f64x4(a, b);
+        let l = t.mul_sub_f64x4(a, b, h);
+        let q = t.round_f64x4(t.mul_f64x4(h, inverse));
+        t.add_f64x4(t.negate_mul_add_f64x4(q, p, h), l)
+    }
+
+    impl Residues for FmaAvx2 {
+        type Word = f64;
+        type Token = V3;
+
+        fn modulus(p: u64) -> (f64, f64) {
+            Fma::modulus(p)
+        }
+        #[inline(always)]
+        fn word(residue: u64, p: u64) -> f64 {
+            Fma::word(residue, p)
+        }
+        #[inline(always)]
+        fn residue(word: f64, p: u64) -> u64 {
+            Fma::residue(word, p)
+        }
+        #[inline(always)]
+        fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [f64; W] {
+            Self::reduce([x as f64; W], m)
+        }
+        #[inline(always)]
+        fn centred(word: f64, _: u64) -> i64 {
+            word as i64
+        }
+        #[inline(always)]
+        fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
+            a
+        }
+        #[inline(always)]
+        fn mul_plain<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            Self::mul(a, b, m)
+        }
+        fn plain_factor(residue: u64, p: u64) -> f64 {
+            Fma::word(residue, p)
+        }
+        #[inline(always)]
+        fn add<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let sum = m.token.add_f64x4(lanes(&a, i), lanes(&b, i));
+                put(&mut a, i, sum);
+            }
+            a
+        }
+        #[inline(always)]
+        fn sub<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let difference = m.token.sub_f64x4(lanes(&a, i), lanes(&b, i));
+                put(&mut a, i, difference);
+            }
+            a
+        }
+        #[inline(always)]
+        fn reduce<const W: usize>(mut a: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let r = reduce(m.token, lanes(&a, i), lanes(&m.p, i), lanes(&m.inverse, i));
+                put(&mut a, i, r);
+            }
+            a
+        }
+        #[inline(always)]
+        fn mul<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let (p, inverse) = (lanes(&m.p, i), lanes(&m.inverse, i));
+                let r = mul(m.token, lanes(&a, i), lanes(&b, i), p, inverse);
+                put(&mut a, i, r);
+            }
+            a
+        }
+        #[inline(always)]
+        fn sub_multiple<const W: usize>(
+            mut a: [f64; W],
+            b: [f64; W],
+            k: u64,
+            word: [f64; W],
+            m: &Moduli<Self, W>,
+        ) -> [f64; W] {
+            if k <= 10 {
+                // As in `Fma`.
+                let factor = m.token.splat_f64x4(k as f64);
+                for i in 0..W / 4 {
+                    let sum = m.token.negate_mul_add_f64x4(factor, lanes(&b, i), lanes(&a, i));
+                    let r = reduce(m.token, sum, lanes(&m.p, i), lanes(&m.inverse, i));
+                    put(&mut a, i, r);
+                }
+                a
+            } else {
+                Self::reduce(Self::sub(a, Self::mul(b, word, m), m), m)
+            }
+        }
+    }
+}
+
 /// Residues as u64 in Montgomery's form x 2^64 mod p, always in [0, p).
 #[derive(Clone, Copy, Debug)]
 pub struct Montgomery;
@@ -206,6 +356,7 @@ impl Montgomery {
 
 impl Residues for Montgomery {
     type Word = u64;
+    type Token = ();
 
     fn modulus(p: u64) -> (u64, u64) {
         (p, Self::negative_inverse(p))
@@ -233,7 +384,11 @@ impl Residues for Montgomery {
         a
     }
     #[inline(always)]
-    fn mul_plain<const W: usize>(a: [u64; W], mut factors: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+    fn mul_plain<const W: usize>(
+        a: [u64; W],
+        mut factors: [u64; W],
+        m: &Moduli<Self, W>,
+    ) -> [u64; W] {
         for i in 0..W {
             let x = a[i] as i64;
             let product = u128::from(x.unsigned_abs()) * u128::from(factors[i]);
@@ -287,6 +442,9 @@ pub trait Machine: Copy + Send + Sync {
     /// The form of residues.
     type R: Residues;
 
+    /// The proof that the operations on residues ask for.
+    fn token(self) -> <Self::R as Residues>::Token;
+
     /// Runs `kernel`, compiled for these instructions as far as it is inlined.
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T;
 }
@@ -298,7 +456,10 @@ pub struct Avx2(pulp::x86::V3);
 
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx2 {
-    type R = Fma;
+    type R = FmaAvx2;
+    fn token(self) -> pulp::x86::V3 {
+        self.0
+    }
     #[inline(always)]
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
         self.0.vectorize(kernel)
@@ -311,6 +472,7 @@ pub struct Fused;
 
 impl Machine for Fused {
     type R = Fma;
+    fn token(self) {}
     #[inline(always)]
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
         kernel()
@@ -323,6 +485,7 @@ pub struct Portable;
 
 impl Machine for Portable {
     type R = Montgomery;
+    fn token(self) {}
     #[inline(always)]
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
         kernel()
@@ -447,20 +610,18 @@ mod tests {
         fn run<M: Machine>(self, machine: M) -> Self::Output {
             machine.run(
                 #[inline(always)]
-                || self.work::<M::R>(),
+                || self.work::<M::R>(machine.token()),
             )
         }
     }
 
     impl Check {
         #[inline(always)]
-        fn work<R: Residues>(&self) -> [[u64; 8]; 5] {
-            let m = Moduli::<R, 8>::new(self.primes);
+        fn work<R: Residues>(&self, token: R::Token) -> [[u64; 8]; 5] {
+            let m = Moduli::<R, 8>::new(token, self.primes);
             let word = |x: [u64; 8]| std::array::from_fn(|i| R::word(x[i], self.primes[i]));
             let (a, b) = (word(self.a), word(self.b));
-            let out = |x: [R::Word; 8]| {
-                std::array::from_fn(|i| R::residue(x[i], self.primes[i]))
-            };
+            let out = |x: [R::Word; 8]| std::array::from_fn(|i| R::residue(x[i], self.primes[i]));
             let product = R::mul(a, b, &m);
             let mut powers = product;
             let mut many = R::reduce(a, &m);

@@ -26,8 +26,8 @@ pub(super) struct Lanes<R: Residues, const W: usize> {
 impl<R: Residues, const W: usize> Lanes<R, W> {
     /// For lattices of degree up to `degree`; must run under [`Machine::run`].
     #[inline(always)]
-    pub(super) fn new(primes: [u64; W], degree: usize) -> Self {
-        let moduli = Moduli::<R, W>::new(primes);
+    pub(super) fn new(token: R::Token, primes: [u64; W], degree: usize) -> Self {
+        let moduli = Moduli::<R, W>::new(token, primes);
         let small: Vec<_> = (0..=degree as u64).map(|k| moduli.words(k)).collect();
         let mut factorial = moduli.words(1);
         for k in &small[1..] {
@@ -64,7 +64,8 @@ pub(super) fn power<R: Residues, const W: usize>(
     let mut result = one;
     for bit in (0..bits).rev() {
         result = R::mul(result, result, moduli);
-        let factor = std::array::from_fn(|i| if exponents[i] >> bit & 1 == 1 { x[i] } else { one[i] });
+        let factor =
+            std::array::from_fn(|i| if exponents[i] >> bit & 1 == 1 { x[i] } else { one[i] });
         result = R::mul(result, factor, moduli);
     }
     result
@@ -174,7 +175,16 @@ fn first_axis<M: Machine, const W: usize>(
                     let (low, high) = x.split_at_mut(slab(k + 1));
                     let inner = (m - 1, b - k - 1);
                     let factor = Some((node as u64, small[node]));
-                    combine(machine, simplex, high, &mut low[slab(k)..], stride, inner, factor, moduli);
+                    combine(
+                        machine,
+                        simplex,
+                        high,
+                        &mut low[slab(k)..],
+                        stride,
+                        inner,
+                        factor,
+                        moduli,
+                    );
                 }
             }
         }
@@ -200,7 +210,8 @@ fn combine<M: Machine, const W: usize>(
             || match factor {
                 None => {
                     for &(s, l, n) in simplex.runs(m, e) {
-                        let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
+                        let (s, l, n) =
+                            (s as usize * stride, l as usize * stride, n as usize * stride);
                         subtract::<M::R, W>(&mut small[s..s + n], &large[l..l + n], moduli);
                     }
                 }
@@ -223,7 +234,16 @@ fn combine<M: Machine, const W: usize>(
     for k in 0..=e {
         let s = simplex.start(m, e, k) * stride;
         let l = simplex.start(m, e + 1, k) * stride;
-        combine(machine, simplex, &mut small[s..], &mut large[l..], stride, (m - 1, e - k), factor, moduli);
+        combine(
+            machine,
+            simplex,
+            &mut small[s..],
+            &mut large[l..],
+            stride,
+            (m - 1, e - k),
+            factor,
+            moduli,
+        );
     }
 }
 
@@ -233,8 +253,10 @@ fn subtract<R: Residues, const W: usize>(
     from: &[[R::Word; W]],
     moduli: &Moduli<R, W>,
 ) {
-    for (a, b) in to.iter_mut().zip(from) {
-        *a = R::reduce(R::sub(*a, *b, moduli), moduli);
+    // By index: adaptors of iterators are not inlined across units of code generation.
+    let from = &from[..to.len()];
+    for i in 0..to.len() {
+        to[i] = R::reduce(R::sub(to[i], from[i], moduli), moduli);
     }
 }
 
@@ -246,8 +268,9 @@ fn subtract_multiple<R: Residues, const W: usize>(
     word: [R::Word; W],
     moduli: &Moduli<R, W>,
 ) {
-    for (a, b) in to.iter_mut().zip(from) {
-        *a = R::sub_multiple(*a, *b, k, word, moduli);
+    let from = &from[..to.len()];
+    for i in 0..to.len() {
+        to[i] = R::sub_multiple(to[i], from[i], k, word, moduli);
     }
 }
 
@@ -530,8 +553,10 @@ impl<'a, M: Machine> Outer<'a, M> {
         for (_, e, w) in members {
             if *e <= b {
                 let w = M::R::mul(*w, weight, moduli);
-                for (x, f) in local[next..next + b - e + 1].iter_mut().zip(inverse_factorials) {
-                    *x = M::R::mul(M::R::mul(*x, w, moduli), *f, moduli);
+                let x = &mut local[next..next + b - e + 1];
+                let f = &inverse_factorials[..x.len()];
+                for i in 0..x.len() {
+                    x[i] = M::R::mul(M::R::mul(x[i], w, moduli), f[i], moduli);
                 }
                 next += b - e + 1;
             }

@@ -26,7 +26,7 @@ use tabulate::{Batch, OwnedStart};
 
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
-use crate::numeric::residues::{Job, Level, Machine, Residues, primes};
+use crate::numeric::residues::{Job, Machine, Residues, primes};
 use crate::polynomial::Packed;
 
 /// How far the work is, for whoever watches; set `cancelled` to end it.
@@ -76,7 +76,6 @@ pub(super) fn words_for(bits: f64) -> usize {
 pub(super) struct Work<'a> {
     pub(super) stages: &'a Stages,
     pub(super) bounds: &'a [Bound],
-    pub(super) level: Level,
     pub(super) parallel: bool,
     pub(super) progress: &'a Progress,
 }
@@ -162,8 +161,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let from = tabulate::first_stage(&simplex, n, degree, stages);
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
     let k = primes_for(bits);
-    let primes: Vec<u64> =
-        primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect();
+    let primes: Vec<u64> = primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect();
     let points = simplex.count(n, degree);
     let outputs = bounds.len();
     let h = (n - 1).min(2);
@@ -189,7 +187,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         .map(|unit| {
             machine.run(
                 #[inline(always)]
-                || Lanes::new(*unit, degree),
+                || Lanes::new(machine.token(), *unit, degree),
             )
         })
         .collect();
@@ -263,7 +261,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let started = Instant::now();
     let widths: Vec<usize> = bounds.iter().map(|b| words_for(b.bits)).collect();
     let widest = widths.iter().copied().max().unwrap_or(1);
-    let reconstruction = Reconstruction::<M::R>::new(&primes, &units, widest);
+    let reconstruction = Reconstruction::<M::R>::new(machine.token(), &primes, &units, widest);
     let mut numerators: Vec<Vec<u64>> = widths.iter().map(|w| vec![0; points * w]).collect();
     // In graded order, a degree holds the slabs in descending order of their first coordinates.
     let mut segments: Vec<Vec<Vec<&mut [u64]>>> =

@@ -56,7 +56,7 @@ fn words_of(x: &BigInt, words: usize) -> Vec<u64> {
 
 impl<R: Residues> Reconstruction<R> {
     /// For residues that stand in units of four, `places[k]` being the unit and lane of prime k.
-    pub(super) fn new(primes: &[u64], units: &[[u64; 4]], words: usize) -> Self {
+    pub(super) fn new(token: R::Token, primes: &[u64], units: &[[u64; 4]], words: usize) -> Self {
         let k = primes.len();
         let mut factors: Vec<BigInt> = Vec::with_capacity(k + 1);
         let digits = if k <= GARNER {
@@ -94,7 +94,7 @@ impl<R: Residues> Reconstruction<R> {
                 })
                 .collect();
             Digits::Garner {
-                moduli: primes.iter().map(|p| Moduli::new([*p; 8])).collect(),
+                moduli: primes.iter().map(|p| Moduli::new(token, [*p; 8])).collect(),
                 products,
                 inverses,
             }
@@ -117,7 +117,7 @@ impl<R: Residues> Reconstruction<R> {
                 })
                 .collect();
             Digits::Explicit {
-                moduli: units.iter().map(|unit| Moduli::new(*unit)).collect(),
+                moduli: units.iter().map(|unit| Moduli::new(token, *unit)).collect(),
                 inverses,
                 reciprocals: primes.iter().map(|p| 1.0 / *p as f64).collect(),
             }
@@ -171,20 +171,22 @@ impl<R: Residues> Reconstruction<R> {
                 Digits::Garner { moduli, products, inverses } => {
                     for (i, &(unit, lane)) in places.iter().enumerate() {
                         let source = &units[unit][next - take..next];
-                        for (t, x) in source.iter().rev().enumerate() {
-                            words_of_digits[i][t] = x[lane];
+                        for t in 0..take {
+                            words_of_digits[i][t] = source[take - 1 - t][lane];
                         }
                     }
                     for i in 0..k {
                         let m = &moduli[i];
                         let (before, here) = words_of_digits.split_at_mut(i);
                         let mut x = here[0];
-                        for (part, factors) in before.chunks(8).zip(products[i].chunks(8)) {
-                            for (v, f) in part.iter().zip(factors) {
-                                x = R::sub(x, R::mul_plain(*v, *f, m), m);
+                        let factors = &products[i][..i];
+                        for j in 0..i {
+                            x = R::sub(x, R::mul_plain(before[j], factors[j], m), m);
+                            if j % 8 == 7 {
+                                x = R::reduce(x, m);
                             }
-                            x = R::reduce(x, m);
                         }
+                        x = R::reduce(x, m);
                         let v = R::reduce(R::mul(x, inverses[i], m), m);
                         let p = self.primes[i];
                         for t in 0..8 {
@@ -201,7 +203,8 @@ impl<R: Residues> Reconstruction<R> {
                         let index = next - 1 - t;
                         let mut unit = usize::MAX;
                         let mut r = [R::Word::default(); 4];
-                        for (i, &(u, lane)) in places.iter().enumerate() {
+                        for i in 0..k {
+                            let (u, lane) = places[i];
                             if u != unit {
                                 unit = u;
                                 let m = &moduli[u];
@@ -219,18 +222,20 @@ impl<R: Residues> Reconstruction<R> {
                 }
             }
             for t in 0..take {
-                for (f, d) in flat.iter_mut().zip(&digits) {
-                    *f = d[t];
+                for i in 0..terms {
+                    flat[i] = digits[i][t];
                 }
                 let place = &mut filled[degree];
                 let to = &mut segments[degree][*place * words..(*place + 1) * words];
                 *place += 1;
                 let mut sum = 0_u128;
-                for (to, column) in to.iter_mut().zip(self.columns.chunks_exact(terms)) {
-                    for (f, c) in flat.iter().zip(column) {
-                        sum += u128::from(*f) * u128::from(*c);
+                for w in 0..words {
+                    let column = &self.columns[w * terms..][..terms];
+                    let flat = &flat[..terms];
+                    for i in 0..terms {
+                        sum += u128::from(flat[i]) * u128::from(column[i]);
                     }
-                    *to = sum as u64;
+                    to[w] = sum as u64;
                     sum >>= 64;
                 }
                 // The point before, in lexicographic order.

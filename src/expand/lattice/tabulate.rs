@@ -76,7 +76,7 @@ impl<R: Residues, const W: usize> Powers<R, W> {
 }
 
 fn each_number(stages: &Stages, visit: &mut dyn FnMut(&Number)) {
-    let mut rows = |rows: &[Row], visit: &mut dyn FnMut(&Number)| {
+    let rows = |rows: &[Row], visit: &mut dyn FnMut(&Number)| {
         for row in rows {
             visit(&row.bias);
             row.weights.iter().for_each(|(_, w)| visit(w));
@@ -107,8 +107,8 @@ pub(super) fn suits(stages: &Stages, p: u64) -> bool {
 
 impl<R: Residues, const W: usize> Images<R, W> {
     #[inline(always)]
-    fn new(stages: &Stages, primes: [u64; W], denominators: &[[u64; W]]) -> Self {
-        let moduli = Moduli::<R, W>::new(primes);
+    fn new(token: R::Token, stages: &Stages, primes: [u64; W], denominators: &[[u64; W]]) -> Self {
+        let moduli = Moduli::<R, W>::new(token, primes);
         let powers = Powers::new(stages, &moduli);
         let row = |row: &Row| RowImage {
             bias: powers.image(&row.bias, &moduli),
@@ -249,34 +249,38 @@ fn step<M: Machine, const W: usize>(
         #[inline(always)]
         || {
             let sources = &steps.sources[level];
-            for (t, table) in tables.iter().enumerate() {
-                let v = table.vectors;
+            // By index: adaptors of iterators are not inlined across units of code generation.
+            for t in 0..tables.len() {
+                let (v, m) = (tables[t].vectors, &tables[t].moduli);
+                let top = &tables[t].top[..];
                 let size = sources.len() * v;
                 match from {
                     Some(from) => {
                         let (from, to) = (&from[t][..size], &mut to[t][..size]);
-                        for (i, &source) in sources.iter().enumerate() {
-                            let source = match source & TOP {
-                                0 => &from[source as usize * v..][..v],
-                                _ => &table.top[(source ^ TOP) as usize * v..][..v],
+                        for i in 0..sources.len() {
+                            let source = match sources[i] & TOP {
+                                0 => &from[sources[i] as usize * v..],
+                                _ => &top[(sources[i] ^ TOP) as usize * v..],
                             };
-                            let own = &from[i * v..][..v];
-                            for ((a, b), c) in to[i * v..][..v].iter_mut().zip(own).zip(source) {
-                                *a = M::R::reduce(M::R::add(*b, *c, &table.moduli), &table.moduli);
+                            let (source, own) = (&source[..v], &from[i * v..][..v]);
+                            let to = &mut to[i * v..][..v];
+                            for i in 0..v {
+                                to[i] = M::R::reduce(M::R::add(own[i], source[i], m), m);
                             }
                         }
                     }
                     None => {
                         let to = &mut to[t][..size];
-                        for (i, &source) in sources.iter().enumerate() {
+                        for i in 0..sources.len() {
                             let (own, later) = to.split_at_mut((i + 1) * v);
-                            let source = match source & TOP {
+                            let source = match sources[i] & TOP {
                                 // Larger in this order: it still has the value before the step.
-                                0 => &later[(source as usize - i - 1) * v..][..v],
-                                _ => &table.top[(source ^ TOP) as usize * v..][..v],
+                                0 => &later[(sources[i] as usize - i - 1) * v..],
+                                _ => &top[(sources[i] ^ TOP) as usize * v..],
                             };
-                            for (a, c) in own[i * v..].iter_mut().zip(source) {
-                                *a = M::R::reduce(M::R::add(*a, *c, &table.moduli), &table.moduli);
+                            let (source, own) = (&source[..v], &mut own[i * v..][..v]);
+                            for i in 0..v {
+                                own[i] = M::R::reduce(M::R::add(own[i], source[i], m), m);
                             }
                         }
                     }
@@ -392,7 +396,7 @@ impl<R: Residues, const W: usize> Batch<R, W> {
         let n = stages.used.len();
         let images = machine.run(
             #[inline(always)]
-            || Images::<R, W>::new(stages, primes, denominators),
+            || Images::<R, W>::new(machine.token(), stages, primes, denominators),
         );
         let mut steps = Steps::new(simplex, n, 1);
         let mut table = machine.run(
@@ -655,25 +659,31 @@ impl<M: Machine, const W: usize> Through<'_, '_, M, W> {
             z.extend_from_slice(&differences[..v]);
             for s in self.stages.clone() {
                 y.clear();
-                for (z, c) in z.iter().zip(&self.images.polynomials[s]) {
+                let polynomials = &self.images.polynomials[s];
+                y.resize(polynomials.len(), moduli.words(0));
+                for i in 0..polynomials.len() {
+                    let (z, c) = (z[i], &polynomials[i][..]);
                     let mut sum = M::R::reduce(c[c.len() - 1], moduli);
-                    for c in c[..c.len() - 1].iter().rev() {
-                        let product = M::R::mul(sum, *z, moduli);
-                        sum = M::R::reduce(M::R::add(product, *c, moduli), moduli);
+                    for k in (0..c.len() - 1).rev() {
+                        let product = M::R::mul(sum, z, moduli);
+                        sum = M::R::reduce(M::R::add(product, c[k], moduli), moduli);
                     }
-                    y.push(sum);
+                    y[i] = sum;
                 }
+                let rows = &self.images.rows[s + 1];
                 z.clear();
-                for row in &self.images.rows[s + 1] {
-                    let mut sum = row.bias;
-                    for part in row.weights.chunks(8) {
-                        for (j, w) in part {
-                            let product = M::R::mul(*w, y[*j as usize], moduli);
-                            sum = M::R::add(sum, product, moduli);
+                z.resize(rows.len(), moduli.words(0));
+                for i in 0..rows.len() {
+                    let mut sum = rows[i].bias;
+                    let weights = &rows[i].weights[..];
+                    for k in 0..weights.len() {
+                        let (j, w) = weights[k];
+                        sum = M::R::add(sum, M::R::mul(w, y[j as usize], moduli), moduli);
+                        if k % 8 == 7 {
+                            sum = M::R::reduce(sum, moduli);
                         }
-                        sum = M::R::reduce(sum, moduli);
                     }
-                    z.push(M::R::reduce(sum, moduli));
+                    z[i] = M::R::reduce(sum, moduli);
                 }
             }
             match &mut self.store {
@@ -697,8 +707,9 @@ impl<M: Machine, const W: usize> Through<'_, '_, M, W> {
             for i in 0..q {
                 let (own, later) = differences.split_at_mut((i + 1) * v);
                 let next = if i + 1 < q { &later[..v] } else { &table.top[..v] };
-                for (a, b) in own[i * v..].iter_mut().zip(next) {
-                    *a = M::R::reduce(M::R::add(*a, *b, moduli), moduli);
+                let own = &mut own[i * v..][..v];
+                for i in 0..v {
+                    own[i] = M::R::reduce(M::R::add(own[i], next[i], moduli), moduli);
                 }
             }
         }
@@ -778,11 +789,10 @@ fn last_stage<R: Residues, const W: usize>(
             let product = R::mul(slope, shifts[i], m);
             constant = R::reduce(R::add(constant, product, m), m);
             for (to, from) in [(&mut rest_lower, &table.lower), (&mut rest_top, &table.top)] {
-                for (to, from) in
-                    to.chunks_exact_mut(outputs.len()).zip(from.chunks_exact(width.max(1)))
-                {
-                    let product = R::mul(slope, from[i], m);
-                    to[o] = R::reduce(R::add(to[o], product, m), m);
+                for r in 0..from.len() / width {
+                    let to = &mut to[r * outputs.len() + o];
+                    let product = R::mul(slope, from[r * width + i], m);
+                    *to = R::reduce(R::add(*to, product, m), m);
                 }
             }
             let c = &polynomials[i];
@@ -792,7 +802,8 @@ fn last_stage<R: Residues, const W: usize>(
     }
 
     // Neurons by degree; those of degree below 2 have gone into the rest.
-    let mut degrees: Vec<usize> = polynomials.iter().map(|c| c.len() - 1).filter(|d| *d > 1).collect();
+    let mut degrees: Vec<usize> =
+        polynomials.iter().map(|c| c.len() - 1).filter(|d| *d > 1).collect();
     degrees.sort_unstable();
     degrees.dedup();
     let by_degree: Vec<(usize, Vec<usize>)> = degrees
@@ -806,7 +817,7 @@ fn last_stage<R: Residues, const W: usize>(
     for primes in pass_widths(count, width) {
         let side = 8 / primes;
         let lane = |l: usize| (first + l % primes).min(W - 1);
-        let moduli = Moduli::<R, 8>::new(std::array::from_fn(|l| m.primes[lane(l)]));
+        let moduli = Moduli::<R, 8>::new(m.token, std::array::from_fn(|l| m.primes[lane(l)]));
         let gather = |neurons: &[usize], value: &dyn Fn(usize) -> [R::Word; W]| -> [R::Word; 8] {
             std::array::from_fn(|l| match neurons.get(l / primes) {
                 Some(i) => value(*i)[lane(l)],
@@ -850,7 +861,9 @@ fn last_stage<R: Residues, const W: usize>(
                     }));
                 }
                 for value in rest {
-                    to.push(std::array::from_fn(|l| if l < primes { value[lane(l)] } else { zero[0] }));
+                    to.push(std::array::from_fn(
+                        |l| if l < primes { value[lane(l)] } else { zero[0] },
+                    ));
                 }
             }
             to
@@ -931,7 +944,8 @@ impl<M: Machine> Last<'_, '_, M> {
     #[inline(always)]
     fn work<const Q: usize>(&mut self, lower: &[Vec<[Word<M>; 8]>], offset: usize, budget: usize) {
         let length = budget + 1;
-        for ((table, pass), lower) in self.tables.iter().zip(self.passes).zip(lower) {
+        for t in 0..self.tables.len() {
+            let (table, pass, lower) = (&self.tables[t], &self.passes[t], &lower[t][..]);
             let m = &table.moduli;
             let v = table.vectors;
             let neurons = v - self.outputs;
@@ -953,7 +967,8 @@ impl<M: Machine> Last<'_, '_, M> {
             for group in &pass.groups {
                 let d = group.degree;
                 let inner = d.saturating_sub(3);
-                for (g, vector) in group.vectors.clone().enumerate() {
+                for g in 0..group.vectors.len() {
+                    let vector = group.vectors.start + g;
                     let coefficients = &group.inner[g * inner..(g + 1) * inner];
                     let weights = &group.weights[g * self.outputs..(g + 1) * self.outputs];
                     let accumulators = &mut self.accumulators[..];
@@ -967,9 +982,9 @@ impl<M: Machine> Last<'_, '_, M> {
                         #[inline(always)]
                         |t, z| {
                             let y = monic::<M::R>(z, d, coefficients, m);
-                            for (o, w) in weights.iter().enumerate() {
+                            for o in 0..weights.len() {
                                 let a = &mut accumulators[o * length + t];
-                                *a = M::R::add(*a, M::R::mul(y, *w, m), m);
+                                *a = M::R::add(*a, M::R::mul(y, weights[o], m), m);
                             }
                         },
                     );
@@ -1044,8 +1059,8 @@ fn walk_line<R: Residues, const Q: usize>(
     let top = top[vector];
     if Q == 0 {
         let d = &mut room[..q];
-        for (i, d) in d.iter_mut().enumerate() {
-            *d = lower[i * vectors + vector];
+        for i in 0..q {
+            d[i] = lower[i * vectors + vector];
         }
         for t in 0..length {
             visit(t, d[0]);
