@@ -388,8 +388,8 @@ fn tower(layers: usize, last: f64) -> Network {
 
 #[test]
 fn what_would_take_hours_is_answered_at_random() {
-    // Few terms, but more products of long numbers than the default allows.
-    let network = deep(4, 2, 8);
+    // More products of long numbers than the default allows.
+    let network = deep(5, 2, 9);
     let limits = Limits { terms: u64::MAX, bytes: u64::MAX, ..Limits::default() };
     assert!(plan(&network, None).unwrap().operations > 1e9);
     let a = Model::Network(network);

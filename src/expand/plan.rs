@@ -195,7 +195,9 @@ pub(super) fn lattice_operations(stages: &Stages, bounds: &[Bound]) -> Option<f6
     let (n, degree) = (stages.used.len(), stages.degree());
     let highest = if n == 1 { 20_000 } else { 2000 };
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-    let possible = (1..=highest).contains(&degree)
+    // An affine network is its own polynomial.
+    let possible = !stages.hidden.is_empty()
+        && (1..=highest).contains(&degree)
         && n > 0
         && dense_terms(n, degree) <= 1_000_000_000
         && lattice::reconstructs(lattice::primes_for(bits));
