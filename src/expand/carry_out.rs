@@ -339,6 +339,11 @@ mod tests {
         fn the_lattice_agrees_with_composition(network in shapes(1..=5, 8)) {
             agrees(&network)?;
         }
+    }
+
+    proptest! {
+        // A case is a long composition here.
+        #![proptest_config(ProptestConfig::with_cases(40))]
 
         #[test]
         fn so_it_does_with_many_inputs(network in shapes(6..=30, 2)) {
