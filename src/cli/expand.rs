@@ -91,9 +91,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             Numbers::F64 => slnn::expand::Numbers::Float,
         },
     });
-    let (prediction, primes) = match &part {
-        Some(part) => plan_part(&network, part).map(|p| (p.plan, p.primes))?,
-        None => (plan(&network, None)?, 0.0),
+    let prediction = match &part {
+        Some(part) => plan_part(&network, part)?.plan,
+        None => plan(&network, None)?,
     };
     let planning = started.elapsed().as_secs_f64();
     match &arguments.output {
@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             slnn::file::remove_stale(output)?;
             written.write(output)?;
             seconds.push(("write", started.elapsed().as_secs_f64()));
-            fill(&mut answer, &written, &prediction, primes, &seconds);
+            fill(&mut answer, &written, &prediction, &seconds);
             answer.set("computed", computed.map(Computed::name));
             let rounded = arguments.coefficients == Numbers::F64;
             answer.set("proved", proved.is_some());
@@ -172,18 +172,19 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             answer.line(format_args!("written to {}", output.display()));
             Ok(answer)
         }
-        None => Ok(planned(&prediction, primes, &limits)),
+        None => Ok(planned(&prediction, &limits)),
     }
 }
 
-fn planned(prediction: &Plan, primes: f64, limits: &Limits) -> Answer {
+fn planned(prediction: &Plan, limits: &Limits) -> Answer {
     let mut answer = Answer::default();
     let refusal = prediction.check(limits).err();
     answer.set("variables", prediction.variables);
     answer.set("outputs", prediction.outputs);
     answer.set("degree", count(prediction.degree));
     answer.set("terms", count(prediction.terms));
-    answer.set("primes", count(primes as u128));
+    answer.set("primes", prediction.primes);
+    answer.set("method", prediction.route.name());
     answer.set("bits", prediction.bits.ceil());
     answer.set("bytes", prediction.bytes.ceil());
     answer.set("seconds", prediction.seconds);
@@ -222,7 +223,6 @@ fn centre(texts: &[String], inputs: usize) -> Result<Option<Vec<BigRational>>> {
     }
 }
 
-/// Composition is exact in integers: it takes no primes.
 pub(super) fn describe_plan(plan: &Plan) -> String {
     format!(
         "plan: total degree {}, {} terms, coefficients of up to {} bits, {}, in {}",
@@ -327,12 +327,13 @@ fn lattice_points(plan: &Plan) -> u128 {
     points
 }
 
-fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, primes: f64, seconds: &Seconds) {
+fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, seconds: &Seconds) {
     answer.set("variables", expansion.variables().len());
     answer.set("outputs", expansion.outputs().len());
     answer.set("degree", expansion.degree());
     answer.set("terms", expansion.terms());
-    answer.set("primes", count(primes as u128));
+    answer.set("primes", plan.primes);
+    answer.set("method", plan.route.name());
     answer.set("bound_bits", plan.bits.ceil());
     answer.set(
         "seconds",

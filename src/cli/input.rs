@@ -188,7 +188,7 @@ pub fn onnx_remarks(onnx: &OnnxNetwork) -> Vec<String> {
 /// How much an expansion may cost.
 #[derive(Args, Clone, Debug)]
 pub struct LimitArguments {
-    /// Refuse an expansion with more terms [default: 5000000]
+    /// Refuse an expansion with more terms [default: 50000000]
     #[arg(long, value_name = "TERMS")]
     limit_terms: Option<u64>,
     /// Refuse an expansion that needs more memory [default: half of what is free]

@@ -19,10 +19,12 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::expand::compose::Step;
+use crate::expand::carry_out::Step;
 use crate::expand::evaluate::EXACT_BITS;
 use crate::expand::plan::{dense_terms, log2_sum, log2_upper, plan_exact};
-use crate::expand::{Coefficients, ExactTerm, Expansion, Limits, Plan, expand_watched, plan};
+use crate::expand::{
+    Coefficients, ExactTerm, Expansion, Limits, Plan, Route, expand_watched, plan,
+};
 use crate::network::exact::{Algebra, ExactNetwork, Modulo};
 use crate::network::{Activation, Affine, Head, Input, Layer, Network};
 use crate::numeric::interval::Enclosure;
@@ -210,6 +212,8 @@ impl Model {
             bytes: 3.0 * terms as f64 * (4.0 * n as f64 + 80.0 + 8.0 * words),
             seconds: operations * 1e-7,
             operations,
+            primes: 0,
+            route: Route::Composition,
         }))
     }
 

@@ -11,51 +11,20 @@ use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::error::Result;
-use crate::expand::plan::plan_exact;
-use crate::expand::{Coefficients, Expansion, Limits, Plan};
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
 use crate::polynomial::Polynomial;
 
-/// How far an expansion has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Index of the layer, from 0.
-    pub layer: usize,
-    /// Number of layers.
-    pub layers: usize,
-    /// Index of the neuron that comes next, from 0.
-    pub neuron: usize,
-}
-
-/// The exact polynomials of `network`, one an output, before its head.
-///
-/// Cost: as the [`Plan`] says; every coefficient is a rational in lowest terms.
-///
-/// # Errors
-/// When a layer is not polynomial, or the plan exceeds `limits`.
-pub fn expand(network: &Network, limits: &Limits) -> Result<Expansion> {
-    expand_watched(network, None, limits, &mut |_| Ok(())).map(|(expansion, _)| expansion)
-}
-
-/// As [`expand`], of the part of total degree at most `max_degree` when that is given; `watch` sees
-/// every step before it is taken and ends the work by an error.
+/// The exact polynomials of a network, or their parts of total degree at most `max_degree`;
+/// `watch(layer, neuron)` is called before each neuron, and its error ends the work.
 ///
 /// Truncation above a total degree is a homomorphism of rings, so cutting after every product loses
 /// nothing of the part that is kept.
-///
-/// # Errors
-/// As [`expand`], and those of `watch`.
-pub fn expand_watched(
-    network: &Network,
+pub(super) fn compose(
+    exact: &ExactNetwork<BigRational>,
     max_degree: Option<u32>,
-    limits: &Limits,
-    watch: &mut dyn FnMut(Step) -> Result<()>,
-) -> Result<(Expansion, Plan)> {
-    let exact = ExactNetwork::new(network);
-    let plan = plan_exact(&exact, max_degree)?;
-    plan.check(limits)?;
-
+    watch: &mut dyn FnMut(usize, usize) -> Result<()>,
+) -> Result<Vec<Polynomial<BigRational>>> {
     let algebra = Polynomials { variables: exact.inputs(), max_degree };
     let inputs = (0..exact.inputs())
         .map(|i| Fraction {
@@ -63,24 +32,8 @@ pub fn expand_watched(
             denominator: Denominator::one(),
         })
         .collect();
-    let layers = network.layers().len();
-    let outputs =
-        exact.over(&algebra)?.evaluate_watched(&algebra, inputs, &mut |layer, neuron| {
-            watch(Step { layer, layers, neuron })
-        })?;
-    let polynomials = outputs.iter().map(Fraction::to_rational).collect();
-    let expansion = Expansion::new(
-        network.input_names(),
-        network.outputs().to_vec(),
-        Coefficients::Rational(polynomials),
-        network.head(),
-    )?;
-    let cut = match max_degree {
-        Some(q) => (plan_exact(&exact, None)?.degree > u128::from(q)).then_some(q),
-        None => None,
-    };
-    let about = kept_remarks(network, cut.is_some());
-    Ok((expansion.with_truncated(cut).with_about(about), plan))
+    let outputs = exact.over(&algebra)?.evaluate_watched(&algebra, inputs, watch)?;
+    Ok(outputs.iter().map(Fraction::to_rational).collect())
 }
 
 /// What of the network's remarks goes into the file of its polynomials.

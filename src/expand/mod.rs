@@ -26,17 +26,20 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
+mod carry_out;
 mod compare;
 mod compose;
 mod evaluate;
 mod expansion;
+mod lattice;
 mod plan;
 mod prove;
 mod series;
+mod stages;
 
+pub use carry_out::{Step, expand, expand_on_lattice, expand_watched};
 pub use compare::{Comparison, Method, Model, Stage, compare, compare_watched};
-pub use compose::{Step, expand, expand_watched};
 pub use expansion::{Coefficients, ExactTerm, Expansion};
-pub use plan::{Limits, Plan, plan};
+pub use plan::{Limits, Plan, Route, plan};
 pub use prove::{Proof, prove_equal};
 pub use series::{Computed, Numbers, Part, PartPlan, expand_part, plan_part};

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use num_bigint::BigInt;
@@ -15,8 +16,11 @@ use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::error::{Result, TooLarge, size};
+use crate::expand::lattice;
+use crate::expand::stages::{Bound, Stages};
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
+use crate::numeric::residues::{self, Job, Level, Machine, Residues};
 use crate::polynomial::Polynomial;
 
 /// What an expansion may cost; above it, it is refused.
@@ -34,10 +38,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Five million terms, half of the memory that is free (4 GiB where that is not known), any time.
+    /// Fifty million terms, half of the memory that is free (4 GiB where that is not known), any time.
     fn default() -> Self {
         let bytes = free_memory().map_or(4 << 30, |b| b / 2);
-        Limits { terms: 5_000_000, bytes, seconds: None, operations: None }
+        Limits { terms: 50_000_000, bytes, seconds: None, operations: None }
     }
 }
 
@@ -45,6 +49,28 @@ fn free_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// How an expansion is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Layer by layer in the algebra of polynomials: where few terms or a low degree are wanted.
+    Composition,
+    /// Evaluation on the principal lattice and interpolation, modulo primes.
+    Lattice,
+    /// Truncated series in several variables: the part of low degree.
+    Series,
+}
+
+impl Route {
+    /// The name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Route::Composition => "composition",
+            Route::Lattice => "lattice",
+            Route::Series => "series",
+        }
+    }
 }
 
 /// The predicted size and cost of an expansion.
@@ -68,6 +94,10 @@ pub struct Plan {
     /// The same on any machine: products of two terms, plus one for every 32 products of machine
     /// words in them.
     pub operations: f64,
+    /// Number of primes; none for composition, or where f64 is computed with.
+    pub primes: usize,
+    /// How it is carried out.
+    pub route: Route,
 }
 
 impl Plan {
@@ -122,7 +152,117 @@ impl Plan {
 /// # Errors
 /// [`Error::NotPolynomial`](crate::Error::NotPolynomial) when an activation is not a polynomial.
 pub fn plan(network: &Network, max_degree: Option<u32>) -> Result<Plan> {
-    plan_exact(&ExactNetwork::new(network), max_degree)
+    predict(network, max_degree).map(|prediction| prediction.plan)
+}
+
+/// A plan, and what was found on the way to it.
+pub(super) struct Prediction {
+    pub(super) plan: Plan,
+    pub(super) stages: Stages,
+    pub(super) bounds: Vec<Bound>,
+    /// Operations on residues of the lattice method.
+    pub(super) operations: f64,
+}
+
+/// Operations of the lattice method below which composition is not considered.
+const CHEAP: f64 = 2e7;
+
+/// Operations on residues in one of [`Plan::operations`].
+const RESIDUES: f64 = 64.0;
+
+pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Prediction> {
+    let stages = Stages::new(network)?;
+    let bounds = stages.bounds();
+    // A part of low degree needs no lattice of the whole degree.
+    let low = max_degree.is_some_and(|q| u128::from(q) < stages.degree());
+    let on_lattice = if low { None } else { lattice_operations(&stages, &bounds) };
+    let composed = || plan_exact(&ExactNetwork::new(network), max_degree);
+    let (plan, operations) = match on_lattice {
+        None => (composed()?, 0.0),
+        Some(operations) => {
+            let plan = lattice_plan(&stages, &bounds, operations);
+            if operations <= CHEAP {
+                (plan, operations)
+            } else {
+                let composition = composed()?;
+                let faster = composition.seconds < plan.seconds;
+                (if faster { composition } else { plan }, operations)
+            }
+        }
+    };
+    Ok(Prediction { plan, stages, bounds, operations })
+}
+
+/// Operations of the lattice method, or `None` where it is out of the question.
+pub(super) fn lattice_operations(stages: &Stages, bounds: &[Bound]) -> Option<f64> {
+    let (n, degree) = (stages.used.len(), stages.degree());
+    let highest = if n == 1 { 20_000 } else { 2000 };
+    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
+    // An affine network is its own polynomial.
+    let possible = !stages.hidden.is_empty()
+        && (1..=highest).contains(&degree)
+        && n > 0
+        && dense_terms(n, degree) <= 1_000_000_000
+        && lattice::reconstructs(lattice::primes_for(bits));
+    possible.then(|| lattice::operations(stages, bounds).iter().sum())
+}
+
+fn lattice_plan(stages: &Stages, bounds: &[Bound], operations: f64) -> Plan {
+    let points = dense_terms(stages.used.len(), stages.degree());
+    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
+    let primes = lattice::primes_for(bits);
+    let residues = 8.0 * (primes.div_ceil(4) * 4 * bounds.len()) as f64;
+    let words: usize = bounds.iter().map(|b| lattice::words_for(b.bits)).sum();
+    Plan {
+        variables: stages.inputs,
+        outputs: bounds.len(),
+        degree: stages.degree(),
+        terms: stages
+            .output_degrees
+            .iter()
+            .fold(0, |sum, d| sum + dense_terms(stages.used.len(), *d)),
+        bits,
+        bytes: points as f64 * (residues + 8.0 * words as f64) + 1e6,
+        seconds: operations * residue_rate(),
+        operations: operations / RESIDUES,
+        primes,
+        route: Route::Lattice,
+    }
+}
+
+/// Seconds an operation on a residue, measured once: a few thousand products.
+fn residue_rate() -> f64 {
+    static RATE: OnceLock<f64> = OnceLock::new();
+    *RATE.get_or_init(|| {
+        (0..3).map(|_| Level::best().dispatch(Products)).fold(f64::INFINITY, f64::min)
+    })
+}
+
+struct Products;
+
+impl Job for Products {
+    /// Seconds an operation: a product of residues counts seven.
+    type Output = f64;
+
+    fn run<M: Machine>(self, machine: M) -> f64 {
+        let count = 2000;
+        let start = Instant::now();
+        machine.run(
+            #[inline(always)]
+            || {
+                let p = residues::primes().next().unwrap_or(2_147_483_647);
+                let m = residues::Moduli::<M::R, 8>::new(machine.token(), [p; 8]);
+                let mut x = [m.words(3), m.words(5), m.words(7), m.words(11)];
+                for _ in 0..count / 4 {
+                    for x in &mut x {
+                        *x = M::R::mul(*x, *x, &m);
+                    }
+                }
+                std::hint::black_box(x);
+            },
+        );
+        start.elapsed().as_secs_f64() / (7.0 * 8.0 * f64::from(count))
+    }
 }
 
 pub(super) fn plan_exact(
@@ -130,7 +270,7 @@ pub(super) fn plan_exact(
     max_degree: Option<u32>,
 ) -> Result<Plan> {
     let cost = (Cell::new(0.0), Cell::new(0.0));
-    let algebra = Sizes { max_degree, cost, rate: measure_rate() };
+    let algebra = Sizes { max_degree, cost, rate: *COMPOSITION.get_or_init(measure_rate) };
     let inputs = (0..network.inputs()).map(Size::variable).collect();
     let mut live = 0.0_f64;
     let mut peak = 0.0_f64;
@@ -151,6 +291,8 @@ pub(super) fn plan_exact(
         bytes: peak + 3.0 * live,
         seconds: algebra.cost.0.get(),
         operations: algebra.cost.1.get(),
+        primes: 0,
+        route: Route::Composition,
     })
 }
 
@@ -346,6 +488,9 @@ impl Rate {
         products * (self.term + self.word_pair * words * other_words)
     }
 }
+
+/// Measured once.
+static COMPOSITION: OnceLock<Rate> = OnceLock::new();
 
 /// Times two small products of integer polynomials, of short and of long coefficients.
 fn measure_rate() -> Rate {

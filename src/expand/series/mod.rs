@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::expand::compose::kept_remarks;
 use crate::expand::plan::dense_terms;
-use crate::expand::{Coefficients, Expansion, Limits, Plan, Step};
+use crate::expand::{Coefficients, Expansion, Limits, Plan, Route, Step};
 use crate::network::Network;
 use crate::network::exact::ExactNetwork;
 use crate::polynomial::{Coefficient, Polynomial};
@@ -107,8 +107,6 @@ pub struct Part<'a> {
 pub struct PartPlan {
     /// Sizes, and the cost of the numbers asked for, in f64 where that is asked for.
     pub plan: Plan,
-    /// The primes that exact coefficients take.
-    pub primes: f64,
     /// Bytes and seconds in f64, in double-double, and exactly.
     pub costs: [(f64, f64); 3],
 }
@@ -286,9 +284,9 @@ impl Series {
         // What has been done here is done again by the expansion.
         let preparing = started.elapsed().as_secs_f64();
         costs.iter_mut().for_each(|cost| cost.1 += preparing);
-        let (bytes, seconds) = match part.numbers {
-            Numbers::Float if costs[0].1 <= costs[2].1 => costs[0],
-            _ => costs[2],
+        let ((bytes, seconds), primes) = match part.numbers {
+            Numbers::Float if costs[0].1 <= costs[2].1 => (costs[0], 0.0),
+            _ => (costs[2], extent.primes()),
         };
         let plan = Plan {
             variables: network.inputs().len(),
@@ -299,8 +297,11 @@ impl Series {
             bytes,
             seconds,
             operations: products,
+            // Saturates.
+            primes: primes as usize,
+            route: Route::Series,
         };
-        let plan = PartPlan { plan, primes: extent.primes(), costs };
+        let plan = PartPlan { plan, costs };
         Ok(Series { layers, degree, truncated, extent, plan })
     }
 }

@@ -1,0 +1,319 @@
+//! The expansion carried out by the method that the plan names.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::expand::compose::{compose, kept_remarks};
+use crate::expand::lattice::{Progress, Work};
+use crate::expand::plan::{Prediction, predict};
+use crate::expand::{Coefficients, Expansion, Limits, Plan, Route, plan};
+use crate::network::Network;
+use crate::network::exact::ExactNetwork;
+use crate::numeric::residues::Level;
+use crate::polynomial::Packed;
+
+/// How far an expansion has come. The lattice method counts its slabs as parts of the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Index of the layer, from 0.
+    pub layer: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Index of the neuron that comes next, from 0.
+    pub neuron: usize,
+}
+
+/// Operations above which threads share the work, and above which someone can watch it.
+const SHARED: f64 = 2e7;
+
+/// The exact polynomials of `network`, one an output, before its head.
+///
+/// Cost: as the [`Plan`] says; every coefficient is a rational in lowest terms.
+///
+/// # Errors
+/// When a layer is not polynomial, or the plan exceeds `limits`.
+pub fn expand(network: &Network, limits: &Limits) -> Result<Expansion> {
+    expand_watched(network, None, limits, &mut |_| Ok(())).map(|(expansion, _)| expansion)
+}
+
+/// As [`expand`], of the part of total degree at most `max_degree` when that is given; `watch` sees
+/// how far the work is and ends it by an error.
+///
+/// # Errors
+/// As [`expand`], and those of `watch`.
+pub fn expand_watched(
+    network: &Network,
+    max_degree: Option<u32>,
+    limits: &Limits,
+    watch: &mut dyn FnMut(Step) -> Result<()>,
+) -> Result<(Expansion, Plan)> {
+    let prediction = predict(network, max_degree)?;
+    let plan = prediction.plan.clone();
+    plan.check(limits)?;
+    let layers = network.layers().len();
+    let coefficients = match plan.route {
+        Route::Lattice => Coefficients::Packed(lattice(&prediction, layers, watch)?),
+        // A plan of series is another function's.
+        Route::Composition | Route::Series => {
+            let exact = ExactNetwork::new(network);
+            Coefficients::Rational(compose(&exact, max_degree, &mut |layer, neuron| {
+                watch(Step { layer, layers, neuron })
+            })?)
+        }
+    };
+    let expansion = Expansion::new(
+        network.input_names(),
+        network.outputs().to_vec(),
+        coefficients,
+        network.head(),
+    )?;
+    let cut = match max_degree {
+        Some(q) => (plan::plan(network, None)?.degree > u128::from(q)).then_some(q),
+        None => None,
+    };
+    let about = kept_remarks(network, cut.is_some());
+    Ok((expansion.with_truncated(cut).with_about(about), plan))
+}
+
+/// The exact polynomials of `network` as [`Packed`], by the lattice method whatever its cost, on
+/// one thread or on all, at a [`Level`] of instructions: for measurements and tests.
+///
+/// # Errors
+/// When a layer is not polynomial, or the network is constant or too large for the method.
+pub fn expand_on_lattice(network: &Network, parallel: bool, level: Level) -> Result<Vec<Packed>> {
+    let stages = crate::expand::stages::Stages::new(network)?;
+    let bounds = stages.bounds();
+    if plan::lattice_operations(&stages, &bounds).is_none() {
+        let found = "a constant or a very large network";
+        return Err(Error::invalid("network", found, "one for the lattice method"));
+    }
+    let progress = Progress::default();
+    let work = Work { stages: &stages, bounds: &bounds, parallel, progress: &progress };
+    level.dispatch(work).map(|(packed, _)| packed).map_err(|_| stopped())
+}
+
+fn stopped() -> Error {
+    Error::Interrupted { saved: "nothing was written".into() }
+}
+
+fn lattice(
+    prediction: &Prediction,
+    layers: usize,
+    watch: &mut dyn FnMut(Step) -> Result<()>,
+) -> Result<Vec<Packed>> {
+    watch(Step { layer: 0, layers, neuron: 0 })?;
+    let progress = Progress::default();
+    let large = prediction.operations > SHARED;
+    let parallel = large && rayon::current_num_threads() > 1;
+    let Prediction { stages, bounds, .. } = prediction;
+    let work = Work { stages, bounds, parallel, progress: &progress };
+    if !large {
+        return Level::best().dispatch(work).map(|(packed, _)| packed).map_err(|_| stopped());
+    }
+    // The work on a thread of its own, so that this one can watch.
+    std::thread::scope(|scope| {
+        let (sender, receiver) = channel();
+        scope.spawn(move || {
+            // A receiver that is gone has an error to return.
+            let _ = sender.send(Level::best().dispatch(work).map(|(packed, _)| packed));
+        });
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(50)) {
+                Ok(result) => return result.map_err(|_| stopped()),
+                Err(RecvTimeoutError::Disconnected) => return Err(stopped()),
+                Err(RecvTimeoutError::Timeout) => {
+                    let total = progress.total.load(Ordering::Relaxed).max(1);
+                    let layer = progress.done.load(Ordering::Relaxed) * layers / total;
+                    if let Err(error) = watch(Step { layer, layers, neuron: 0 }) {
+                        progress.cancelled.store(true, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Activation, Affine, Basis, Group, Head, Input, Layer, Mixed, Part, Slaf};
+    use crate::polynomial::Polynomial;
+    use ndarray::{Array1, Array2};
+    use num_bigint::{BigInt, BigUint};
+    use num_rational::BigRational;
+    use num_traits::{One, Zero};
+    use proptest::prelude::*;
+
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    struct Stream(u64);
+
+    impl Stream {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        }
+
+        /// Parameters of one of four kinds: short, full f64, rational, extreme with zeros.
+        fn number(&mut self, kind: u32) -> BigRational {
+            let x = self.next();
+            let float = |x: f64| BigRational::from_float(x).unwrap();
+            match kind {
+                0 => BigRational::new(BigInt::from((x % 33) as i64 - 16), BigInt::from(8)),
+                1 => float((x >> 11) as f64 / (1_u64 << 52) as f64 - 1.0),
+                2 => BigRational::new(
+                    BigInt::from((x % 41) as i64 - 20),
+                    BigInt::from((x >> 32) % 9 + 1),
+                ),
+                _ => match x % 6 {
+                    0 => float(1e-300),
+                    1 => float(-1e200),
+                    2 | 3 => BigRational::zero(),
+                    _ => float(((x >> 32) % 17) as f64 - 8.0),
+                },
+            }
+        }
+
+        fn matrix(&mut self, rows: usize, columns: usize, kind: u32) -> Array2<BigRational> {
+            Array2::from_shape_simple_fn((rows, columns), || self.number(kind))
+        }
+
+        fn slaf(&mut self, neurons: usize, degree: usize, kind: u32) -> Slaf {
+            let c = self.matrix(neurons, degree + 1, kind);
+            match kind {
+                2 => Slaf::new(Basis::Monomial, c).unwrap(),
+                _ => Slaf::new(Basis::Monomial, c.map(float)).unwrap(),
+            }
+        }
+
+        fn affine(&mut self, outputs: usize, inputs: usize, kind: u32) -> Layer {
+            let weight = self.matrix(outputs, inputs, kind);
+            let bias = Array1::from_shape_simple_fn(outputs, || self.number(kind));
+            Layer::Affine(match kind {
+                2 => Affine::new(weight, bias).unwrap(),
+                _ => Affine::new(weight.map(float), bias.map(float)).unwrap(),
+            })
+        }
+    }
+
+    fn float(x: &BigRational) -> f64 {
+        crate::numeric::rational::rational_to_f64(x).unwrap()
+    }
+
+    /// Layers: width, degree (of two kinds of neurons), and how: 0 slaf, 1 mixed, 2 two slafs, 3 no
+    /// affine map before.
+    fn network(
+        n: usize,
+        hidden: &[(usize, usize, u32)],
+        outputs: usize,
+        kind: u32,
+        seed: u64,
+    ) -> Network {
+        let mut stream = Stream(seed);
+        let mut layers = Vec::new();
+        let mut width = n;
+        for &(neurons, degree, how) in hidden {
+            let neurons = if how == 3 { width } else { neurons };
+            if how != 3 {
+                layers.push(stream.affine(neurons, width, kind));
+            }
+            if how == 1 && neurons > 1 {
+                let slaf = stream.slaf(neurons - 1, degree, kind);
+                layers.push(Layer::Mixed(
+                    Mixed::new(vec![
+                        Group { neurons: (1..neurons).collect(), part: Part::Slaf(slaf) },
+                        Group { neurons: vec![0], part: Part::Activation(Activation::Identity) },
+                    ])
+                    .unwrap(),
+                ));
+            } else {
+                layers.push(Layer::Slaf(stream.slaf(neurons, degree, kind)));
+            }
+            if how == 2 {
+                layers.push(Layer::Slaf(stream.slaf(neurons, 1, kind)));
+            }
+            width = neurons;
+        }
+        layers.push(stream.affine(outputs, width, kind));
+        let inputs = (0..n).map(|i| Input::named(format!("x{i}"))).collect();
+        let names = (0..outputs).map(|o| format!("y{o}")).collect();
+        Network::new(inputs, names, layers, Head::Identity).unwrap()
+    }
+
+    fn shapes(
+        inputs: std::ops::RangeInclusive<usize>,
+        most: usize,
+    ) -> impl Strategy<Value = Network> {
+        let layer = (1_usize..=6, 0_usize..=5, 0_u32..4);
+        (inputs, prop::collection::vec(layer, 1..=3), 1_usize..=3, 0_u32..4, any::<u64>()).prop_map(
+            move |(n, mut hidden, outputs, kind, seed)| {
+                let mut product = 1;
+                for layer in &mut hidden {
+                    layer.1 = layer.1.min(most / product);
+                    product *= layer.1.max(1);
+                }
+                network(n, &hidden, outputs, kind, seed)
+            },
+        )
+    }
+
+    fn agrees(network: &Network) -> std::result::Result<(), TestCaseError> {
+        let oracle = compose(&ExactNetwork::new(network), None, &mut |_, _| Ok(())).unwrap();
+        let stages = crate::expand::stages::Stages::new(network).unwrap();
+        let bounds = stages.bounds();
+        let degree = oracle.iter().filter_map(Polynomial::degree).max().unwrap_or(0);
+        prop_assert!(u128::from(degree) <= stages.degree());
+        // The bound is a proof: no coefficient exceeds it, and the denominator is one of all.
+        for (p, bound) in oracle.iter().zip(&bounds) {
+            let denominator = BigInt::from(bound.odd.clone()) << bound.twos;
+            for (_, c) in p.terms() {
+                let integer = c * BigRational::from_integer(denominator.clone());
+                prop_assert!(integer.is_integer());
+                let magnitude = integer.to_integer().magnitude().clone();
+                prop_assert!(magnitude <= BigUint::one() << (bound.bits.ceil() as u64));
+            }
+        }
+        if plan::lattice_operations(&stages, &bounds).is_none() {
+            prop_assert_eq!(stages.degree(), 0);
+            return Ok(());
+        }
+        for level in [Level::Avx2, Level::Fused, Level::Portable] {
+            for parallel in [false, true] {
+                let packed = expand_on_lattice(network, parallel, level).unwrap();
+                for (packed, oracle) in packed.iter().zip(&oracle) {
+                    prop_assert_eq!(&packed.to_polynomial(), oracle);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn the_lattice_agrees_with_composition(network in shapes(1..=5, 8)) {
+            agrees(&network)?;
+        }
+    }
+
+    proptest! {
+        // A case is a long composition here.
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn so_it_does_with_many_inputs(network in shapes(6..=30, 2)) {
+            agrees(&network)?;
+        }
+
+        #[test]
+        fn and_at_a_high_degree(network in shapes(1..=2, 40)) {
+            agrees(&network)?;
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Exact expansion by evaluation and interpolation modulo primes.
+//!
+//! The network is evaluated at every point of the principal lattice {a in N^n : |a| <= D}, D the
+//! total degree, modulo primes below 2^50 whose product exceeds four times the proven bound on the
+//! integer coefficients ([`stages`](super::stages)); the values determine the polynomial of degree
+//! D, whose coefficients are interpolated modulo each prime and put together by Chinese remainders.
+//!
+//! [`tabulate`] evaluates, [`interpolate`] interpolates, [`remainder`] reconstructs, [`simplex`]
+//! knows where everything stands. Work is cut into slabs, the points of one choice of the first two
+//! coordinates; the result does not depend on how many threads share them.
+
+mod interpolate;
+mod remainder;
+mod simplex;
+mod tabulate;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use interpolate::{Lanes, Outer, conversions, differences};
+use remainder::Reconstruction;
+use simplex::{Simplex, each_point};
+use tabulate::{Batch, OwnedStart};
+
+use crate::expand::stages::{Bound, Stages};
+use crate::numeric::modular;
+use crate::numeric::residues::{Job, Machine, Residues, primes};
+use crate::polynomial::Packed;
+
+/// How far the work is, for whoever watches; set `cancelled` to end it.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) done: AtomicUsize,
+    pub(super) total: AtomicUsize,
+    pub(super) cancelled: AtomicBool,
+}
+
+/// The work was cancelled by who watched.
+#[derive(Debug)]
+pub(super) struct Cancelled;
+
+impl Progress {
+    fn advance(&self) -> Result<(), Cancelled> {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        if self.cancelled.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+    }
+}
+
+/// What an expansion took.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Times {
+    pub(super) evaluate: f64,
+    pub(super) interpolate: f64,
+    pub(super) reconstruct: f64,
+}
+
+/// The number of primes that a bound of so many bits takes: their product exceeds 4 2^bits.
+pub(super) fn primes_for(bits: f64) -> usize {
+    // Each of the first million primes is above 2^49.99999.
+    ((bits + 2.0) / 49.99999).floor() as usize + 1
+}
+
+/// Whether so many primes can be put together here.
+pub(super) fn reconstructs(primes: usize) -> bool {
+    primes <= remainder::MOST_PRIMES
+}
+
+/// Words that an integer of at most 2^bits takes in two's complement.
+pub(super) fn words_for(bits: f64) -> usize {
+    (bits.ceil() as usize + 2).div_ceil(64)
+}
+
+/// An expansion, ready to be carried out.
+pub(super) struct Work<'a> {
+    pub(super) stages: &'a Stages,
+    pub(super) bounds: &'a [Bound],
+    pub(super) parallel: bool,
+    pub(super) progress: &'a Progress,
+}
+
+/// Operations on a residue that the expansion takes, by phase: evaluation, interpolation,
+/// reconstruction (in products of words).
+pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> [f64; 3] {
+    let (n, degree) = (stages.used.len(), stages.degree() as usize);
+    let simplex = Simplex::new(n, degree);
+    let from = tabulate::first_stage(&simplex, n, degree, stages);
+    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
+    let k = primes_for(bits);
+    let points = simplex.count(n, degree) as f64;
+    let mut evaluate = points * tabulate::through_cost(&simplex, n, degree, stages, from);
+    for s in 1..=from {
+        let q = stages.hidden[s].degree() as usize;
+        let points = simplex.count(n, q) as f64;
+        let entries: usize = stages.hidden[s].rows.iter().map(|row| row.weights.len()).sum();
+        evaluate += points * 8.0 * entries as f64;
+    }
+    let outputs = bounds.len() as f64;
+    let lanes = (k.div_ceil(4) * 4) as f64;
+    let along = n as f64 * degree as f64 / (n as f64 + 1.0);
+    let words: f64 = bounds.iter().map(|b| words_for(b.bits) as f64).sum();
+    [
+        evaluate * k as f64,
+        outputs * points * lanes * (8.0 * along + 16.0),
+        points * (words * k as f64 + outputs * 4.0 * (k.min(16) * k.min(16)) as f64),
+    ]
+}
+
+impl Job for Work<'_> {
+    type Output = Result<(Vec<Packed>, Times), Cancelled>;
+
+    fn run<M: Machine>(self, machine: M) -> Self::Output {
+        expand(machine, &self)
+    }
+}
+
+/// Does each of `jobs`, in parallel or in turn.
+fn each<J: Send>(
+    parallel: bool,
+    jobs: Vec<J>,
+    work: impl Fn(J) -> Result<(), Cancelled> + Sync + Send,
+) -> Result<(), Cancelled> {
+    if parallel {
+        jobs.into_par_iter().with_max_len(1).try_for_each(work)
+    } else {
+        jobs.into_iter().try_for_each(work)
+    }
+}
+
+/// Cuts a slice into pieces of the given lengths.
+fn cut<'a, T>(mut whole: &'a mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&'a mut [T]> {
+    lengths
+        .map(|length| {
+            let (piece, rest) = std::mem::take(&mut whole).split_at_mut(length);
+            whole = rest;
+            piece
+        })
+        .collect()
+}
+
+/// The pieces of several slices, by piece first.
+fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
+    let mut by_piece: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(pieces.len())).collect();
+    for pieces in pieces {
+        for (to, piece) in by_piece.iter_mut().zip(pieces) {
+            to.push(piece);
+        }
+    }
+    by_piece
+}
+
+type Word<M> = <<M as Machine>::R as Residues>::Word;
+
+fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times), Cancelled> {
+    let Work { stages, bounds, parallel, progress, .. } = *work;
+    let (n, degree) = (stages.used.len(), stages.degree() as usize);
+    let mut times = Times::default();
+    let started = Instant::now();
+    let simplex = Simplex::new(n, degree);
+    let from = tabulate::first_stage(&simplex, n, degree, stages);
+    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
+    let k = primes_for(bits);
+    let primes: Vec<u64> = primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect();
+    let points = simplex.count(n, degree);
+    let outputs = bounds.len();
+    let h = (n - 1).min(2);
+    let m = n - h;
+
+    // The slabs, by the sums of their first coordinates.
+    let mut sums = Vec::with_capacity(simplex.count(h, degree));
+    each_point(h, degree, |point| sums.push(point.iter().sum::<usize>()));
+    let sizes = || sums.iter().map(|e| simplex.count(m, degree - e));
+
+    // Residues by output and unit of four primes.
+    let batches: Vec<&[u64]> = primes.chunks(8).collect();
+    let units: Vec<[u64; 4]> = batches
+        .iter()
+        .flat_map(|batch| batch.chunks(4))
+        .map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)]))
+        .collect();
+    let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 8 * 2 + i % 8 / 4, i % 4)).collect();
+    let mut residues: Vec<Vec<[Word<M>; 4]>> =
+        (0..outputs * units.len()).map(|_| vec![[Word::<M>::default(); 4]; points]).collect();
+    let lanes: Vec<Lanes<M::R, 4>> = units
+        .iter()
+        .map(|unit| {
+            machine.run(
+                #[inline(always)]
+                || Lanes::new(machine.token(), *unit, degree),
+            )
+        })
+        .collect();
+    progress
+        .total
+        .store(batches.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
+
+    let mut unit = 0;
+    for batch in &batches {
+        let count = batch.len().div_ceil(4);
+        // The vectors of this batch, by output.
+        let mut mine: Vec<&mut [[Word<M>; 4]]> = residues
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| (unit..unit + count).contains(&(i % units.len())))
+            .map(|(_, x)| &mut x[..])
+            .collect();
+        let slabs: Vec<Vec<&mut [[Word<M>; 4]]>> = transpose(
+            std::mem::take(&mut mine).into_iter().map(|x| cut(x, sizes())).collect(),
+            sums.len(),
+        );
+        let task = Evaluation {
+            machine,
+            work,
+            simplex: &simplex,
+            lanes: &lanes[unit..unit + count],
+            from,
+            h,
+        };
+        if batch.len() <= 4 {
+            task.batch::<4>(batch, slabs)?;
+        } else {
+            task.batch::<8>(batch, slabs)?;
+        }
+        unit += count;
+    }
+    times.evaluate = started.elapsed().as_secs_f64();
+
+    let started = Instant::now();
+    for (i, x) in residues.iter_mut().enumerate() {
+        let lanes = &lanes[i % units.len()];
+        let outer = Outer::new(machine, &simplex, lanes, h, degree);
+        let one = lanes.inverse_factorials[0];
+        let mut slices = cut(x, sizes());
+        if parallel && m >= 2 {
+            // The coordinate after the outer ones cuts every slab alike.
+            let mut jobs = Vec::new();
+            for k in 0..=degree {
+                let mut part = Vec::new();
+                for (slice, e) in slices.iter_mut().zip(&sums) {
+                    if e + k <= degree {
+                        let size = simplex.count(m - 1, degree - e - k);
+                        let (piece, rest) = std::mem::take(slice).split_at_mut(size);
+                        *slice = rest;
+                        part.push(piece);
+                    }
+                }
+                jobs.push((k, part));
+            }
+            each(true, jobs, |(k, mut part)| {
+                outer.run(&mut part, (m - 1, degree - k), lanes.inverse_factorials[k]);
+                if progress.cancelled.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+            })?;
+        } else {
+            outer.run(&mut slices, (m, degree), one);
+        }
+        progress.advance()?;
+    }
+    times.interpolate = started.elapsed().as_secs_f64();
+
+    let started = Instant::now();
+    let widths: Vec<usize> = bounds.iter().map(|b| words_for(b.bits)).collect();
+    let widest = widths.iter().copied().max().unwrap_or(1);
+    let reconstruction = Reconstruction::<M::R>::new(machine.token(), &primes, &units, widest);
+    let mut numerators: Vec<Vec<u64>> = widths.iter().map(|w| vec![0; points * w]).collect();
+    // In graded order, a degree holds the slabs in descending order of their first coordinates.
+    let mut segments: Vec<Vec<Vec<&mut [u64]>>> =
+        sums.iter().map(|_| widths.iter().map(|_| Vec::new()).collect()).collect();
+    for (o, (numerators, words)) in numerators.iter_mut().zip(&widths).enumerate() {
+        let mut whole = &mut numerators[..];
+        for g in 0..=degree {
+            for (s, e) in sums.iter().enumerate().rev().filter(|(_, e)| **e <= g) {
+                let length = simplex.count(m - 1, g - e) * words;
+                let (piece, rest) = std::mem::take(&mut whole).split_at_mut(length);
+                whole = rest;
+                segments[s][o].push(piece);
+            }
+        }
+    }
+    let slabs = transpose(residues.iter_mut().map(|x| cut(x, sizes())).collect(), sums.len());
+    let jobs: Vec<_> = sums.iter().zip(slabs).zip(segments).collect();
+    each(parallel, jobs, |((e, mut slab), mut segments)| {
+        let place = (m, degree - e);
+        for (x, lanes) in slab.iter_mut().zip(lanes.iter().cycle()) {
+            conversions(machine, &simplex, x, place, lanes);
+        }
+        for (o, segments) in segments.iter_mut().enumerate() {
+            let units: Vec<&[[Word<M>; 4]]> =
+                slab[o * units.len()..(o + 1) * units.len()].iter().map(|x| &**x).collect();
+            reconstruction.slab(machine, place, &units, &places, widths[o], segments);
+        }
+        progress.advance()
+    })?;
+    times.reconstruct = started.elapsed().as_secs_f64();
+
+    let packed = numerators
+        .into_iter()
+        .zip(bounds)
+        .zip(widths)
+        .map(|((numerators, bound), words)| Packed {
+            variables: stages.inputs,
+            used: stages.used.clone(),
+            degree: degree as u32,
+            words,
+            numerators,
+            odd: bound.odd.clone(),
+            twos: bound.twos,
+        })
+        .collect();
+    Ok((packed, times))
+}
+
+/// The evaluation of one batch, and the differences within its slabs.
+struct Evaluation<'a, M: Machine> {
+    machine: M,
+    work: &'a Work<'a>,
+    simplex: &'a Simplex,
+    lanes: &'a [Lanes<M::R, 4>],
+    from: usize,
+    h: usize,
+}
+
+impl<M: Machine> Evaluation<'_, M> {
+    fn batch<const W: usize>(
+        &self,
+        primes: &[u64],
+        slabs: Vec<Vec<&mut [[Word<M>; 4]]>>,
+    ) -> Result<(), Cancelled> {
+        let Work { stages, bounds, parallel, progress, .. } = *self.work;
+        let lanes: [u64; W] = std::array::from_fn(|l| primes[l.min(primes.len() - 1)]);
+        let denominators: Vec<[u64; W]> = bounds
+            .iter()
+            .map(|bound| {
+                lanes.map(|p| {
+                    let twos = modular::pow(2, bound.twos, p);
+                    modular::mul(twos, modular::reduce(&bound.odd.clone().into(), p), p)
+                })
+            })
+            .collect();
+        let batch = Batch::<M::R, W>::new(
+            self.machine,
+            self.simplex,
+            stages,
+            (lanes, primes.len()),
+            &denominators,
+            self.from,
+        );
+        let degree = stages.degree() as usize;
+        let m = stages.used.len() - self.h;
+        let slab = |start: tabulate::Start<'_, M::R, W>, out: &mut [&mut [[Word<M>; 4]]]| {
+            let budget = start.budget();
+            batch.evaluate(self.machine, self.simplex, start, self.h, out);
+            for (x, lanes) in out.iter_mut().zip(self.lanes.iter().cycle()) {
+                differences(self.machine, self.simplex, x, 1, (m, budget), &lanes.moduli);
+            }
+            progress.advance()
+        };
+        if parallel {
+            let mut starts: Vec<OwnedStart<M::R, W>> = Vec::new();
+            batch.each_slab(self.machine, degree, self.h, &mut |_, start| {
+                starts.push(start.to_owned());
+            });
+            let jobs: Vec<_> = starts.into_iter().zip(slabs).collect();
+            each(true, jobs, |(start, mut out)| slab(start.borrow(), &mut out))
+        } else {
+            let mut slabs = slabs;
+            let mut result = Ok(());
+            batch.each_slab(self.machine, degree, self.h, &mut |s, start| {
+                if result.is_ok() {
+                    result = slab(start, &mut slabs[s]);
+                }
+            });
+            result
+        }
+    }
+}

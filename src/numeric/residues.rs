@@ -1,0 +1,685 @@
+//! Many residues at once: arithmetic modulo several primes below 2^50 in short vectors.
+//!
+//! [`Fma`] holds a residue as an f64 integer and multiplies by one fused multiply-add more than
+//! Barrett's quotient needs: h = ab rounded, l = fma(a, b, -h) its exact error, q = rint(h / p),
+//! r = fma(-q, p, h) + l. [`Montgomery`] holds a u64 and is for machines without a fused
+//! multiply-add. Both are plain loops over arrays; [`Level::dispatch`] compiles a [`Job`] for what this
+//! machine has (AVX2 with FMA on x86-64, NEON always on aarch64) and runs it.
+//!
+//! Bounds for [`Fma`], p <= 2^50 - 4. Call |x| <= 0.67 p *reduced*. The quotient of a product of
+//! reduced factors is off by at most 3 roundings of |ab / p| <= 0.449 2^50, that is by 0.169, so
+//! |q - ab / p| <= 0.669 and |r| <= 0.67 p: reduced again. All steps but the rounding of h and q
+//! are exact: |h - q p| < 2^53 is an integer, and l is one of at most 46 bits. Sums stay exact up
+//! to 2^53 >= 8 p + 32; [`Residues::reduce`] brings such a sum to |x| <= p / 2 + 2.
+
+use super::modular;
+
+/// How residues are held and multiplied. Vectors of `W` residues, each with a modulus of its own.
+pub trait Residues: Copy + Send + Sync + 'static {
+    /// One residue, or one constant of a modulus.
+    type Word: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static;
+
+    /// A proof that the machine has the instructions.
+    type Token: Copy + Send + Sync + std::fmt::Debug;
+
+    /// The constants of the odd prime p < 2^50 that the operations take.
+    fn modulus(p: u64) -> (Self::Word, Self::Word);
+
+    /// The form of a residue in [0, p), reduced.
+    fn word(residue: u64, p: u64) -> Self::Word;
+
+    /// The residue in [0, p) of a reduced word.
+    fn residue(word: Self::Word, p: u64) -> u64;
+
+    /// The words of an integer of at most 2^53, reduced.
+    fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [Self::Word; W];
+
+    /// The integer of smallest size that is congruent to a word out of `reduce`, or within 2 of it.
+    fn centred(word: Self::Word, p: u64) -> i64;
+
+    /// The integers of [`Residues::centred`] in a form of their own, whatever the modulus.
+    fn plain<const W: usize>(a: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+
+    /// The product of such integers and reduced [factors](Residues::plain_factor), reduced.
+    fn mul_plain<const W: usize>(
+        a: [Self::Word; W],
+        factors: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+
+    /// The form of a residue that is to be multiplied by plain integers.
+    fn plain_factor(residue: u64, p: u64) -> Self::Word;
+
+    /// a + b; up to eleven reduced words, or sixteen that came out of `reduce`, may be summed
+    /// before the sum is reduced.
+    fn add<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+
+    /// a - b, counted as a sum.
+    fn sub<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+
+    /// A sum, reduced.
+    fn reduce<const W: usize>(a: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
+
+    /// The product of reduced words, reduced.
+    fn mul<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+
+    /// a - k b, reduced, for reduced a, b and a constant k in both forms.
+    fn sub_multiple<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        k: u64,
+        word: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+}
+
+/// The moduli of a vector of residues.
+#[derive(Clone, Copy, Debug)]
+pub struct Moduli<R: Residues, const W: usize> {
+    /// The primes themselves.
+    pub primes: [u64; W],
+    p: [R::Word; W],
+    inverse: [R::Word; W],
+    /// What allows the operations.
+    pub token: R::Token,
+}
+
+impl<R: Residues, const W: usize> Moduli<R, W> {
+    /// The moduli of `W` lanes.
+    pub fn new(token: R::Token, primes: [u64; W]) -> Self {
+        let words = primes.map(R::modulus);
+        Moduli { primes, p: words.map(|w| w.0), inverse: words.map(|w| w.1), token }
+    }
+
+    /// The words of an integer in every lane.
+    pub fn words(&self, value: u64) -> [R::Word; W] {
+        self.primes.map(|p| R::word(value % p, p))
+    }
+}
+
+/// Residues as f64 integers, multiplied by fused multiply-adds.
+#[derive(Clone, Copy, Debug)]
+pub struct Fma;
+
+impl Residues for Fma {
+    type Word = f64;
+    type Token = ();
+
+    fn modulus(p: u64) -> (f64, f64) {
+        (p as f64, 1.0 / p as f64)
+    }
+    #[inline(always)]
+    fn word(residue: u64, p: u64) -> f64 {
+        if residue > p / 2 { -((p - residue) as f64) } else { residue as f64 }
+    }
+    #[inline(always)]
+    fn residue(word: f64, p: u64) -> u64 {
+        let x = word as i64;
+        let x = if x < 0 { x + p as i64 } else { x } as u64;
+        if x >= p { x - p } else { x }
+    }
+    #[inline(always)]
+    fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [f64; W] {
+        Self::reduce([x as f64; W], m)
+    }
+    #[inline(always)]
+    fn centred(word: f64, _: u64) -> i64 {
+        word as i64
+    }
+    #[inline(always)]
+    fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
+        a
+    }
+    #[inline(always)]
+    fn mul_plain<const W: usize>(a: [f64; W], factors: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        Self::mul(a, factors, m)
+    }
+    fn plain_factor(residue: u64, p: u64) -> f64 {
+        Self::word(residue, p)
+    }
+    #[inline(always)]
+    fn add<const W: usize>(mut a: [f64; W], b: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
+        for i in 0..W {
+            a[i] += b[i];
+        }
+        a
+    }
+    #[inline(always)]
+    fn sub<const W: usize>(mut a: [f64; W], b: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
+        for i in 0..W {
+            a[i] -= b[i];
+        }
+        a
+    }
+    #[inline(always)]
+    fn reduce<const W: usize>(mut a: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        for i in 0..W {
+            let q = (a[i] * m.inverse[i]).round_ties_even();
+            a[i] = (-q).mul_add(m.p[i], a[i]);
+        }
+        a
+    }
+    #[inline(always)]
+    fn mul<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        let mut r = [0.0; W];
+        for i in 0..W {
+            let h = a[i] * b[i];
+            let l = a[i].mul_add(b[i], -h);
+            let q = (h * m.inverse[i]).round_ties_even();
+            r[i] = (-q).mul_add(m.p[i], h) + l;
+        }
+        r
+    }
+    #[inline(always)]
+    fn sub_multiple<const W: usize>(
+        mut a: [f64; W],
+        b: [f64; W],
+        k: u64,
+        word: [f64; W],
+        m: &Moduli<Self, W>,
+    ) -> [f64; W] {
+        if k <= 10 {
+            // 0.67 (k + 1) p <= 8 p: exact.
+            let k = k as f64;
+            for i in 0..W {
+                a[i] = (-k).mul_add(b[i], a[i]);
+            }
+            Self::reduce(a, m)
+        } else {
+            Self::reduce(Self::sub(a, Self::mul(b, word, m), m), m)
+        }
+    }
+}
+
+/// [`Fma`] by the instructions of AVX2 themselves, `W` a multiple of 4: vectors that a compiler
+/// finds in loops over arrays do not survive a loop around them.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct FmaAvx2;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Fma, FmaAvx2, Moduli, Residues};
+    use pulp::f64x4;
+    use pulp::x86::V3;
+
+    /// Four lanes of a vector. No adaptor of arrays or closures here: they are not inlined.
+    #[inline(always)]
+    fn lanes<const W: usize>(a: &[f64; W], i: usize) -> f64x4 {
+        pulp::cast(a.as_chunks::<4>().0[i])
+    }
+
+    #[inline(always)]
+    fn put<const W: usize>(a: &mut [f64; W], i: usize, x: f64x4) {
+        a.as_chunks_mut::<4>().0[i] = pulp::cast(x);
+    }
+
+    #[inline(always)]
+    fn reduce(t: V3, a: f64x4, p: f64x4, inverse: f64x4) -> f64x4 {
+        let q = t.round_f64x4(t.mul_f64x4(a, inverse));
+        t.negate_mul_add_f64x4(q, p, a)
+    }
+
+    #[inline(always)]
+    fn mul(t: V3, a: f64x4, b: f64x4, p: f64x4, inverse: f64x4) -> f64x4 {
+        let h = t.mul_f64x4(a, b);
+        let l = t.mul_sub_f64x4(a, b, h);
+        let q = t.round_f64x4(t.mul_f64x4(h, inverse));
+        t.add_f64x4(t.negate_mul_add_f64x4(q, p, h), l)
+    }
+
+    impl Residues for FmaAvx2 {
+        type Word = f64;
+        type Token = V3;
+
+        fn modulus(p: u64) -> (f64, f64) {
+            Fma::modulus(p)
+        }
+        #[inline(always)]
+        fn word(residue: u64, p: u64) -> f64 {
+            Fma::word(residue, p)
+        }
+        #[inline(always)]
+        fn residue(word: f64, p: u64) -> u64 {
+            Fma::residue(word, p)
+        }
+        #[inline(always)]
+        fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [f64; W] {
+            Self::reduce([x as f64; W], m)
+        }
+        #[inline(always)]
+        fn centred(word: f64, _: u64) -> i64 {
+            word as i64
+        }
+        #[inline(always)]
+        fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
+            a
+        }
+        #[inline(always)]
+        fn mul_plain<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            Self::mul(a, b, m)
+        }
+        fn plain_factor(residue: u64, p: u64) -> f64 {
+            Fma::word(residue, p)
+        }
+        #[inline(always)]
+        fn add<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let sum = m.token.add_f64x4(lanes(&a, i), lanes(&b, i));
+                put(&mut a, i, sum);
+            }
+            a
+        }
+        #[inline(always)]
+        fn sub<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let difference = m.token.sub_f64x4(lanes(&a, i), lanes(&b, i));
+                put(&mut a, i, difference);
+            }
+            a
+        }
+        #[inline(always)]
+        fn reduce<const W: usize>(mut a: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let r = reduce(m.token, lanes(&a, i), lanes(&m.p, i), lanes(&m.inverse, i));
+                put(&mut a, i, r);
+            }
+            a
+        }
+        #[inline(always)]
+        fn mul<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+            for i in 0..W / 4 {
+                let (p, inverse) = (lanes(&m.p, i), lanes(&m.inverse, i));
+                let r = mul(m.token, lanes(&a, i), lanes(&b, i), p, inverse);
+                put(&mut a, i, r);
+            }
+            a
+        }
+        #[inline(always)]
+        fn sub_multiple<const W: usize>(
+            mut a: [f64; W],
+            b: [f64; W],
+            k: u64,
+            word: [f64; W],
+            m: &Moduli<Self, W>,
+        ) -> [f64; W] {
+            if k <= 10 {
+                // As in `Fma`.
+                let factor = m.token.splat_f64x4(k as f64);
+                for i in 0..W / 4 {
+                    let sum = m.token.negate_mul_add_f64x4(factor, lanes(&b, i), lanes(&a, i));
+                    let r = reduce(m.token, sum, lanes(&m.p, i), lanes(&m.inverse, i));
+                    put(&mut a, i, r);
+                }
+                a
+            } else {
+                Self::reduce(Self::sub(a, Self::mul(b, word, m), m), m)
+            }
+        }
+    }
+}
+
+/// Residues as u64 in Montgomery's form x 2^64 mod p, always in [0, p).
+#[derive(Clone, Copy, Debug)]
+pub struct Montgomery;
+
+impl Montgomery {
+    #[inline(always)]
+    fn redc(product: u128, p: u64, negative_inverse: u64) -> u64 {
+        let m = (product as u64).wrapping_mul(negative_inverse);
+        // Below 2 p 2^64: p < 2^50, so nothing overflows.
+        let r = ((product + u128::from(m) * u128::from(p)) >> 64) as u64;
+        if r >= p { r - p } else { r }
+    }
+
+    /// -1 / p modulo 2^64 by Newton's iteration: each step doubles the correct low bits.
+    fn negative_inverse(p: u64) -> u64 {
+        let mut x = p;
+        for _ in 0..6 {
+            x = x.wrapping_mul(2_u64.wrapping_sub(p.wrapping_mul(x)));
+        }
+        x.wrapping_neg()
+    }
+}
+
+impl Residues for Montgomery {
+    type Word = u64;
+    type Token = ();
+
+    fn modulus(p: u64) -> (u64, u64) {
+        (p, Self::negative_inverse(p))
+    }
+    fn word(residue: u64, p: u64) -> u64 {
+        ((u128::from(residue) << 64) % u128::from(p)) as u64
+    }
+    fn residue(word: u64, p: u64) -> u64 {
+        Self::redc(u128::from(word), p, Self::negative_inverse(p))
+    }
+    fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [u64; W] {
+        // Primes are below 2^50.
+        m.primes.map(|p| Self::word(x.rem_euclid(p as i64) as u64, p))
+    }
+    #[inline(always)]
+    fn centred(word: u64, p: u64) -> i64 {
+        let x = Self::residue(word, p) as i64;
+        if x > p as i64 / 2 { x - p as i64 } else { x }
+    }
+    #[inline(always)]
+    fn plain<const W: usize>(mut a: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+        for i in 0..W {
+            a[i] = Self::centred(a[i], m.p[i]) as u64;
+        }
+        a
+    }
+    #[inline(always)]
+    fn mul_plain<const W: usize>(
+        a: [u64; W],
+        mut factors: [u64; W],
+        m: &Moduli<Self, W>,
+    ) -> [u64; W] {
+        for i in 0..W {
+            let x = a[i] as i64;
+            let product = u128::from(x.unsigned_abs()) * u128::from(factors[i]);
+            let r = Self::redc(product, m.p[i], m.inverse[i]);
+            factors[i] = if x < 0 { modular::sub(0, r, m.p[i]) } else { r };
+        }
+        factors
+    }
+    fn plain_factor(residue: u64, p: u64) -> u64 {
+        Self::word(Self::word(residue, p), p)
+    }
+    #[inline(always)]
+    fn add<const W: usize>(mut a: [u64; W], b: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+        for i in 0..W {
+            a[i] = modular::add(a[i], b[i], m.p[i]);
+        }
+        a
+    }
+    #[inline(always)]
+    fn sub<const W: usize>(mut a: [u64; W], b: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+        for i in 0..W {
+            a[i] = modular::sub(a[i], b[i], m.p[i]);
+        }
+        a
+    }
+    #[inline(always)]
+    fn reduce<const W: usize>(a: [u64; W], _: &Moduli<Self, W>) -> [u64; W] {
+        a
+    }
+    #[inline(always)]
+    fn mul<const W: usize>(mut a: [u64; W], b: [u64; W], m: &Moduli<Self, W>) -> [u64; W] {
+        for i in 0..W {
+            a[i] = Self::redc(u128::from(a[i]) * u128::from(b[i]), m.p[i], m.inverse[i]);
+        }
+        a
+    }
+    #[inline(always)]
+    fn sub_multiple<const W: usize>(
+        a: [u64; W],
+        b: [u64; W],
+        _: u64,
+        word: [u64; W],
+        m: &Moduli<Self, W>,
+    ) -> [u64; W] {
+        Self::sub(a, Self::mul(b, word, m), m)
+    }
+}
+
+/// Instructions that code can be compiled for, and the form of residues that is fastest there.
+pub trait Machine: Copy + Send + Sync {
+    /// The form of residues.
+    type R: Residues;
+
+    /// The proof that the operations on residues ask for.
+    fn token(self) -> <Self::R as Residues>::Token;
+
+    /// Runs `kernel`, compiled for these instructions as far as it is inlined.
+    fn run<T>(self, kernel: impl FnOnce() -> T) -> T;
+}
+
+/// AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(pulp::x86::V3);
+
+#[cfg(target_arch = "x86_64")]
+impl Machine for Avx2 {
+    type R = FmaAvx2;
+    fn token(self) -> pulp::x86::V3 {
+        self.0
+    }
+    #[inline(always)]
+    fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
+        self.0.vectorize(kernel)
+    }
+}
+
+/// Whatever the target has, with [`Fma`]: fast where a fused multiply-add is always there.
+#[derive(Clone, Copy, Debug)]
+pub struct Fused;
+
+impl Machine for Fused {
+    type R = Fma;
+    fn token(self) {}
+    #[inline(always)]
+    fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
+        kernel()
+    }
+}
+
+/// Whatever the target has, with [`Montgomery`].
+#[derive(Clone, Copy, Debug)]
+pub struct Portable;
+
+impl Machine for Portable {
+    type R = Montgomery;
+    fn token(self) {}
+    #[inline(always)]
+    fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
+        kernel()
+    }
+}
+
+/// Work that is written once for every [`Machine`].
+pub trait Job {
+    /// What it returns.
+    type Output;
+
+    /// Does the work.
+    fn run<M: Machine>(self, machine: M) -> Self::Output;
+}
+
+/// The instructions to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// AVX2 and FMA, on x86-64.
+    Avx2,
+    /// A fused multiply-add of the target, or of its library.
+    Fused,
+    /// 64-bit integers alone.
+    Portable,
+}
+
+impl Level {
+    /// The fastest level of this machine.
+    pub fn best() -> Self {
+        if Level::Avx2.is_available() {
+            Level::Avx2
+        } else if cfg!(target_arch = "aarch64") || cfg!(target_feature = "fma") {
+            Level::Fused
+        } else {
+            Level::Portable
+        }
+    }
+
+    /// Whether this machine has the instructions; the other levels run anywhere.
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => pulp::x86::V3::try_new().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Level::Avx2 => false,
+            Level::Fused | Level::Portable => true,
+        }
+    }
+
+    /// Does `job` at this level, or at [`Level::Portable`] where it is not available.
+    pub fn dispatch<J: Job>(self, job: J) -> J::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => match pulp::x86::V3::try_new() {
+                Some(v3) => job.run(Avx2(v3)),
+                None => job.run(Portable),
+            },
+            #[cfg(not(target_arch = "x86_64"))]
+            Level::Avx2 => job.run(Portable),
+            Level::Fused => job.run(Fused),
+            Level::Portable => job.run(Portable),
+        }
+    }
+}
+
+/// 2^50 minus the first primes of [`primes`].
+const OFFSETS: [u64; 128] = [
+    161, 341, 377, 545, 665, 821, 1001, 1085, 1121, 1205, 1505, 1877, 2345, 2561, 2897, 2921, 3221,
+    3437, 3641, 3701, 3737, 3941, 4145, 4157, 4517, 4601, 4625, 5465, 5537, 5741, 5825, 5885, 6125,
+    6137, 6221, 6281, 6341, 6701, 7001, 7181, 7805, 7925, 8021, 8225, 9077, 9161, 9245, 9281, 9437,
+    9581, 9605, 9641, 9821, 10337, 10865, 11165, 11237, 11825, 12221, 12245, 12437, 12665, 12977,
+    13001, 13265, 13985, 14141, 14225, 14765, 15077, 15101, 15161, 15245, 15437, 15485, 15881,
+    16157, 16577, 16661, 16925, 16961, 17081, 17141, 17165, 17501, 17717, 17921, 18125, 18317,
+    18377, 18521, 18821, 19181, 19397, 19685, 20357, 20441, 20525, 20561, 21005, 21065, 21497,
+    21617, 22097, 22517, 22601, 22721, 22841, 22997, 23441, 23597, 23801, 23897, 24185, 24317,
+    24401, 24437, 24941, 25241, 25277, 25577, 25661, 25685, 25781, 25877, 25901, 26045, 26237,
+];
+
+/// Whether p is a prime of the kind that [`primes`] lists: p = 11 modulo 12 and p is not 1 modulo 5
+/// or 7.
+fn is_listed(p: u64) -> bool {
+    p % 12 == 11 && p % 5 != 1 && p % 7 != 1 && modular::is_prime(p)
+}
+
+/// The primes below 2^50 in descending order for which 2, 3, 5 and 7 divide p - 1 at most once, and
+/// of these only 2 does: every residue is then, up to its sign, a power of degree 2, 3, 4, ..., 10.
+///
+/// The first 128 come from a table.
+pub fn primes() -> impl Iterator<Item = u64> {
+    let top = 1_u64 << 50;
+    let last = top - OFFSETS[OFFSETS.len() - 1];
+    // There are more than 10^12 of them: the search ends long before it reaches small numbers.
+    let later = (1..last / 12).map(move |k| last - 12 * k).filter(|p| is_listed(*p));
+    OFFSETS.into_iter().map(move |offset| top - offset).chain(later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_table_holds_the_first_primes() {
+        let top = 1_u64 << 50;
+        let searched: Vec<u64> =
+            (1..=OFFSETS[127]).map(|k| top - k).filter(|p| is_listed(*p)).collect();
+        assert_eq!(searched, primes().take(128).collect::<Vec<_>>());
+        let next: Vec<u64> = primes().skip(128).take(3).collect();
+        assert!(next.windows(2).all(|w| w[0] > w[1]) && next[0] < searched[127]);
+        assert!(next.iter().all(|p| is_listed(*p)) && searched[0] <= top - 4);
+    }
+
+    struct Check {
+        primes: [u64; 8],
+        a: [u64; 8],
+        b: [u64; 8],
+        k: u64,
+    }
+
+    impl Job for Check {
+        type Output = [[u64; 8]; 5];
+        fn run<M: Machine>(self, machine: M) -> Self::Output {
+            machine.run(
+                #[inline(always)]
+                || self.work::<M::R>(machine.token()),
+            )
+        }
+    }
+
+    impl Check {
+        #[inline(always)]
+        fn work<R: Residues>(&self, token: R::Token) -> [[u64; 8]; 5] {
+            let m = Moduli::<R, 8>::new(token, self.primes);
+            let word = |x: [u64; 8]| std::array::from_fn(|i| R::word(x[i], self.primes[i]));
+            let (a, b) = (word(self.a), word(self.b));
+            let out = |x: [R::Word; 8]| std::array::from_fn(|i| R::residue(x[i], self.primes[i]));
+            let product = R::mul(a, b, &m);
+            let mut powers = product;
+            let mut many = R::reduce(a, &m);
+            for _ in 0..20 {
+                powers = R::mul(powers, a, &m);
+            }
+            for _ in 0..15 {
+                many = R::add(many, R::reduce(a, &m), &m);
+            }
+            [
+                out(product),
+                out(powers),
+                out(R::reduce(many, &m)),
+                out(R::reduce(R::sub(a, b, &m), &m)),
+                out(R::sub_multiple(product, powers, self.k, m.words(self.k), &m)),
+            ]
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_computes_what_128_bits_compute(
+            skip in 0_usize..120,
+            a: [u64; 8],
+            b: [u64; 8],
+            edge: [u8; 8],
+            k in 0_u64..40,
+        ) {
+            let primes: [u64; 8] = std::array::from_fn(|i| super::primes().nth(skip + i).unwrap());
+            // The ends and the middle of the range as often as the rest.
+            let pick = |x: u64, e: u8, p: u64| match e % 8 {
+                0 => 0,
+                1 => p - 1,
+                2 => p / 2,
+                3 => p / 2 + 1,
+                _ => x % p,
+            };
+            let a: [u64; 8] = std::array::from_fn(|i| pick(a[i], edge[i], primes[i]));
+            let b: [u64; 8] = std::array::from_fn(|i| pick(b[i], edge[i] >> 3, primes[i]));
+            let naive: [[u64; 8]; 5] = std::array::from_fn(|case| {
+                std::array::from_fn(|i| {
+                    let p = u128::from(primes[i]);
+                    let (a, b) = (u128::from(a[i]), u128::from(b[i]));
+                    let powers = (0..20).fold(a * b % p, |x, _| x * a % p);
+                    let value = match case {
+                        0 => a * b,
+                        1 => powers,
+                        2 => 16 * a,
+                        3 => a + p - b,
+                        _ => a * b % p + p - u128::from(k) * powers % p,
+                    };
+                    (value % p) as u64
+                })
+            });
+            for level in [Level::Avx2, Level::Fused, Level::Portable] {
+                let found = level.dispatch(Check { primes, a, b, k });
+                prop_assert_eq!(found, naive, "{:?}", level);
+            }
+        }
+    }
+}
