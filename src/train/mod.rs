@@ -6,6 +6,9 @@
 //! progress, can stop the run after any batch, and receives checkpoints from which [`resume`]
 //! goes on to the same bytes. Results depend on the seed, never on the number of threads.
 //!
+//! [`train_ensemble`] averages several networks into one; [`auto`] chooses options by validation
+//! inside the training rows; [`routine`] names the ways to keep powers in check.
+//!
 //! ```
 //! use slnn::table::problems;
 //! use slnn::train::{Optimiser, Options, Quiet, train};

@@ -154,7 +154,8 @@ pub(super) fn into_range(stage: &Stage, largest: &[f64], parameters: &mut [f64])
 /// Writes the coefficients of the least-squares fit of `function` on the ranges of the
 /// pre-activations, at their Chebyshev points, in the basis of the SLAF with its statistics.
 ///
-/// One fit a neuron, or one for all neurons where they share their coefficients.
+/// One fit a neuron, or one for all neurons where they share their coefficients: a compromise,
+/// since the statistics of the basis differ from neuron to neuron.
 /// Cost: `8 (degree + 1)^3` flops a neuron.
 pub(super) fn fit(
     shape: &SlafShape,
