@@ -193,7 +193,7 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 76]
+    /// The most trainings of --auto before the last ones [default: 88]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
     /// Train K networks from different seeds and save their mean, one network of the same degree
@@ -839,14 +839,14 @@ impl Fitted {
 
 /// The checkpoint of one network or of an ensemble.
 enum Saved {
-    One(Checkpoint),
+    One(Box<Checkpoint>),
     Many(EnsembleCheckpoint),
 }
 
 impl Saved {
     fn read(path: &Path, members: usize) -> Result<Option<Self>> {
         Ok(match members {
-            1 => Checkpoint::read(path)?.map(Saved::One),
+            1 => Checkpoint::read(path)?.map(Box::new).map(Saved::One),
             _ => EnsembleCheckpoint::read(path)?.map(Saved::Many),
         })
     }
@@ -908,7 +908,7 @@ fn fit(
     };
     let one = match checkpoint {
         Some(Saved::One(checkpoint)) => {
-            Some(resume(table, rows, options, checkpoint, &mut watch).map_err(within))
+            Some(resume(table, rows, options, *checkpoint, &mut watch).map_err(within))
         }
         None if members == 1 => Some(train(table, rows, options, &mut watch)),
         other => {

@@ -15,7 +15,7 @@
 //! A candidate is trained twice on a fold, from different seeds. With `L_1` the mean loss of the two and
 //! `L_2` that of their mean, the loss of a mean of K is predicted as `L_1 + 2 (1 - 1/K) (L_2 - L_1)`:
 //! exact in expectation for squared errors, whose part that members do not share falls as 1/K.
-//! Candidates are ranked as if the ensemble had half its size: one whose networks explode now and then on a
+//! Candidates are ranked as if the ensemble had a quarter of its size: one whose networks explode now and then on a
 //! single row is not excused by the hope that the others will outvote it.
 
 use std::path::Path;
@@ -43,7 +43,9 @@ const FOLDS: usize = 4;
 /// Trainings of a candidate on a fold.
 const PAIR: usize = 2;
 /// Sizes of an ensemble to choose from: of a power of two the mean is exact.
-const SIZES: [usize; 4] = [1, 2, 4, 8];
+const SIZES: [usize; 3] = [4, 8, 16];
+/// Candidates of the second round.
+const FINALISTS: usize = 6;
 /// A smaller ensemble is preferred when it loses no more than this fraction.
 const TOLERANCE: f64 = 0.01;
 /// Candidates whose polynomial may have more monomials are left out: the result is to be expanded.
@@ -221,13 +223,13 @@ impl Search {
             shapes.push((vec![8], vec![2]));
         }
         let l2 = vec![1e-3, 1e-4, 1e-2];
-        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76 }
+        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 88 }
     }
 
     /// The most trainings that a search of these candidates can use.
     pub fn trainings(&self) -> usize {
         let all = self.shapes.len() * self.l2.len();
-        let finalists = if all > 1 { (FOLDS - 1) * 4.min(all) } else { FOLDS - 1 };
+        let finalists = if all > 1 { (FOLDS - 1) * FINALISTS.min(all) } else { FOLDS - 1 };
         self.trials.min(PAIR * (all + finalists + 2 * FOLDS))
     }
 }
@@ -341,13 +343,13 @@ impl State<'_> {
         for candidate in &all {
             Objective::new(self.table, &self.folds[0].0, &self.options(candidate))?;
         }
-        // Half the size, but a pair where there is one.
-        let rank = (size / 2).max(size.min(2));
+        // A quarter of the size, but a pair where there is one.
+        let rank = (size / 4).max(size.min(2));
         let single = all.len() == 1;
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }
-        let finalists = self.best(&all, rank, if single { 1 } else { 4 });
+        let finalists = self.best(&all, rank, if single { 1 } else { FINALISTS });
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
