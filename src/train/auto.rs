@@ -12,11 +12,12 @@
 //! 2. the best of them on the other folds,
 //! 3. the best of all with stronger and weaker L2, on all folds.
 //!
-//! A candidate is trained twice on a fold, from different seeds. With `L_1` the mean loss of the two and
-//! `L_2` that of their mean, the loss of a mean of K is predicted as `L_1 + 2 (1 - 1/K) (L_2 - L_1)`:
-//! exact in expectation for squared errors, whose part that members do not share falls as 1/K.
-//! Candidates are ranked as if the ensemble had a quarter of its size: one whose networks explode now and then on a
-//! single row is not excused by the hope that the others will outvote it.
+//! A candidate is trained twice on a fold, from different seeds, and ranked by the loss of the mean of the
+//! pair as it is measured: one whose networks explode now and then on a single row is not excused
+//! by the hope that others would outvote it. The size of the ensemble follows from what the pair
+//! gains: with `L_1` the mean loss of the two and `L_2` that of their mean, the loss of a mean of K is predicted
+//! as `L_1 + 2 (1 - 1/K) (L_2 - L_1)`, exact in expectation for squared errors, whose part that
+//! members do not share falls as 1/K.
 
 use std::path::Path;
 
@@ -91,7 +92,8 @@ pub struct Choice {
     pub options: Options,
     /// The number of networks to train and average.
     pub members: usize,
-    /// The loss predicted for it.
+    /// The loss of the best candidate on rows held back: of a pair's mean, or of single networks
+    /// where one was asked for.
     pub loss: f64,
     /// Every candidate that was tried, in the order in which they were.
     pub trials: Vec<Trial>,
@@ -235,13 +237,15 @@ impl Search {
 }
 
 /// The way of training that suits a search, for what the caller leaves open: up to 10,000 rows
-/// L-BFGS with 500 iterations, beyond it Adam with batches of 128 rows and 60 epochs.
+/// L-BFGS with 500 iterations, beyond it Adam with batches of 128 rows and 60 epochs; either way
+/// the epoch is chosen by a tenth of the rows, others for every network of an ensemble.
 pub fn method(rows: usize, mut options: Options) -> Options {
     if rows <= FULL_BATCH_ROWS {
         (options.optimiser, options.batch, options.epochs) = (Optimiser::lbfgs(), None, 500);
     } else {
         (options.optimiser, options.batch, options.epochs) = (Optimiser::adam(), Some(128), 60);
     }
+    options.validation = Some(0.1);
     options
 }
 
@@ -343,8 +347,7 @@ impl State<'_> {
         for candidate in &all {
             Objective::new(self.table, &self.folds[0].0, &self.options(candidate))?;
         }
-        // A quarter of the size, but a pair where there is one.
-        let rank = (size / 4).max(size.min(2));
+        let rank = size.min(PAIR);
         let single = all.len() == 1;
         if !self.round(&all, 0..1)? {
             return Ok(None);
@@ -366,7 +369,7 @@ impl State<'_> {
             finalists = self.complete(finalists);
         }
         let best = self.best(&finalists, rank, 1).swap_remove(0);
-        self.choice(&best, size).map(Some)
+        self.choice(&best, size, rank).map(Some)
     }
 
     fn options(&self, (hidden, degrees, l2): &Candidate) -> Options {
@@ -498,9 +501,9 @@ impl State<'_> {
         Ok(relative.sum::<f64>() / errors.len() as f64)
     }
 
-    fn choice(&self, best: &Candidate, size: usize) -> Result<Choice> {
-        let loss = self.loss(best, size);
-        if !loss.is_finite() {
+    fn choice(&self, best: &Candidate, size: usize, rank: usize) -> Result<Choice> {
+        let (loss, measured) = (self.loss(best, size), self.loss(best, rank));
+        if !measured.is_finite() {
             return Err(Error::invalid(
                 "the search",
                 "a loss that is not finite for every candidate",
@@ -518,7 +521,7 @@ impl State<'_> {
         Ok(Choice {
             options: self.options(best),
             members,
-            loss: self.loss(best, members),
+            loss: measured,
             trials: self.trials.clone(),
         })
     }
