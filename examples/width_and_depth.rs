@@ -44,7 +44,7 @@ fn main() -> slnn::Result<()> {
     .into();
     println!("epochs  coefficients   values   (root mean squares of the differences of the two)");
     let mut last = (0.0, 0.0);
-    for epochs in [1, 2, 5, 10, 20, 50, 100, 200, 500] {
+    for epochs in [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000] {
         let (wide, deep) = (learned(&table, &wide, epochs)?, learned(&table, &deep, epochs)?);
         let difference = &wide - &deep;
         let by_coefficients = norm(&difference);
