@@ -587,6 +587,88 @@ fn bytes_depend_on_the_seed_and_not_on_the_threads() {
 }
 
 #[test]
+fn an_ensemble_is_one_network_of_the_same_degree() {
+    let directory = folder();
+    let at = directory.path();
+    let bytes = |arguments: &str, name: &str| {
+        let answer = slnn(at, &format!("{arguments} --json -o {name}")).ends(0).json();
+        (answer, fs::read(at.join(name)).unwrap())
+    };
+    let train = format!("{TRAIN} --test-fraction 0.25 --ensemble 4");
+    let (answer, one) = bytes(&format!("{train} --threads 1"), "one.json");
+    let (_, two) = bytes(&format!("{train} --threads 2"), "two.json");
+    assert_eq!(one, two);
+    assert_eq!((&answer["ensemble"], &answer["mean_exact"]), (&4.into(), &true.into()));
+    assert_eq!((&answer["degree"], &answer["monomials"]), (&2.into(), &6.into()));
+    assert!(answer["best_epoch"].is_null() && answer["auto"].is_null(), "{answer}");
+    slnn(at, "expand one.json -o poly.json").ends(0);
+    assert_eq!(slnn(at, "compare one.json poly.json --json").ends(0).json()["equal"], true);
+    assert!(!at.join("one.json.checkpoint").exists());
+    // An ensemble does not go on from the checkpoint of a single network.
+    let single = fs::read(at.join("one.json")).unwrap();
+    fs::write(at.join("one.json.checkpoint"), single).unwrap();
+    let run = slnn(at, &format!("{train} --resume -o one.json")).ends(2);
+    assert!(run.err.contains("one.json.checkpoint") && run.err.contains("format"), "{}", run.err);
+}
+
+#[test]
+fn auto_chooses_within_its_budget_and_keeps_what_is_given() {
+    let directory = folder();
+    let at = directory.path();
+    let auto = "train numbers.csv --target y --auto --epochs 20 --trials 6 --json";
+    let run = slnn(at, &format!("{auto} --test-fraction 0.2 -o net.json")).ends(0);
+    assert!(run.err.contains("at most 6 trainings of 20 epochs"), "{}", run.err);
+    let answer = run.json();
+    assert_eq!(answer["auto"]["trials"].as_array().unwrap().len(), 3, "{answer}");
+    assert_eq!(answer["auto"]["ensemble"], answer["ensemble"]);
+    let outside = answer["test_outside_rows"].as_array().unwrap();
+    assert_eq!(answer["test_outside_box"], outside.len());
+    assert!(!at.join("net.json.search").exists() && !at.join("net.json.checkpoint").exists());
+    let run = slnn(at, &format!("{auto} --hidden 3 --degree 2 --l2 0.5 --ensemble 2 -o b.json"));
+    let answer = run.ends(0).json();
+    let chosen = &answer["auto"];
+    let given = serde_json::json!([[3], [2], 0.5, 2]);
+    let own = [&chosen["hidden"], &chosen["degree"], &chosen["l2"], &chosen["ensemble"]];
+    assert_eq!(&serde_json::json!(own), &given);
+    let run = slnn(at, &format!("{auto} --activation tanh --hidden 4 -o c.json")).ends(0);
+    assert!(run.json()["degree"].is_null());
+}
+
+#[test]
+fn routines_train_by_name_and_refuse_what_they_cannot() {
+    let directory = folder();
+    let at = directory.path();
+    let train = "train numbers.csv --target y --hidden 3 --degree 2 --epochs 20 --json -o net.json";
+    for routine in [
+        "normalised",
+        "clipped",
+        "max-scaled",
+        "hybrid",
+        "penalty-step --l1 0.01 --penalise first-layer",
+        "warm-start",
+        "boundary,penalty-step,warm-start --boundary 0.1",
+        "clipped,penalty-step",
+    ] {
+        let run = slnn(at, &format!("{train} --routine {routine}")).ends(0);
+        assert_eq!(run.json()["degree"].is_null(), routine == "hybrid", "{routine}");
+    }
+    for (arguments, part) in [
+        ("--routine other", "max-scaled"),
+        ("--routine clipped,boundary", "clipped,boundary"),
+        ("--routine max-scaled --basis chebyshev", "one of the two left out"),
+        ("--boundary 2", "--routine boundary beside it"),
+        ("--routine boundary --basis hermite", "--routine"),
+        ("--ensemble 0", "--ensemble"),
+        ("--ensemble 2 --rationalise", "--ensemble"),
+        ("--trials 3", "--auto"),
+        ("--auto --trials 1", "--trials"),
+    ] {
+        let run = slnn(at, &format!("{train} {arguments}")).ends(2);
+        assert!(run.err.contains(part), "{arguments}: {}", run.err);
+    }
+}
+
+#[test]
 fn rationalise_proves_xor() {
     let directory = folder();
     let at = directory.path();

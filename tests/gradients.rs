@@ -10,7 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use slnn::Table;
 use slnn::network::{Activation, Basis, Layer, Network};
 use slnn::numeric::rational::rational_from_f64;
-use slnn::train::{BasisKind, HiddenActivation, Loss, Objective, Optimiser, Options, Routine};
+use slnn::train::{
+    BasisKind, HiddenActivation, Loss, Objective, Optimiser, Options, Penalised, Routine,
+};
 
 fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     // 20 random bits: exact arithmetic on these numbers stays short.
@@ -55,7 +57,14 @@ fn activations() -> Vec<Activation> {
 
 fn bases() -> impl Strategy<Value = BasisKind> {
     use BasisKind::*;
-    prop::sample::select(vec![Monomial, NormalisedMonomial, Chebyshev, Legendre, Hermite])
+    prop::sample::select(vec![
+        Monomial,
+        NormalisedMonomial,
+        ScaledMonomial,
+        Chebyshev,
+        Legendre,
+        Hermite,
+    ])
 }
 
 fn hidden_activation() -> impl Strategy<Value = HiddenActivation> {
@@ -75,7 +84,7 @@ fn hidden_activation() -> impl Strategy<Value = HiddenActivation> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Every layer kind, basis, loss and penalty: the fourth-order central difference
+    /// Every layer kind, basis, loss, penalty and routine: the fourth-order central difference
     /// (8 (f(h) - f(-h)) - f(2h) + f(-2h)) / (12 h).
     #[test]
     fn gradients_agree_with_finite_differences(
@@ -89,15 +98,22 @@ proptest! {
         // Above 64 rows a batch has several blocks.
         rows in prop_oneof![4usize..12, 60usize..140],
         (l1, l2) in (prop::sample::select(vec![0.0, 0.01]), prop::sample::select(vec![0.0, 0.02])),
-        (standardise, frozen) in any::<(bool, bool)>(),
+        penalised in prop::sample::select(vec![
+            Penalised::All, Penalised::Weights, Penalised::Coefficients, Penalised::FirstLayer,
+        ]),
+        (standardise, frozen, bounded) in any::<(bool, bool, bool)>(),
         seed in any::<u64>(),
     ) {
         let table = table(rows, inputs, outputs, loss, seed);
         let all: Vec<usize> = (0..rows).collect();
-        let raw = activation.basis() == Some(BasisKind::Monomial);
-        let routine = if raw { Routine::Clipped } else { Routine::Normalised };
+        use BasisKind::{Chebyshev, Legendre, Monomial};
+        let routine = match activation.basis() {
+            Some(Monomial | Chebyshev | Legendre) if bounded => Routine::Boundary,
+            Some(Monomial) => Routine::Clipped,
+            _ => Routine::Normalised,
+        };
         let options = Options {
-            hidden, degrees: vec![degree], activation, routine, loss, l1, l2, standardise, seed,
+            hidden, degrees: vec![degree], activation, routine, loss, l1, l2, penalised, standardise, seed,
             ..Options::default()
         };
         let mut objective = Objective::new(&table, &all, &options)?;

@@ -7,6 +7,7 @@ mod check;
 #[cfg(feature = "cli")]
 mod cli;
 mod common;
+mod ensemble;
 mod expansion;
 mod formats;
 mod gradients;
@@ -15,6 +16,7 @@ mod interruption;
 mod network;
 mod onnx;
 mod polynomial;
+mod recipes;
 mod representation;
 mod series;
 mod table;

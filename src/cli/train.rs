@@ -7,24 +7,26 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::plan;
 use slnn::file::remove_stale;
 use slnn::network::{Activation, Head, Network};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::{Split, Table, parse_test_rows};
+use slnn::train::auto::{self, Choice, Search, SearchCheckpoint, outside_box};
 use slnn::train::rationalise::{RationaliseOptions, rationalise};
+use slnn::train::routine::Named;
 use slnn::train::{
-    BasisKind, Checkpoint, Control, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule,
-    Trained, resume, train,
+    BasisKind, Checkpoint, Control, EnsembleCheckpoint, HiddenActivation, Loss, Optimiser, Options,
+    Penalised, Routine, Schedule, Trained, resume, train, train_ensemble,
 };
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short};
 use super::input::{TableArguments, check_output, check_target};
 use super::progress::{Gentle, Progress};
-use super::score::{Score, check_finite, outside};
+use super::score::{Score, check_finite};
 
 /// Learns a network from a table
 ///
@@ -52,6 +54,8 @@ pub struct Arguments {
     method: MethodArguments,
     #[command(flatten)]
     stopping: Stopping,
+    #[command(flatten)]
+    choice: ChoiceArguments,
     /// The seed of every random number
     #[arg(long, help_heading = "Run", value_name = "N")]
     seed: Option<u64>,
@@ -108,14 +112,23 @@ struct Shape {
     hybrid: Option<f64>,
 }
 
-const BASES: [&str; 5] = ["monomial", "normalised-monomial", "chebyshev", "legendre", "hermite"];
+const BASES: [&str; 6] =
+    ["monomial", "normalised-monomial", "scaled-monomial", "chebyshev", "legendre", "hermite"];
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Method")]
 struct MethodArguments {
-    /// What keeps powers in range [default: normalised; clipped for raw monomials]
-    #[arg(long, value_enum)]
-    routine: Option<RoutineName>,
+    /// How powers are tamed, one or several of: normalised, clipped, max-scaled, hybrid,
+    /// penalty-step, warm-start, boundary [default: normalised; clipped for raw monomials]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = parse_routine)]
+    routine: Vec<Named>,
+    /// Begin with SLAFs fitted to this activation on the range of their pre-activations, as
+    /// --routine warm-start does with tanh
+    #[arg(long, value_name = "NAME[:PARAMETER]", value_parser = parse_activation)]
+    warm_start: Option<Activation>,
+    /// The weight of the penalty of --routine boundary [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    boundary: Option<f64>,
     /// What is minimised [default: mse; for a table of classes softmax]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
@@ -143,6 +156,9 @@ struct MethodArguments {
     /// Weight of the sum of squares [default: 0.0001]
     #[arg(long, value_name = "NUMBER")]
     l2: Option<f64>,
+    /// What --l1 and --l2 are about [default: all]
+    #[arg(long, value_enum)]
+    penalise: Option<PenalisedName>,
     /// The largest norm of the gradient
     #[arg(long, value_name = "NORM")]
     clip: Option<f64>,
@@ -169,14 +185,37 @@ struct Stopping {
     target_loss: Option<f64>,
 }
 
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Choice")]
+struct ChoiceArguments {
+    /// Choose hidden layers, degrees, L2 and the size of the ensemble by validation inside the
+    /// training rows; what is given by its own flag stays as given. Trains with L-BFGS up to
+    /// 10,000 rows where no optimiser is given
+    #[arg(long)]
+    auto: bool,
+    /// The most trainings of --auto before the last ones [default: 88]
+    #[arg(long, value_name = "N", requires = "auto")]
+    trials: Option<usize>,
+    /// Train K networks from different seeds and save their mean, one network of the same degree
+    /// with the same monomials; exact where K is a power of two [default: 1; chosen by --auto]
+    #[arg(long, value_name = "K")]
+    ensemble: Option<usize>,
+}
+
 /// Numbers in one argument, with commas between them.
 #[derive(Clone, Debug)]
 struct Counts(Vec<usize>);
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum RoutineName {
-    Normalised,
-    Clipped,
+enum PenalisedName {
+    /// Weights and coefficients
+    All,
+    /// Weights
+    Weights,
+    /// Coefficients
+    Coefficients,
+    /// Weights of the first layer
+    FirstLayer,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -202,6 +241,10 @@ fn parse_counts(text: &str) -> std::result::Result<Counts, String> {
 
 fn parse_widths(text: &str) -> std::result::Result<Counts, String> {
     if text == "none" { Ok(Counts(Vec::new())) } else { parse_counts(text) }
+}
+
+fn parse_routine(text: &str) -> std::result::Result<Named, String> {
+    Named::from_name(text).map_err(|e| e.to_string())
 }
 
 fn parse_activation(text: &str) -> std::result::Result<Activation, String> {
@@ -235,7 +278,10 @@ fn parse_schedule(text: &str) -> std::result::Result<Schedule, String> {
 
 impl Arguments {
     fn options(&self, table: &Table) -> Result<Options> {
-        let mut options = Options::default();
+        let mut options = self.choice_method(table.rows());
+        for routine in &self.method.routine {
+            options = routine.apply(options);
+        }
         let (shape, method, stopping) = (&self.shape, &self.method, &self.stopping);
         if let Some(hidden) = &shape.hidden {
             options.hidden.clone_from(&hidden.0);
@@ -266,11 +312,22 @@ impl Arguments {
         options.clip = method.clip;
         let lbfgs = matches!(options.optimiser, Optimiser::Lbfgs { .. });
         let raw = options.activation.basis() == Some(BasisKind::Monomial);
-        options.routine = match method.routine {
-            Some(RoutineName::Normalised) => Routine::Normalised,
-            Some(RoutineName::Clipped) => Routine::Clipped,
-            None if raw && !lbfgs => Routine::Clipped,
-            None => options.routine,
+        if raw && !lbfgs && !method.routine.iter().any(|routine| is_of_range(*routine)) {
+            options.routine = Routine::Clipped;
+        }
+        options.warm_start = method.warm_start.or(options.warm_start);
+        if let Some(weight) = method.boundary {
+            if options.routine != Routine::Boundary {
+                let found = format!("{weight} without the boundary routine");
+                return Err(Error::invalid("--boundary", found, "--routine boundary beside it"));
+            }
+            options.boundary = weight;
+        }
+        options.penalised = match method.penalise {
+            None | Some(PenalisedName::All) => Penalised::All,
+            Some(PenalisedName::Weights) => Penalised::Weights,
+            Some(PenalisedName::Coefficients) => Penalised::Coefficients,
+            Some(PenalisedName::FirstLayer) => Penalised::FirstLayer,
         };
         set(&mut options.learning_rate, method.learning_rate);
         set(&mut options.schedule, method.schedule);
@@ -292,7 +349,11 @@ impl Arguments {
         let Shape { shared, attention, .. } = self.shape;
         let named = self.shape.basis.as_deref().and_then(BasisKind::from_name);
         let basis = named.or(default.basis()).unwrap_or(BasisKind::NormalisedMonomial);
-        Ok(match (self.shape.activation, self.shape.hybrid) {
+        let fraction = match default {
+            HiddenActivation::Hybrid { fraction, .. } => Some(*fraction),
+            _ => None,
+        };
+        Ok(match (self.shape.activation, self.shape.hybrid.or(fraction)) {
             (None, None) => HiddenActivation::Slaf { basis, shared, attention },
             (function, Some(fraction)) => HiddenActivation::Hybrid {
                 function: function.unwrap_or(Activation::Relu),
@@ -368,11 +429,74 @@ impl Arguments {
             ];
             refuse(&flags, "--optimiser lbfgs, which finds its own steps", "another optimiser")?;
         }
+        let routines = &self.method.routine;
+        let of_range = routines.iter().filter(|r| is_of_range(**r));
+        if of_range.clone().count() > 1 {
+            let names: Vec<_> = of_range.map(|r| r.name()).collect();
+            let expected = "one of normalised, clipped, max-scaled, boundary";
+            return Err(Error::invalid("--routine", names.join(","), expected));
+        }
+        if let (true, Some(basis)) = (routines.contains(&Named::MaxScaled), basis)
+            && basis != BasisKind::ScaledMonomial.name()
+        {
+            let found = format!("max-scaled with --basis {basis}");
+            return Err(Error::invalid("--routine", found, "one of the two left out"));
+        }
+        if self.rationalise && (self.choice.auto || self.choice.ensemble.is_some()) {
+            let flags =
+                [(self.choice.auto, "--auto"), (self.choice.ensemble.is_some(), "--ensemble")];
+            refuse(&flags, "--rationalise, which takes one small network", "one of the two")?;
+        }
         if self.rationalise {
             let flags = [(activation.is_some(), "--activation"), (hybrid.is_some(), "--hybrid")];
             refuse(&flags, "--rationalise, which takes SLAFs only", "one of the two left out")?;
         }
         Ok(())
+    }
+
+    /// The default options, with the method of the search under --auto where none is given.
+    fn choice_method(&self, rows: usize) -> Options {
+        let default = Options::default();
+        let MethodArguments { optimiser, batch, .. } = &self.method;
+        if self.choice.auto && optimiser.is_none() && batch.is_none() {
+            return auto::method(rows, default);
+        }
+        default
+    }
+
+    /// What --auto may vary: all that no flag fixes.
+    fn search(&self, options: &Options, inputs: usize) -> Search {
+        let mut search = Search::new(inputs);
+        let (hidden, degree) = (&self.shape.hidden, &self.shape.degree);
+        if let Some(hidden) = hidden {
+            let degrees: Vec<Vec<usize>> = match degree {
+                Some(degree) => vec![degree.0.clone()],
+                None => vec![vec![3], vec![2]],
+            };
+            search.shapes = degrees.into_iter().map(|d| (hidden.0.clone(), d)).collect();
+        } else if let Some(degree) = degree {
+            let fits = |hidden: &Vec<usize>| [1, hidden.len()].contains(&degree.0.len());
+            search.shapes.retain(|(hidden, _)| fits(hidden));
+            search.shapes.iter_mut().for_each(|(_, own)| own.clone_from(&degree.0));
+            if search.shapes.is_empty() {
+                search.shapes.push((vec![16; degree.0.len()], degree.0.clone()));
+            }
+        }
+        if options.activation.basis().is_none() {
+            search.shapes.iter_mut().for_each(|(_, own)| own.clone_from(&options.degrees));
+        }
+        let mut seen = Vec::new();
+        search.shapes.retain(|shape| {
+            let new = !seen.contains(shape);
+            seen.push(shape.clone());
+            new
+        });
+        if self.method.l2.is_some() {
+            (search.l2, search.step) = (vec![options.l2], 1.0);
+        }
+        search.members = self.choice.ensemble;
+        set(&mut search.trials, self.choice.trials);
+        search
     }
 
     fn split(&self, rows: usize, seed: u64) -> Result<Option<Split>> {
@@ -384,6 +508,12 @@ impl Arguments {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Whether a routine says what keeps powers in range: only one of those makes sense.
+fn is_of_range(routine: Named) -> bool {
+    use Named::*;
+    matches!(routine, Normalised | Clipped | MaxScaled | Boundary)
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -398,6 +528,8 @@ fn name_flag(error: Error) -> Error {
     let flag = match place.strip_prefix("options.") {
         None => place,
         Some("degrees") => "--degree".into(),
+        Some("penalised") => "--penalise".into(),
+        Some("penalty") => "--routine".into(),
         Some("activation.fraction") => "--hybrid".into(),
         Some("optimiser.momentum") => "--momentum".into(),
         Some("schedule.decay") => "--schedule".into(),
@@ -429,7 +561,14 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     };
 
     let started = Instant::now();
-    let (trained, resumed) = fit(arguments, &table, &rows, &options, globals)?;
+    let choice = match arguments.choice.auto {
+        true => Some(choose(arguments, &table, &rows, &options, globals)?),
+        false => None,
+    };
+    let members =
+        choice.as_ref().map_or(arguments.choice.ensemble.unwrap_or(1), |choice| choice.members);
+    let options = choice.as_ref().map_or(options, |choice| choice.options.clone());
+    let (trained, resumed) = fit(arguments, &table, &rows, &options, members, globals)?;
     let seconds = started.elapsed().as_secs_f64();
 
     let rationalised = match arguments.rationalise {
@@ -451,6 +590,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     }
     network.with_about(about).write(output)?;
     remove_checkpoint(&checkpoint_path(output))?;
+    remove_checkpoint(&search_path(output))?;
 
     let network = Network::read(output)?;
     let mut answer = Answer::default();
@@ -470,9 +610,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         answer.set(name, score.as_ref().map(Score::to_value));
         scores.extend(score.map(|score| (name, score)));
     }
-    let outside = split
-        .as_ref()
-        .and_then(|split| outside(table.select(&split.test).inputs().view(), network.inputs()));
+    let outside: Option<Vec<usize>> = split.as_ref().map(|split| {
+        let own = outside_box(&network, &table.select(&split.test));
+        own.into_iter().map(|i| split.test[i]).collect()
+    });
     let size = match plan(&network, None) {
         Ok(plan) => Some((plan.degree, plan.terms)),
         Err(Error::NotPolynomial { .. }) => None,
@@ -480,7 +621,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     };
     answer.set("degree", size.map_or(Value::Null, |(degree, _)| count(degree)));
     answer.set("monomials", size.map_or(Value::Null, |(_, terms)| count(terms)));
-    answer.set("test_outside_box", outside);
+    answer.set("test_outside_box", outside.as_ref().map(Vec::len));
+    answer.set("test_outside_rows", outside.clone());
+    answer.set("ensemble", members);
+    answer.set("mean_exact", trained.exact);
+    answer.set("auto", choice.as_ref().map(choice_value));
     answer.set("seed", options.seed);
     answer.set("restarts", trained.restarts);
     answer.set("resumed_from_epoch", resumed);
@@ -513,10 +658,23 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         )),
         None => answer.line("not a polynomial: a conventional activation is in it"),
     }
-    if let (Some(outside), Some(split)) = (outside, &split) {
+    if let Some(choice) = &choice {
+        answer.line(format_args!("chosen by validation: {}", described(choice)));
+    }
+    if members > 1 {
+        answer.line(match trained.exact {
+            true => format!("the mean of {members} networks, exactly"),
+            false => format!(
+                "the mean of {members} networks, the numbers of its last layer each rounded once"
+            ),
+        });
+    }
+    if let (Some(outside), Some(split)) = (&outside, &split) {
         answer.line(format_args!(
-            "{outside} of {} lie outside the training box",
-            counted(split.test.len(), "test row")
+            "{} of {} lie outside the training box{}",
+            outside.len(),
+            counted(split.test.len(), "test row"),
+            listed(outside)
         ));
     }
     match rationalised {
@@ -551,19 +709,170 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     Ok(answer)
 }
 
+/// The first of some rows, in brackets; nothing where there are none.
+fn listed(rows: &[usize]) -> String {
+    const NAMED: usize = 10;
+    let named: Vec<String> = rows.iter().take(NAMED).map(usize::to_string).collect();
+    match rows.len() {
+        0 => String::new(),
+        n if n <= NAMED => format!(" (rows {})", named.join(", ")),
+        n => format!(" (rows {} and {} more)", named.join(", "), n - NAMED),
+    }
+}
+
+fn described(choice: &Choice) -> String {
+    let Options { hidden, degrees, l2, activation, .. } = &choice.options;
+    let text = |counts: &[usize]| counts.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    let degree = match activation.basis() {
+        Some(_) => format!(" --degree {}", text(degrees)),
+        None => String::new(),
+    };
+    format!(
+        "--hidden {}{degree} --l2 {} --ensemble {}, of {}",
+        text(hidden),
+        short(*l2),
+        choice.members,
+        counted(choice.trials.len(), "candidate")
+    )
+}
+
+fn choice_value(choice: &Choice) -> Value {
+    let trials: Vec<Value> = choice
+        .trials
+        .iter()
+        .map(|t| {
+            json!({
+                "hidden": t.hidden, "degree": t.degrees, "l2": t.l2, "losses": t.losses,
+            })
+        })
+        .collect();
+    json!({
+        "hidden": choice.options.hidden, "degree": choice.options.degrees,
+        "l2": choice.options.l2, "ensemble": choice.members, "loss": choice.loss,
+        "trials": trials,
+    })
+}
+
+/// Searches, or goes on with a search.
+fn choose(
+    arguments: &Arguments,
+    table: &Table,
+    rows: &[usize],
+    options: &Options,
+    globals: &Globals,
+) -> Result<Choice> {
+    let path = search_path(&arguments.output);
+    remove_stale(&path)?;
+    let checkpoint = match arguments.resume {
+        true => SearchCheckpoint::read(&path)?,
+        false => None,
+    };
+    let search = arguments.search(options, table.input_names().len());
+    globals.remark(format_args!(
+        "choosing among {}: at most {} of {} on three quarters of {}",
+        counted(search.shapes.len() * search.l2.len(), "candidate"),
+        counted(search.trainings(), "training"),
+        counted(options.epochs, "epoch"),
+        counted(rows.len(), "row"),
+    ));
+    if let Some(checkpoint) = &checkpoint {
+        globals.remark(format_args!(
+            "going on after {} of {}",
+            counted(checkpoint.trainings(), "training"),
+            path.display()
+        ));
+    }
+    let mut watch = Watch {
+        gentle: Gentle::begin(globals),
+        progress: Progress::new(globals, "choose", search.trainings()),
+        path: path.clone(),
+        every: Some(1),
+        written: Instant::now(),
+    };
+    let chosen = auto::choose(table, rows, options, &search, checkpoint, &mut watch);
+    chosen.map_err(name_flag)?.ok_or_else(|| Error::Interrupted {
+        saved: format!(
+            "the trainings so far are in {}: the same command with --resume goes on",
+            path.display()
+        ),
+    })
+}
+
+/// A trained network, or the mean of several.
+struct Fitted {
+    network: Network,
+    epochs: usize,
+    /// Of one network alone.
+    best_epoch: Option<usize>,
+    /// The mean over the networks.
+    loss: f64,
+    warnings: Vec<String>,
+    seconds_per_epoch: Option<f64>,
+    restarts: usize,
+    /// Whether the network is the mean of the members exactly.
+    exact: bool,
+}
+
+impl Fitted {
+    fn of(members: Vec<Trained>, network: Network, exact: bool) -> Self {
+        let count = members.len();
+        let mut seconds: Vec<f64> = members.iter().filter_map(|m| m.seconds_per_epoch).collect();
+        seconds.sort_by(f64::total_cmp);
+        let mut warnings: Vec<String> = Vec::new();
+        for warning in members.iter().flat_map(|m| &m.warnings) {
+            if !warnings.contains(warning) {
+                warnings.push(warning.clone());
+            }
+        }
+        Fitted {
+            network,
+            epochs: members.iter().map(|m| m.epochs).sum(),
+            best_epoch: if count == 1 { Some(members[0].best_epoch) } else { None },
+            loss: members.iter().map(|m| m.loss).sum::<f64>() / count as f64,
+            warnings,
+            seconds_per_epoch: seconds.get(seconds.len() / 2).copied(),
+            restarts: members.iter().map(|m| m.restarts).sum(),
+            exact,
+        }
+    }
+}
+
+/// The checkpoint of one network or of an ensemble.
+enum Saved {
+    One(Box<Checkpoint>),
+    Many(EnsembleCheckpoint),
+}
+
+impl Saved {
+    fn read(path: &Path, members: usize) -> Result<Option<Self>> {
+        Ok(match members {
+            1 => Checkpoint::read(path)?.map(Box::new).map(Saved::One),
+            _ => EnsembleCheckpoint::read(path)?.map(Saved::Many),
+        })
+    }
+
+    fn epoch(&self) -> usize {
+        match self {
+            Saved::One(checkpoint) => checkpoint.epoch(),
+            Saved::Many(checkpoint) => checkpoint.epochs(),
+        }
+    }
+}
+
 /// Trains, or goes on from a checkpoint; also the epoch it went on from.
 fn fit(
     arguments: &Arguments,
     table: &Table,
     rows: &[usize],
     options: &Options,
+    members: usize,
     globals: &Globals,
-) -> Result<(Trained, Option<usize>)> {
+) -> Result<(Fitted, Option<usize>)> {
     let path = checkpoint_path(&arguments.output);
     remove_stale(&arguments.output)?;
     remove_stale(&path)?;
     let checkpoint = match arguments.resume {
-        true => Checkpoint::read(&path)?,
+        true => Saved::read(&path, members)?,
         false => None,
     };
     let shown = path.display();
@@ -571,6 +880,8 @@ fn fit(
         Some(checkpoint) => {
             globals.remark(format_args!("going on from epoch {} of {shown}", checkpoint.epoch()));
         }
+        // After a search it is to be expected.
+        None if arguments.resume && arguments.choice.auto => {}
         None if arguments.resume => {
             globals.remark(format_args!("no checkpoint {shown}: starting anew"));
         }
@@ -582,17 +893,34 @@ fn fit(
     }
     let mut watch = Watch {
         gentle: Gentle::begin(globals),
-        progress: Progress::new(globals, "train", options.epochs),
+        progress: Progress::new(globals, "train", options.epochs.saturating_mul(members)),
         path: path.clone(),
         every: arguments.checkpoint_every,
         written: Instant::now(),
     };
-    let resumed = checkpoint.as_ref().map(Checkpoint::epoch);
-    let trained = match checkpoint {
-        Some(checkpoint) => resume(table, rows, options, checkpoint, &mut watch)
-            .map_err(|e| e.within(path.display())),
-        None => train(table, rows, options, &mut watch),
+    let resumed = checkpoint.as_ref().map(Saved::epoch);
+    let within = |e: Error| if resumed.is_some() { e.within(path.display()) } else { e };
+    let stopped = |epochs: Option<usize>| Error::Interrupted {
+        saved: format!(
+            "the state{} is in {shown}: the same command with --resume goes on",
+            epochs.map_or_else(String::new, |n| format!(" after {}", counted(n, "epoch")))
+        ),
     };
+    let one = match checkpoint {
+        Some(Saved::One(checkpoint)) => {
+            Some(resume(table, rows, options, *checkpoint, &mut watch).map_err(within))
+        }
+        None if members == 1 => Some(train(table, rows, options, &mut watch)),
+        other => {
+            let from = if let Some(Saved::Many(from)) = other { Some(from) } else { None };
+            let ensemble = train_ensemble(table, rows, options, members, from, &mut watch);
+            let ensemble = ensemble.map_err(within).map_err(name_flag)?;
+            let Some(ensemble) = ensemble else { return Err(stopped(None)) };
+            let (network, exact) = (ensemble.mean.network, ensemble.mean.exact);
+            return Ok((Fitted::of(ensemble.members, network, exact), resumed));
+        }
+    };
+    let Some(trained) = one else { return Err(stopped(None)) };
     let trained = trained.map_err(|e| match name_flag(e) {
         // The test took the others.
         Error::Invalid { place, found, expected } if place == "training rows" => {
@@ -606,14 +934,10 @@ fn fit(
         other => other,
     })?;
     if trained.stopped {
-        return Err(Error::Interrupted {
-            saved: format!(
-                "the state after {} is in {shown}: the same command with --resume goes on",
-                counted(trained.epochs, "epoch")
-            ),
-        });
+        return Err(stopped(Some(trained.epochs)));
     }
-    Ok((trained, resumed))
+    let network = trained.network.clone();
+    Ok((Fitted::of(vec![trained], network, true), resumed))
 }
 
 /// Shows where training stands, keeps its checkpoint, and stops it at Ctrl-C.
@@ -655,14 +979,30 @@ impl Control for Watch {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.every.is_some()
-            || self.stop_requested()
-            || self.written.elapsed() >= CHECKPOINT_TIME
-        {
+        if self.due() {
             checkpoint.write(&self.path)?;
             self.written = Instant::now();
         }
         Ok(())
+    }
+
+    fn ensemble_checkpoint(&mut self, checkpoint: &EnsembleCheckpoint) -> Result<()> {
+        if self.due() {
+            checkpoint.write(&self.path)?;
+            self.written = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn search_checkpoint(&mut self, checkpoint: &SearchCheckpoint) -> Result<()> {
+        checkpoint.write(&self.path)
+    }
+}
+
+impl Watch {
+    /// Whether it is time to write, so that small epochs do not write thousands of files.
+    fn due(&self) -> bool {
+        self.every.is_some() || self.stop_requested() || self.written.elapsed() >= CHECKPOINT_TIME
     }
 }
 
@@ -701,6 +1041,13 @@ fn remove_checkpoint(path: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
         _ => Ok(()),
     }
+}
+
+/// The trainings of a search that belong to an output.
+fn search_path(output: &Path) -> PathBuf {
+    let mut name = OsString::from(output);
+    name.push(".search");
+    name.into()
 }
 
 /// The checkpoint that belongs to an output.

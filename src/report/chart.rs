@@ -173,6 +173,40 @@ pub fn surface(
     })
 }
 
+/// Pictures from left to right, as one.
+///
+/// # Errors
+/// When there is none, or one is not a picture of this module.
+pub fn beside(pictures: &[String]) -> Result<String> {
+    let wrong = || {
+        let found = "text without the head of a picture";
+        Error::invalid("picture", found, "pictures that this library has drawn")
+    };
+    let size = |picture: &str, key: &str| -> Option<usize> {
+        let (_, rest) = picture.split_once(&format!("{key}=\""))?;
+        rest.split_once('"')?.0.parse().ok()
+    };
+    let (mut left, mut height) = (0, 0);
+    let mut inner = String::new();
+    for picture in pictures {
+        let start = picture.find("<svg ").ok_or_else(wrong)?;
+        let own = &picture[start..];
+        let (Some(width), Some(own_height)) = (size(own, "width"), size(own, "height")) else {
+            return Err(wrong());
+        };
+        inner.push_str(&format!("<svg x=\"{left}\" {}", &own["<svg ".len()..]));
+        left += width;
+        height = height.max(own_height);
+    }
+    if left == 0 {
+        return Err(wrong());
+    }
+    Ok(format!(
+        "<svg width=\"{left}\" height=\"{height}\" viewBox=\"0 0 {left} {height}\" \
+         xmlns=\"http://www.w3.org/2000/svg\">\n{inner}</svg>\n"
+    ))
+}
+
 fn legend<'a, 'b: 'a>(
     chart: &mut ChartContext<
         'a,
@@ -193,6 +227,16 @@ fn legend<'a, 'b: 'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_stand_beside_each_other() {
+        let values = Array2::from_elem((1, 1), 0.5);
+        let one = surface("one", ((0.0, 1.0), (0.0, 1.0)), &values, &[]).unwrap();
+        let two = beside(&[one.clone(), one.clone()]).unwrap();
+        assert_eq!(two.matches("<svg ").count(), 3);
+        assert!(two.contains("width=\"1240\" height=\"660\"") && two.contains("<svg x=\"620\""));
+        assert!(beside(&[]).is_err() && beside(&["text".into()]).is_err());
+    }
 
     #[test]
     fn charts_hold_what_they_are_given() {

@@ -2,4 +2,4 @@
 
 mod chart;
 
-pub use chart::{Curve, curves, predicted_against_measured, surface};
+pub use chart::{Curve, beside, curves, predicted_against_measured, surface};

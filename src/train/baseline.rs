@@ -52,7 +52,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// For every right-hand side, a least-squares solution of `matrix x = side`; all are columns.
-fn least_squares(mut matrix: Vec<Vec<f64>>, mut sides: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+pub(super) fn least_squares(mut matrix: Vec<Vec<f64>>, mut sides: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let n = matrix.len();
     let rows = matrix.first().map_or(0, Vec::len);
     let mut order: Vec<usize> = (0..n).collect();

@@ -139,7 +139,7 @@ impl Checkpoint {
         Self::from_json(&json).map(Some).map_err(|e| e.within(path.display()))
     }
 
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let Checkpoint { fingerprint, state } = self;
         let options: serde_json::Map<String, Value> = fingerprint
             .options
@@ -169,7 +169,7 @@ impl Checkpoint {
         })
     }
 
-    fn from_json(json: &Json) -> Result<Self> {
+    pub(super) fn from_json(json: &Json) -> Result<Self> {
         let mut fields = json.top().object()?;
         fields.header(FORMAT, VERSION)?;
         let options = fields.take("options")?;

@@ -11,6 +11,7 @@ use crate::network::Activation;
 use crate::train::kernel::{Scratch, Slafs};
 use crate::train::model::{Model, Stage, Statistics};
 use crate::train::options::{BasisKind, Loss};
+use crate::train::routine::boundary;
 
 /// Fewest rows that make a block.
 const BLOCK_ROWS: usize = 64;
@@ -18,6 +19,8 @@ const BLOCK_ROWS: usize = 64;
 const MAX_BLOCKS: usize = 16;
 /// Rows times parameters from which threads pay for their start.
 const PARALLEL_WORK: usize = 400_000;
+/// The largest magnitude of a pre-activation that is divided by.
+const SMALLEST_MAXIMUM: f64 = 1e-6;
 /// Added to variances, as in the definition of the normalised monomial.
 const VARIANCE_FLOOR: f64 = 1e-8;
 
@@ -48,6 +51,8 @@ pub(super) struct Engine {
     kernels: Vec<Option<Slafs>>,
     blocks: Vec<Block>,
     sums: Vec<f64>,
+    /// The weight of the boundary penalty; 0 for none.
+    pub boundary: f64,
 }
 
 /// The buffers of one block of rows.
@@ -64,6 +69,8 @@ struct Block {
     sums: Vec<f64>,
     scratch: Scratch,
     loss: f64,
+    /// The block's part of the boundary penalty.
+    penalty: f64,
 }
 
 fn matrix(data: &[f64], rows: usize, columns: usize) -> MatRef<'_, f64> {
@@ -82,6 +89,37 @@ fn each(blocks: &mut [Block], parallel: bool, work: impl Fn(&mut Block) + Sync +
     }
 }
 
+/// Where neuron `i` of stage `s` has its largest magnitude: block, row in it, pre-activation.
+fn largest(blocks: &[Block], s: usize, width: usize, i: usize) -> Option<(usize, usize, f64)> {
+    let mut found: Option<(usize, usize, f64)> = None;
+    for (b, block) in blocks.iter().enumerate() {
+        for (row, z) in block.z[s][..width * block.rows].iter().skip(i).step_by(width).enumerate() {
+            if found.is_none_or(|(_, _, old)| z.abs() > old.abs()) {
+                found = Some((b, row, *z));
+            }
+        }
+    }
+    found
+}
+
+/// The derivative through `r = 1 / max |z|`: the loss depends on `z r`, so that by `r` it is
+/// `sum d z / r` with `d` the derivative by `z`, and `r` moves with the largest `z*` as `-r / z*`.
+fn through_largest(blocks: &mut [Block], s: usize, width: usize, neurons: usize) {
+    for i in 0..neurons {
+        let Some((b, row, z)) = largest(blocks, s, width, i) else { continue };
+        if z.abs() <= SMALLEST_MAXIMUM {
+            continue;
+        }
+        let mut sum = 0.0;
+        for block in blocks.iter() {
+            let own = width * block.rows;
+            let pairs = block.z[s][..own].iter().zip(&block.d[s][..own]).skip(i).step_by(width);
+            sum += pairs.map(|(z, d)| z * d).sum::<f64>();
+        }
+        blocks[b].d[s][row * width + i] -= sum / z;
+    }
+}
+
 /// Sums over blocks, in their order.
 fn add_up(blocks: &[Block], sums: &mut [f64]) {
     sums.fill(0.0);
@@ -95,7 +133,7 @@ fn add_up(blocks: &[Block], sums: &mut [f64]) {
 impl Engine {
     pub fn new(model: Model, loss: Loss) -> Self {
         let kernels = model.stages.iter().map(|s| s.slaf.as_ref().map(|s| s.kernel())).collect();
-        Engine { model, loss, kernels, blocks: Vec::new(), sums: Vec::new() }
+        Engine { model, loss, kernels, blocks: Vec::new(), sums: Vec::new(), boundary: 0.0 }
     }
 
     /// Mean and scale of every stage; empty vectors for stages without SLAFs.
@@ -134,6 +172,11 @@ impl Engine {
             each(&mut self.blocks, parallel, |b| b.affine(s, stage, parameters, batch));
             self.set_moments(s, batch.rows, moments, parallel);
             let kernel = self.kernels[s].as_ref();
+            if let (Some(kernel), true) = (kernel, self.boundary > 0.0) {
+                let (width, weight) =
+                    (self.model.stages[s].neurons, self.boundary / batch.rows as f64);
+                each(&mut self.blocks, parallel, |b| b.add_boundary(s, width, kernel, weight));
+            }
             if s + 1 < self.model.stages.len() {
                 let stage = &self.model.stages[s];
                 each(&mut self.blocks, parallel, |b| b.activate(s, stage, kernel));
@@ -141,11 +184,31 @@ impl Engine {
         }
         let (loss, outputs) = (self.loss, self.model.stages[self.model.stages.len() - 1].neurons);
         each(&mut self.blocks, parallel, |b| b.loss(loss, outputs, batch));
-        let total = self.blocks.iter().map(|b| b.loss).sum();
+        let total = self.blocks.iter().map(|b| b.loss + b.penalty).sum();
         if let Some(gradient) = gradient {
             self.backward(parameters, batch, moments, parallel, gradient);
         }
         total
+    }
+
+    /// The SLAFs of a stage.
+    pub fn kernel(&self, s: usize) -> Option<&Slafs> {
+        self.kernels[s].as_ref()
+    }
+
+    /// The smallest and the largest pre-activation of every neuron of a stage in the last
+    /// evaluation.
+    pub fn ranges(&self, s: usize) -> Vec<(f64, f64)> {
+        let width = self.model.stages[s].neurons;
+        let mut ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); width];
+        for block in &self.blocks {
+            for z in block.z[s][..width * block.rows].chunks_exact(width) {
+                for (range, &z) in ranges.iter_mut().zip(z) {
+                    *range = (range.0.min(z), range.1.max(z));
+                }
+            }
+        }
+        ranges
     }
 
     /// Cuts a batch of `rows` rows into blocks; buffers are kept and only ever grow.
@@ -161,6 +224,7 @@ impl Engine {
         };
         self.sums.resize(most.unwrap_or(0), 0.0);
         for (b, block) in self.blocks.iter_mut().enumerate() {
+            block.penalty = 0.0;
             (block.first, block.rows) =
                 (rows * b / count, rows * (b + 1) / count - rows * b / count);
             let stages = self.model.stages.len();
@@ -190,7 +254,7 @@ impl Engine {
         let (basis, width) = (shape.basis, self.model.stages[s].neurons);
         let set = match basis {
             BasisKind::Monomial => false,
-            BasisKind::NormalisedMonomial => moments != Moments::Frozen,
+            BasisKind::NormalisedMonomial | BasisKind::ScaledMonomial => moments != Moments::Frozen,
             _ => moments == Moments::Start,
         };
         if !set {
@@ -218,6 +282,19 @@ impl Engine {
                 add_up(&self.blocks, &mut self.sums);
                 for (scale, sum) in kernel.scale.iter_mut().zip(&self.sums[..length]) {
                     *scale = 1.0 / (sum / n + VARIANCE_FLOOR).sqrt();
+                }
+            }
+            BasisKind::ScaledMonomial => {
+                for i in 0..m {
+                    let largest =
+                        largest(&self.blocks, s, width, i).map_or(0.0, |(_, _, z)| z.abs());
+                    // A neuron that sees 0 only keeps the scale of a unit interval.
+                    let factor = if largest > SMALLEST_MAXIMUM { 1.0 / largest } else { 1.0 };
+                    let mut power = 1.0;
+                    for k in 0..kernel.degree {
+                        power *= factor;
+                        kernel.scale[k * m + i] = power;
+                    }
                 }
             }
             basis => {
@@ -272,6 +349,15 @@ impl Engine {
                     let means = &self.sums;
                     each(&mut self.blocks, parallel, |b| {
                         b.through_moments(s, width, kernel, means);
+                    });
+                }
+                if moments != Moments::Frozen && shape.basis == BasisKind::ScaledMonomial {
+                    through_largest(&mut self.blocks, s, width, kernel.neurons);
+                }
+                if self.boundary > 0.0 {
+                    let weight = self.boundary / batch.rows as f64;
+                    each(&mut self.blocks, parallel, |b| {
+                        b.through_boundary(s, width, kernel, weight);
                     });
                 }
             }
@@ -369,6 +455,26 @@ impl Block {
         let z = self.z[s][..width * self.rows].chunks_exact(width);
         for (z, d) in z.zip(self.d[s].chunks_exact_mut(width)) {
             kernel.backward(z, d, &mut self.sums, keep, &mut self.scratch);
+        }
+    }
+
+    /// Adds the boundary penalty of a stage.
+    fn add_boundary(&mut self, s: usize, width: usize, kernel: &Slafs, weight: f64) {
+        for z in self.z[s][..width * self.rows].chunks_exact(width) {
+            for i in 0..kernel.neurons {
+                let t = (z[i] - kernel.mean[i]) * kernel.scale[i];
+                self.penalty += weight * boundary(t, kernel.degree).0;
+            }
+        }
+    }
+
+    fn through_boundary(&mut self, s: usize, width: usize, kernel: &Slafs, weight: f64) {
+        let z = self.z[s][..width * self.rows].chunks_exact(width);
+        for (z, d) in z.zip(self.d[s].chunks_exact_mut(width)) {
+            for i in 0..kernel.neurons {
+                let t = (z[i] - kernel.mean[i]) * kernel.scale[i];
+                d[i] += weight * boundary(t, kernel.degree).1 * kernel.scale[i];
+            }
         }
     }
 

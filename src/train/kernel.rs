@@ -49,6 +49,19 @@ impl Scratch {
 }
 
 impl Slafs {
+    /// The SLAF of neuron `i` alone.
+    pub fn neuron(&self, i: usize) -> Slafs {
+        let own = |x: &[f64]| x.iter().skip(i).step_by(self.neurons).copied().collect();
+        Slafs {
+            neurons: 1,
+            degree: self.degree,
+            family: self.family,
+            coefficients: own(&self.coefficients),
+            mean: own(&self.mean),
+            scale: own(&self.scale),
+        }
+    }
+
     /// Adds the powers `z^k`, k = 1..degree, to `sums` (degree x neurons).
     pub fn add_powers(&self, z: &[f64], sums: &mut [f64], scratch: &mut Scratch) {
         let m = self.neurons;

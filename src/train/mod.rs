@@ -6,6 +6,9 @@
 //! progress, can stop the run after any batch, and receives checkpoints from which [`resume`]
 //! goes on to the same bytes. Results depend on the seed, never on the number of threads.
 //!
+//! [`train_ensemble`] averages several networks into one; [`auto`] chooses options by validation
+//! inside the training rows; [`routine`] names the ways to keep powers in check.
+//!
 //! ```
 //! use slnn::table::problems;
 //! use slnn::train::{Optimiser, Options, Quiet, train};
@@ -27,9 +30,12 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
+pub mod auto;
 pub mod baseline;
 mod checkpoint;
 mod engine;
+mod ensemble;
+mod jobs;
 mod kernel;
 pub mod metrics;
 mod model;
@@ -37,6 +43,7 @@ mod objective;
 mod optimiser;
 mod options;
 pub mod rationalise;
+pub mod routine;
 
 use std::time::Instant;
 
@@ -45,8 +52,11 @@ use crate::network::Network;
 use crate::table::Table;
 
 pub use checkpoint::Checkpoint;
+pub use ensemble::{Ensemble, EnsembleCheckpoint, Mean, mean, member_options, train_ensemble};
 pub use objective::Objective;
-pub use options::{BasisKind, HiddenActivation, Loss, Optimiser, Options, Routine, Schedule};
+pub use options::{
+    BasisKind, HiddenActivation, Loss, Optimiser, Options, Penalised, Penalty, Routine, Schedule,
+};
 
 use checkpoint::{Best, Fingerprint, State};
 use engine::{Batch, Moments};
@@ -74,6 +84,22 @@ pub trait Control {
     /// # Errors
     /// What the implementation says; training ends with it.
     fn checkpoint(&mut self, _checkpoint: &Checkpoint) -> Result<()> {
+        Ok(())
+    }
+
+    /// Receives the checkpoints of an ensemble in place of those of its members.
+    ///
+    /// # Errors
+    /// What the implementation says; training ends with it.
+    fn ensemble_checkpoint(&mut self, _checkpoint: &EnsembleCheckpoint) -> Result<()> {
+        Ok(())
+    }
+
+    /// Receives what a search has found so far, see [`auto::choose`].
+    ///
+    /// # Errors
+    /// What the implementation says; the search ends with it.
+    fn search_checkpoint(&mut self, _checkpoint: &auto::SearchCheckpoint) -> Result<()> {
         Ok(())
     }
 }
@@ -318,7 +344,9 @@ impl<'a> Run<'a> {
         if matches!(self.options.optimiser, Optimiser::Lbfgs { .. }) {
             return self.iteration();
         }
-        let Options { epochs, learning_rate, schedule, seed, .. } = self.options;
+        let Options { epochs, learning_rate, schedule, seed, l1, l2, .. } = self.options;
+        let hidden_limit =
+            self.options.clip_norm().filter(|_| self.options.routine == Routine::Boundary);
         let rate = schedule.rate(learning_rate, self.state.epoch, epochs);
         let count = self.objective.fit.count;
         let steps = batches(&self.options, count);
@@ -346,12 +374,17 @@ impl<'a> Run<'a> {
             if steps == 1 && self.options.target_loss.is_some_and(|target| loss <= target) {
                 return End::Final;
             }
+            let model = &self.objective.engine.model;
+            if let Some(limit) = hidden_limit {
+                routine::clip_hidden(&model.stages, limit, &mut self.gradient);
+            }
             self.state.memory.step(
                 &self.options,
                 rate,
                 &mut self.state.parameters,
                 &mut self.gradient,
             );
+            model.penalty_step(&mut self.state.parameters, rate, l1, l2);
             self.state.sum += loss;
             self.state.batch += 1;
         }

@@ -17,7 +17,7 @@ use crate::network::{Activation, Affine, Basis, Family, Group, Layer, Mixed, Par
 use crate::numeric::Dyadic;
 use crate::table::Standardisation;
 use crate::train::kernel::Slafs;
-use crate::train::options::{BasisKind, Options};
+use crate::train::options::{BasisKind, Options, Penalised, Penalty};
 
 /// One affine layer and the activations after it.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub(super) struct SlafShape {
 pub(super) struct Model {
     pub stages: Vec<Stage>,
     pub parameters: usize,
+    penalty: Penalty,
+    penalised: Penalised,
 }
 
 /// Mean and scale of every stage with SLAFs, frozen.
@@ -76,7 +78,7 @@ impl SlafShape {
     }
 
     /// The factor of element `k`: 1, or the attention.
-    fn factor(&self, parameters: &[f64], k: usize) -> f64 {
+    pub fn factor(&self, parameters: &[f64], k: usize) -> f64 {
         if k == 0 || self.attention.is_empty() {
             1.0
         } else {
@@ -276,7 +278,8 @@ impl Model {
         let (weight, bias) = (take(outputs * width), take(outputs));
         let (slaf, function) = (None, None);
         stages.push(Stage { inputs: width, neurons: outputs, slaf, function, weight, bias });
-        Model { stages, parameters: at }
+        let Options { penalty, penalised, .. } = *options;
+        Model { stages, parameters: at, penalty, penalised }
     }
 
     /// Random parameters: weights N(0, 1/inputs) (twice the variance for the ReLU family, which
@@ -317,7 +320,35 @@ impl Model {
         parameters
     }
 
-    /// Adds `l1 sum |p| + l2 sum p^2` to the loss and its derivative to the gradient.
+    /// The parameters that penalties are about.
+    fn penalised(&self) -> Vec<Range<usize>> {
+        let weights = self.stages.iter().map(|stage| stage.weight.clone());
+        let coefficients =
+            self.stages.iter().filter_map(|stage| stage.slaf.as_ref()).map(SlafShape::penalised);
+        match self.penalised {
+            Penalised::All => weights.chain(coefficients).collect(),
+            Penalised::Weights => weights.collect(),
+            Penalised::Coefficients => coefficients.collect(),
+            Penalised::FirstLayer => weights.take(1).collect(),
+        }
+    }
+
+    /// The step that penalties of their own take, see [`Penalty::Step`].
+    pub fn penalty_step(&self, parameters: &mut [f64], rate: f64, l1: f64, l2: f64) {
+        if self.penalty == Penalty::Loss || (l1 == 0.0 && l2 == 0.0) {
+            return;
+        }
+        for range in self.penalised() {
+            for p in &mut parameters[range] {
+                // Beyond 0 the step would be longer than the way to the minimum.
+                let shrunk = *p * (1.0 - 2.0 * rate * l2).max(0.0);
+                *p = shrunk.signum() * (shrunk.abs() - rate * l1).max(0.0);
+            }
+        }
+    }
+
+    /// Adds `l1 sum |p| + l2 sum p^2` to the loss and its derivative to the gradient, where
+    /// penalties are part of the loss.
     pub fn penalise(
         &self,
         parameters: &[f64],
@@ -325,15 +356,12 @@ impl Model {
         l2: f64,
         gradient: Option<&mut [f64]>,
     ) -> f64 {
-        if l1 == 0.0 && l2 == 0.0 {
+        if self.penalty == Penalty::Step || (l1 == 0.0 && l2 == 0.0) {
             return 0.0;
         }
-        let ranges = self.stages.iter().flat_map(|stage| {
-            std::iter::once(stage.weight.clone()).chain(stage.slaf.as_ref().map(|s| s.penalised()))
-        });
         let (mut absolute, mut squares) = (0.0, 0.0);
         let mut gradient = gradient;
-        for range in ranges {
+        for range in self.penalised() {
             for at in range {
                 let p = parameters[at];
                 absolute += p.abs();

@@ -5,7 +5,8 @@ use crate::network::{Input, Network};
 use crate::table::{Standardisation, Table};
 use crate::train::engine::{Batch, Engine, Moments};
 use crate::train::model::{Model, Statistics, generator};
-use crate::train::options::{BasisKind, Loss, Options};
+use crate::train::options::{BasisKind, Loss, Options, Routine};
+use crate::train::routine;
 use rand::Rng;
 
 /// Loss and gradient of a network as functions of its parameters, over the rows of a table.
@@ -95,8 +96,12 @@ impl Objective {
                 Input { name: name.clone(), lower: Some(ends.0), upper: Some(ends.1) }
             });
         let model = Model::new(inputs.ncols(), targets.ncols(), options);
+        let mut engine = Engine::new(model, options.loss);
+        if options.routine == Routine::Boundary {
+            engine.boundary = options.boundary;
+        }
         let mut objective = Objective {
-            engine: Engine::new(model, options.loss),
+            engine,
             options: options.clone(),
             fit: gather(&fit),
             held: (!held.is_empty()).then(|| gather(&held)),
@@ -118,8 +123,30 @@ impl Objective {
     /// Random parameters for an attempt, the same for the same seed; sets the intervals of
     /// orthogonal bases from the pre-activations that these parameters give.
     pub fn start(&mut self, attempt: usize) -> Vec<f64> {
-        let parameters = self.engine.model.initial(self.options.seed, attempt);
+        let mut parameters = self.engine.model.initial(self.options.seed, attempt);
         self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+        let raw = self.options.activation.basis() == Some(BasisKind::Monomial);
+        let scaled = raw && self.options.routine == Routine::Boundary;
+        if !scaled && self.options.warm_start.is_none() {
+            return parameters;
+        }
+        // Stage by stage: the pre-activations of one follow from the SLAFs before it.
+        for s in 0..self.engine.model.stages.len() - 1 {
+            let stage = self.engine.model.stages[s].clone();
+            let Some(shape) = &stage.slaf else { continue };
+            if scaled {
+                let ends = self.engine.ranges(s);
+                let largest: Vec<f64> = ends.iter().map(|(l, u)| l.abs().max(u.abs())).collect();
+                routine::into_range(&stage, &largest, &mut parameters);
+                self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+            }
+            if let (Some(function), Some(kernel)) = (self.options.warm_start, self.engine.kernel(s))
+            {
+                let ranges = self.engine.ranges(s);
+                routine::fit(shape, kernel, &ranges, function, &mut parameters);
+                self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+            }
+        }
         parameters
     }
 
@@ -157,7 +184,10 @@ impl Objective {
     /// The mean loss on the validation rows with frozen moments, without penalties.
     pub(super) fn validation(&mut self, parameters: &[f64]) -> Option<f64> {
         let held = self.held.as_ref()?;
-        Some(self.engine.evaluate(parameters, held.batch(), Moments::Frozen, None))
+        let boundary = std::mem::take(&mut self.engine.boundary);
+        let loss = self.engine.evaluate(parameters, held.batch(), Moments::Frozen, None);
+        self.engine.boundary = boundary;
+        Some(loss)
     }
 
     pub(super) fn statistics(&self) -> Statistics {

@@ -1,6 +1,6 @@
 //! Adam, gradient descent with momentum, and L-BFGS.
 
-use crate::train::options::{Optimiser, Options};
+use crate::train::options::{Optimiser, Options, Routine};
 
 /// The moments of a first-order method, or the history of L-BFGS.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,8 @@ impl Memory {
         parameters: &mut [f64],
         gradient: &mut [f64],
     ) {
-        if let Some(limit) = options.clip_norm() {
+        // Under the boundary routine the gradients are clipped layer by layer before.
+        if let Some(limit) = options.clip_norm().filter(|_| options.routine != Routine::Boundary) {
             let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
             if norm > limit {
                 gradient.iter_mut().for_each(|g| *g *= limit / norm);

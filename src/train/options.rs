@@ -42,7 +42,17 @@ pub struct Options {
     pub l1: f64,
     /// `l2 sum p^2` is added to the loss, over the same parameters as `l1`.
     pub l2: f64,
-    /// The largest Euclidean norm of the gradient; a longer one is scaled down to it.
+    /// Whether `l1` and `l2` are part of the loss or a step of their own.
+    pub penalty: Penalty,
+    /// Which parameters `l1` and `l2` are about.
+    pub penalised: Penalised,
+    /// The activation that SLAFs begin as, fitted on the range of their pre-activations; `None`
+    /// for random coefficients.
+    pub warm_start: Option<Activation>,
+    /// The weight of the boundary penalty, under [`Routine::Boundary`].
+    pub boundary: f64,
+    /// The largest Euclidean norm of the gradient; a longer one is scaled down to it. Under
+    /// [`Routine::Boundary`] that of each hidden layer's gradient by itself.
     pub clip: Option<f64>,
     /// The fraction of the training rows that is held back to choose the best epoch.
     pub validation: Option<f64>,
@@ -99,6 +109,9 @@ pub enum BasisKind {
     /// `(z^k - mean_k) / sqrt(variance_k + 1e-8)`, moments of the batch while training,
     /// of all rows that trained afterwards.
     NormalisedMonomial,
+    /// `(z / max |z|)^k`, the maximum over the batch while training, over all rows that trained
+    /// afterwards.
+    ScaledMonomial,
     /// Chebyshev polynomials on the range of the pre-activations at the start.
     Chebyshev,
     /// Legendre polynomials on the range of the pre-activations at the start.
@@ -115,6 +128,36 @@ pub enum Routine {
     /// The gradient, clipped at norm 5 where [`Options::clip`] does not say otherwise: the
     /// routine for raw powers.
     Clipped,
+    /// A penalty, the mean over rows of `sum exp(d (|t| - 1)) - 1` over neurons with `|t| > 1`,
+    /// where `t` is the argument of the basis and `d` the degree of the SLAF, and the gradient
+    /// of each hidden layer clipped by itself, at norm 1 where [`Options::clip`] does not say
+    /// otherwise; L-BFGS, whose line search bounds the step, clips nothing. After
+    /// arXiv 2505.11589.
+    Boundary,
+}
+
+/// How `l1` and `l2` act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Penalty {
+    /// They are part of the loss.
+    Loss,
+    /// The optimiser follows the loss of the data; after its step with learning rate `r` every
+    /// penalised parameter is multiplied by `1 - 2 r l2` and moved towards 0 by `r l1`, at most
+    /// to 0. Adam's scaling does not act on it, and L1 gives exact zeros.
+    Step,
+}
+
+/// Which parameters `l1` and `l2` are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Penalised {
+    /// All weights, and all coefficients of basis elements from degree 1.
+    All,
+    /// All weights.
+    Weights,
+    /// All coefficients of basis elements from degree 1.
+    Coefficients,
+    /// The weights of the first layer: L1 on them chooses inputs.
+    FirstLayer,
 }
 
 /// What training minimises, as a mean over rows and outputs.
@@ -189,6 +232,10 @@ impl Default for Options {
             batch: None,
             l1: 0.0,
             l2: 1e-4,
+            penalty: Penalty::Loss,
+            penalised: Penalised::All,
+            warm_start: None,
+            boundary: 1.0,
             clip: None,
             validation: None,
             patience: None,
@@ -220,6 +267,14 @@ impl HiddenActivation {
         }
     }
 
+    /// Sets the basis where some neurons have a SLAF.
+    pub fn set_basis(&mut self, kind: BasisKind) {
+        if let HiddenActivation::Slaf { basis, .. } | HiddenActivation::Hybrid { basis, .. } = self
+        {
+            *basis = kind;
+        }
+    }
+
     /// How many of `neurons` neurons have a SLAF.
     pub(crate) fn slafs(&self, neurons: usize) -> usize {
         match self {
@@ -239,6 +294,7 @@ impl BasisKind {
         match self {
             BasisKind::Monomial => "monomial",
             BasisKind::NormalisedMonomial => "normalised-monomial",
+            BasisKind::ScaledMonomial => "scaled-monomial",
             BasisKind::Chebyshev => "chebyshev",
             BasisKind::Legendre => "legendre",
             BasisKind::Hermite => "hermite",
@@ -248,14 +304,14 @@ impl BasisKind {
     /// The basis of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         use BasisKind::*;
-        [Monomial, NormalisedMonomial, Chebyshev, Legendre, Hermite]
+        [Monomial, NormalisedMonomial, ScaledMonomial, Chebyshev, Legendre, Hermite]
             .into_iter()
             .find(|basis| basis.name() == name)
     }
 
     pub(crate) fn family(self) -> Option<Family> {
         match self {
-            BasisKind::Monomial | BasisKind::NormalisedMonomial => None,
+            BasisKind::Monomial | BasisKind::NormalisedMonomial | BasisKind::ScaledMonomial => None,
             BasisKind::Chebyshev => Some(Family::Chebyshev),
             BasisKind::Legendre => Some(Family::Legendre),
             BasisKind::Hermite => Some(Family::Hermite),
@@ -327,7 +383,13 @@ impl Options {
 
     /// The norm at which gradients are clipped, if any.
     pub(crate) fn clip_norm(&self) -> Option<f64> {
-        self.clip.or((self.routine == Routine::Clipped).then_some(5.0))
+        self.clip.or(match self.routine {
+            Routine::Normalised => None,
+            Routine::Clipped => Some(5.0),
+            Routine::Boundary => {
+                (!matches!(self.optimiser, Optimiser::Lbfgs { .. })).then_some(1.0)
+            }
+        })
     }
 
     /// Checks every number and every combination.
@@ -388,7 +450,7 @@ impl Options {
         if self.batch == Some(0) {
             return Err(wrong("batch", 0, "at least one row a step"));
         }
-        for (name, x) in [("l1", self.l1), ("l2", self.l2)] {
+        for (name, x) in [("l1", self.l1), ("l2", self.l2), ("boundary", self.boundary)] {
             if !(x.is_finite() && x >= 0.0) {
                 return Err(wrong(name, x, "a number from 0"));
             }
@@ -438,6 +500,7 @@ impl Options {
             let refused = [
                 (self.batch.is_some(), "batch", "full batches"),
                 (self.l1 > 0.0, "l1", "a smooth penalty such as l2"),
+                (self.penalty == Penalty::Step, "penalty", "penalties in the loss"),
                 (
                     self.clip_norm().is_some(),
                     "clip",
@@ -448,6 +511,9 @@ impl Options {
                 return Err(wrong(name, format!("{name} with L-BFGS"), expected));
             }
         }
+        if self.warm_start.is_some() && self.activation.basis().is_none() {
+            return Err(wrong("warm_start", "a warm start without SLAFs", "SLAFs, or none"));
+        }
         if self.patience.is_some() && self.validation.is_none() {
             return Err(wrong("patience", "patience without validation", "a validation fraction"));
         }
@@ -457,6 +523,19 @@ impl Options {
                 "clipped with normalised monomials",
                 "the basis monomial, or the routine normalised (with clip set if that is wanted)",
             )),
+            (
+                Some(
+                    BasisKind::NormalisedMonomial | BasisKind::ScaledMonomial | BasisKind::Hermite,
+                ),
+                Routine::Boundary,
+            ) => Err(wrong(
+                "routine",
+                "boundary with a basis without a fixed interval",
+                "the basis chebyshev, legendre or monomial",
+            )),
+            (None, Routine::Boundary) => {
+                Err(wrong("routine", "boundary without SLAFs", "SLAFs, or the routine normalised"))
+            }
             (Some(BasisKind::Monomial), Routine::Normalised) if !lbfgs && self.clip.is_none() => {
                 Err(wrong(
                     "routine",
@@ -491,6 +570,10 @@ impl Options {
             batch,
             l1,
             l2,
+            penalty,
+            penalised,
+            warm_start,
+            boundary,
             clip,
             validation,
             patience,

@@ -1,0 +1,405 @@
+//! Promises of the training routines and of the search: what each does, that high degrees train,
+//! and that a choice repeats and goes on after an interruption.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use ndarray::{Array2, ArrayView1};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use slnn::network::{Activation, Basis, Layer, Network};
+use slnn::table::problems;
+use slnn::train::auto::{Choice, Search, SearchCheckpoint, choose, method, outside_box};
+use slnn::train::routine::Named;
+use slnn::train::{
+    BasisKind, Control, HiddenActivation, Objective, Options, Penalised, Penalty, Quiet, Routine,
+    Trained, metrics, train,
+};
+use slnn::{Result, Table};
+
+fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// Rows of inputs uniform in [-1, 1] and a target computed from them.
+fn sampled(rows: usize, inputs: usize, seed: u64, f: impl Fn(ArrayView1<f64>) -> f64) -> Table {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let x = Array2::from_shape_simple_fn((rows, inputs), || uniform(&mut rng));
+    let t = Array2::from_shape_fn((rows, 1), |(i, _)| f(x.row(i)));
+    let names = (1..=inputs).map(|i| format!("x{i}")).collect();
+    Table::new(x, t, names, vec!["y".into()], "sampled").unwrap()
+}
+
+fn all(table: &Table) -> Vec<usize> {
+    (0..table.rows()).collect()
+}
+
+fn r2(network: &Network, table: &Table) -> f64 {
+    metrics::of(network, table.inputs().view(), table.targets().view()).unwrap().r2.unwrap()
+}
+
+/// Oscillates within the box, so that high degrees have something to learn.
+fn waves(seed: u64) -> Table {
+    sampled(300, 2, seed, |x| (3.0 * x[0]).sin() * (2.0 * x[1]).cos() + x[0] * x[1])
+}
+
+/// Twenty of twenty seeds train at once, no attempt given up, to a good fit of rows not seen.
+fn trains(routine: Named, hidden: &[usize], degree: usize, least: f64) {
+    let mut worst = (f64::INFINITY, f64::INFINITY);
+    for seed in 0..20 {
+        let options = routine.apply(Options {
+            hidden: hidden.to_vec(),
+            degrees: vec![degree],
+            epochs: 400,
+            l2: 1e-5,
+            seed,
+            ..Options::default()
+        });
+        let (table, new) = (waves(seed), waves(1000 + seed));
+        let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+        assert!(trained.warnings.is_empty(), "seed {seed}: {:?}", trained.warnings);
+        assert_eq!((trained.restarts, trained.epochs), (0, 400), "seed {seed}");
+        worst.0 = worst.0.min(r2(&trained.network, &table));
+        worst.1 = worst.1.min(r2(&trained.network, &new));
+    }
+    println!(
+        "{} {hidden:?} degree {degree}: worst r2 {:.4}, new {:.4}",
+        routine.name(),
+        worst.0,
+        worst.1
+    );
+    assert!(worst.0 >= least, "{}: r2 {}", routine.name(), worst.0);
+    assert!(worst.1.is_finite());
+}
+
+#[test]
+fn degree_10_in_two_layers_trains_by_normalised_monomials() {
+    trains(Named::Normalised, &[8, 4], 10, 0.9);
+}
+
+#[test]
+fn degree_10_in_two_layers_trains_by_the_boundary_penalty() {
+    trains(Named::Boundary, &[8, 4], 10, 0.9);
+}
+
+#[test]
+fn degree_22_in_one_layer_trains_by_normalised_monomials() {
+    trains(Named::Normalised, &[8], 22, 0.9);
+}
+
+#[test]
+fn degree_22_in_one_layer_trains_by_the_boundary_penalty() {
+    trains(Named::Boundary, &[8], 22, 0.9);
+}
+
+#[test]
+fn the_boundary_penalty_keeps_pre_activations_in_the_interval() {
+    let table = waves(5);
+    let share_outside = |boundary: f64| {
+        let options = Options {
+            hidden: vec![8],
+            degrees: vec![6],
+            epochs: 300,
+            boundary,
+            ..Named::Boundary.apply(Options::default())
+        };
+        let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+        let (Layer::Affine(first), Layer::Slaf(slaf)) =
+            (&trained.network.layers()[0], &trained.network.layers()[1])
+        else {
+            panic!("an affine layer and a SLAF")
+        };
+        let Basis::Orthogonal { centre, scale, .. } = slaf.basis() else { panic!("Chebyshev") };
+        let z = table.inputs().dot(&first.weight().to_f64().t()) + &*first.bias().to_f64();
+        let t = (z - &*centre.to_f64()) * &*scale.to_f64();
+        t.mapv(|t| (t.abs() - 1.0).max(0.0)).sum()
+    };
+    let (free, bound) = (share_outside(0.0), share_outside(1.0));
+    println!("beyond the interval: {free} without the penalty, {bound} with it");
+    assert!(free > 1.0 && bound < 0.1 * free);
+}
+
+#[test]
+fn raw_powers_begin_inside_their_interval_under_the_boundary_routine() {
+    let table = waves(6);
+    let mut activation = HiddenActivation::slaf();
+    activation.set_basis(BasisKind::Monomial);
+    let options = Options {
+        hidden: vec![5, 4],
+        degrees: vec![9],
+        activation,
+        routine: Routine::Boundary,
+        ..Options::default()
+    };
+    let mut objective = Objective::new(&table, &all(&table), &options).unwrap();
+    let start = objective.start(0);
+    let with = objective.value(&start, None);
+    let free = Options { boundary: 0.0, ..options.clone() };
+    let mut objective = Objective::new(&table, &all(&table), &free).unwrap();
+    assert_eq!(objective.start(0), start);
+    assert_eq!(objective.value(&start, None), with, "no penalty at the start");
+    let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+    assert!(r2(&trained.network, &table) > 0.9);
+}
+
+#[test]
+fn max_scaled_powers_are_frozen_at_the_largest_pre_activation() {
+    let table = waves(7);
+    let options = Named::MaxScaled.apply(Options {
+        hidden: vec![6],
+        degrees: vec![4],
+        epochs: 300,
+        ..Options::default()
+    });
+    let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+    let (Layer::Affine(first), Layer::Slaf(slaf)) =
+        (&trained.network.layers()[0], &trained.network.layers()[1])
+    else {
+        panic!("an affine layer and a SLAF")
+    };
+    let Basis::NormalisedMonomial { mean, scale } = slaf.basis() else { panic!("{slaf:?}") };
+    assert!(mean.to_f64().iter().all(|m| *m == 0.0));
+    let z = table.inputs().dot(&first.weight().to_f64().t()) + &*first.bias().to_f64();
+    for (i, column) in z.columns().into_iter().enumerate() {
+        let largest = column.iter().fold(0f64, |m, z| m.max(z.abs()));
+        for k in 0..4 {
+            let wanted = largest.powi(-(k as i32) - 1);
+            let own = scale.to_f64()[(i, k)];
+            assert!((own - wanted).abs() <= 1e-12 * wanted, "neuron {i}: {own} {wanted}");
+        }
+    }
+    assert!(r2(&trained.network, &table) > 0.8, "{}", r2(&trained.network, &table));
+}
+
+#[test]
+fn a_penalty_step_gives_exact_zeros_and_the_loss_none() {
+    // Two of six inputs matter.
+    let table = sampled(200, 6, 3, |x| x[0] * x[0] - x[0] * x[1]);
+    let zeros = |penalty: Penalty| {
+        let options = Options {
+            hidden: vec![4],
+            degrees: vec![2],
+            epochs: 1500,
+            l1: 0.02,
+            l2: 0.0,
+            penalty,
+            penalised: Penalised::FirstLayer,
+            ..Options::default()
+        };
+        let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+        let Layer::Affine(first) = &trained.network.layers()[0] else { panic!("affine first") };
+        let weight = first.weight().to_f64().into_owned();
+        let zero = |j: usize| weight.column(j).iter().filter(|w| **w == 0.0).count();
+        let counts: Vec<usize> = (0..6).map(zero).collect();
+        (counts, r2(&trained.network, &table))
+    };
+    let (counts, fit) = zeros(Penalty::Step);
+    println!("zero weights by input {counts:?}, r2 {fit:.4}");
+    assert_eq!(counts[2..], [4, 4, 4, 4], "inputs that do not matter have no weight");
+    assert!(counts[0] < 4 && counts[1] < 4 && fit > 0.9);
+    assert_eq!(zeros(Penalty::Loss).0, [0; 6]);
+}
+
+#[test]
+fn a_warm_start_begins_as_the_given_activation() {
+    let table = waves(8);
+    for (basis, shared, attention) in [
+        (BasisKind::NormalisedMonomial, false, false),
+        (BasisKind::NormalisedMonomial, true, true),
+        (BasisKind::Monomial, false, true),
+        (BasisKind::ScaledMonomial, false, false),
+        (BasisKind::Chebyshev, false, false),
+        (BasisKind::Legendre, true, false),
+        (BasisKind::Hermite, false, false),
+    ] {
+        let options = |warm_start| Options {
+            hidden: vec![6, 5],
+            degrees: vec![11],
+            activation: HiddenActivation::Slaf { basis, shared, attention },
+            clip: Some(5.0),
+            warm_start,
+            ..Options::default()
+        };
+        let difference = |warm_start| {
+            let options = options(warm_start);
+            let mut objective = Objective::new(&table, &all(&table), &options).unwrap();
+            let start = objective.start(0);
+            objective.value(&start, None);
+            let network = objective.network(&start).unwrap();
+            let layers = network.layers().iter().map(|layer| match layer {
+                Layer::Slaf(_) => Layer::Activation(Activation::Tanh),
+                other => other.clone(),
+            });
+            let tanh = Network::new(
+                network.inputs().to_vec(),
+                network.outputs().to_vec(),
+                layers.collect(),
+                network.head(),
+            )
+            .unwrap();
+            let x = table.inputs().view();
+            let error = &network.forward(x).unwrap() - &tanh.forward(x).unwrap();
+            error.iter().fold(0f64, |worst, e| worst.max(e.abs()))
+        };
+        let (cold, warm) = (difference(None), difference(Some(Activation::Tanh)));
+        println!("{basis:?} shared {shared}: {warm:.1e} from tanh, {cold:.1e} without");
+        // Neurons that share coefficients but not statistics must share a compromise.
+        let limit = if shared { 0.4 * cold } else { 0.02 };
+        assert!(warm < limit && cold > 2.0 * warm);
+    }
+}
+
+#[test]
+fn routines_that_make_no_sense_together_are_refused() {
+    let message = |options: Options| options.validate().unwrap_err().to_string();
+    let base = Options::default();
+    assert!(message(Options { routine: Routine::Boundary, ..base.clone() }).contains("interval"));
+    let tanh = Options { activation: HiddenActivation::Function(Activation::Tanh), ..base.clone() };
+    assert!(
+        message(Options { warm_start: Some(Activation::Tanh), ..tanh.clone() })
+            .contains("without SLAFs")
+    );
+    assert!(message(Options { routine: Routine::Boundary, ..tanh }).contains("without SLAFs"));
+    assert!(message(Options { boundary: f64::NAN, ..base.clone() }).contains("options.boundary"));
+    let lbfgs = Options { optimiser: slnn::train::Optimiser::lbfgs(), ..base };
+    assert!(message(Options { penalty: Penalty::Step, ..lbfgs }).contains("options.penalty"));
+}
+
+/// A search of four small candidates.
+fn search() -> Search {
+    Search {
+        shapes: vec![(vec![3], vec![1]), (vec![4], vec![3])],
+        l2: vec![1e-4, 1.0],
+        step: 3.0,
+        members: None,
+        trials: 40,
+    }
+}
+
+fn quick(rows: usize) -> Options {
+    Options { epochs: 40, seed: 3, ..method(rows, Options::default()) }
+}
+
+fn chosen(table: &Table, search: &Search, control: &mut dyn Control) -> Result<Option<Choice>> {
+    choose(table, &all(table), &quick(table.rows()), search, None, control)
+}
+
+fn same(a: &Choice, b: &Choice) {
+    assert_eq!((&a.options, a.members, &a.trials), (&b.options, b.members, &b.trials));
+}
+
+#[test]
+fn the_search_finds_the_degree_and_keeps_to_its_budget() {
+    let table = sampled(80, 2, 2, |x| x[0] * x[0] * x[1] - x[1]);
+    let choice = chosen(&table, &search(), &mut Quiet).unwrap().unwrap();
+    assert_eq!(choice.options.degrees, [3]);
+    assert!(choice.options.l2 < 1e-3 && choice.loss < 0.01, "{choice:?}");
+    let trainings = |c: &Choice| 2 * c.trials.iter().map(|t| t.losses.len()).sum::<usize>();
+    // In pairs: four candidates on a fold, four on three more, and one of two neighbours on four.
+    assert_eq!((trainings(&choice), search().trainings()), (40, 40));
+    for trials in [2, 9, 30, 1000] {
+        let limited = Search { trials, ..search() };
+        let choice = chosen(&table, &limited, &mut Quiet).unwrap().unwrap();
+        assert!(trainings(&choice) <= limited.trainings() && limited.trainings() <= trials);
+        assert!(trials < 1000 || trainings(&choice) == limited.trainings());
+    }
+    for (search, part) in [
+        (Search { trials: 1, ..search() }, "options.trials"),
+        (Search { shapes: vec![], ..search() }, "options.trials"),
+        (Search { l2: vec![-1.0], ..search() }, "options.l2"),
+    ] {
+        let message = chosen(&table, &search, &mut Quiet).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+    let few = choose(&table, &[0, 1, 2, 3], &quick(4), &search(), None, &mut Quiet);
+    assert!(few.unwrap_err().to_string().contains("12 or more"));
+}
+
+#[test]
+fn the_choice_does_not_depend_on_rows_outside_or_on_threads() {
+    let table = sampled(80, 2, 2, |x| x[0] * x[0] * x[1] - x[1]);
+    let rows: Vec<usize> = (0..60).collect();
+    let mut targets = table.targets().clone();
+    targets.slice_mut(ndarray::s![60.., ..]).fill(1e6);
+    let names = |t: &Table| (t.input_names().to_vec(), t.target_names().to_vec());
+    let (inputs, outputs) = names(&table);
+    let other = Table::new(table.inputs().clone(), targets, inputs, outputs, "other").unwrap();
+    let with = |table: &Table, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let search = Search { trials: 16, ..search() };
+        let own = || choose(table, &rows, &quick(60), &search, None, &mut Quiet);
+        pool.install(own).unwrap().unwrap()
+    };
+    let one = with(&table, 1);
+    same(&one, &with(&table, 3));
+    same(&one, &with(&other, 2));
+}
+
+/// Stops after some questions and keeps what the search has found, in a file.
+struct Interrupted {
+    left: Cell<usize>,
+    path: PathBuf,
+}
+
+impl Control for Interrupted {
+    fn stop_requested(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left == 0
+    }
+    fn search_checkpoint(&mut self, checkpoint: &SearchCheckpoint) -> Result<()> {
+        checkpoint.write(&self.path)
+    }
+}
+
+#[test]
+fn an_interrupted_search_makes_the_same_choice() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("net.json.search");
+    let table = sampled(80, 2, 2, |x| x[0] * x[0] * x[1] - x[1]);
+    let whole = chosen(&table, &search(), &mut Quiet).unwrap().unwrap();
+    let mut pieces = 0;
+    let found = loop {
+        let from = SearchCheckpoint::read(&path).unwrap();
+        let mut control = Interrupted { left: (2 * pieces).into(), path: path.clone() };
+        let part = choose(&table, &all(&table), &quick(80), &search(), from, &mut control).unwrap();
+        pieces += 1;
+        if let Some(found) = part {
+            break found;
+        }
+    };
+    assert!(pieces > 2, "{pieces}");
+    same(&whole, &found);
+    let from = SearchCheckpoint::read(&path).unwrap();
+    assert_eq!(from.as_ref().unwrap().trainings(), 40);
+    let other = Options { seed: 4, ..quick(80) };
+    let run = choose(&table, &all(&table), &other, &search(), from, &mut Quiet);
+    assert!(run.unwrap_err().to_string().contains("other rows or options"));
+    for text in ["{}", "7", "{\"format\":\"slnn.search-checkpoint\",\"version\":1,\"run\":\"\"}"] {
+        std::fs::write(&path, text).unwrap();
+        assert!(SearchCheckpoint::read(&path).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn candidates_have_polynomials_that_can_be_expanded() {
+    for inputs in [1, 2, 6, 8, 13, 60, 561] {
+        let search = Search::new(inputs);
+        assert!(!search.shapes.is_empty());
+        for (hidden, degrees) in &search.shapes {
+            assert!(hidden.len() == degrees.len());
+            let degree: usize = degrees.iter().product();
+            let monomials: f64 = (1..=degree).map(|i| (inputs + i) as f64 / i as f64).product();
+            assert!(monomials <= 200_000.0, "{inputs} inputs: {hidden:?} {degrees:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_outside_the_box_are_named() {
+    let xor = problems::xor();
+    let options = Options { hidden: vec![2], epochs: 2, ..Options::default() };
+    let Trained { network, .. } = train(&xor, &[0, 1], &options, &mut Quiet).unwrap();
+    // Rows 0 and 1 have x1 = 0, rows 2 and 3 x1 = 1.
+    assert_eq!(outside_box(&network, &xor), [2, 3]);
+}
