@@ -100,11 +100,11 @@ Proof.
   apply Rsqr_incr_0_var; [|left; apply Rinv_0_lt_compat; lra]. unfold Rsqr.
   eapply Rle_trans; [apply cauchy; auto|].
   rewrite (mean_ext t n _ (fun k => (INR k / INR n - t) * (INR k / INR n - t)))
-    by (intros; rewrite <- Rabs_mult; apply Rabs_right; nra).
+    by (intros; rewrite <- Rabs_mult; apply Rabs_right, Rle_ge, Rle_0_sqr).
   rewrite variance by auto.
   replace (/ (2 * sqrt (INR n)) * / (2 * sqrt (INR n))) with (/ 4 / INR n)
     by (rewrite <- E at 1; field; lra).
-  unfold Rdiv; apply Rmult_le_compat_r; [left; apply Rinv_0_lt_compat; auto|nra].
+  unfold Rdiv; apply Rmult_le_compat_r; [left; apply Rinv_0_lt_compat; auto|pose proof (Rle_0_sqr (t - / 2)) as Q; unfold Rsqr in Q; lra].
 Qed.
 
 (** The error of Bernstein's polynomial. *)
@@ -265,7 +265,9 @@ Proof.
     { repeat split; simpl; auto; [|lra]. unfold minus; rewrite zip_length; lia. }
     destruct (A_sound_affine W _ _ HA) as (_ & _ & H); simpl in H.
     eapply Forall_impl; [|exact H]. unfold within, A_affine; simpl; intros d Hb. unfold norm in Ht; simpl in Ht.
-    eapply Rle_trans; [exact Hb|]. assert (w * e <= L * w * e) by nra. nra.
+    eapply Rle_trans; [exact Hb|]. assert (w <= L * w) as Hlw by nra.
+    pose proof (Rmult_le_compat_r e _ _ (proj1 He) Hlw). pose proof (Rmult_le_compat_r e _ _ (proj1 He) Ht).
+    simpl in *; lra.
   - destruct Hg as [Hlr Hr]. split; [rewrite !zip_length; lia|]. unfold minus in *.
     clear Hlr. revert v vh Hr Hl HD; induction Ht as [|s i l r Hs Ht IH]; intros v vh Hr Hl HD; simpl; [constructor|].
     destruct v as [|z v]; [inversion Hr|]; destruct vh as [|zh vh]; [discriminate|]. simpl in *.
@@ -278,7 +280,8 @@ Proof.
     replace (replace_neuron L delta s i zh - s z)
       with ((replace_neuron L delta s i zh - s zh) + (s zh - s z)) by ring.
     eapply Rle_trans; [apply Rabs_triang|]. pose proof (Rabs_pos (zh - z)).
-    assert (L * Rabs (zh - z) <= L * w * e) by nra. lra.
+    assert (L <= L * w) as Hlw by nra. pose proof (Rmult_le_compat_r e _ _ (proj1 He) Hlw).
+    pose proof (Rmult_le_compat_l L _ _ ltac:(lra) Hd1). lra.
 Qed.
 
 Lemma network_error L w delta net : 1 <= L -> 1 <= w -> 0 < delta -> forall rs V e,
@@ -298,8 +301,8 @@ Proof.
     pose proof (pos_INR m) as Hm. simpl pow in *.
     assert (0 <= delta * INR m) as Hdm by nra.
     assert (e <= 1) as He1.
-    { assert (0 <= (e + delta * (INR m + 1))) by nra.
-      assert (1 <= L * w * (L * w) ^ m) by nra. nra. }
+    { assert (0 <= delta * (INR m + 1)) by (apply Rmult_le_pos; lra).
+      assert (1 <= L * w * (L * w) ^ m) by (apply (pow_R1_Rle (L * w) (S m)); auto). nra. }
     assert ((delta + L * w * e + delta * INR m) * (L * w) ^ m
       <= (e + delta * (INR m + 1)) * (L * w * (L * w) ^ m)) as Hstep.
     { assert (delta + L * w * e + delta * INR m <= (e + delta * (INR m + 1)) * (L * w)) by nra.
@@ -353,12 +356,16 @@ Proof.
   destruct HR as [Hg HR]; split; [destruct g; [auto|]; destruct Hg; auto|].
   eapply IH; [|exact HR]. intros v (u & Hu & E); exists u; auto.
 Qed.
+Lemma tame_neurons_mono L L' l r : L <= L' -> Forall2 (tame_neuron L) l r -> Forall2 (tame_neuron L') l r.
+Proof.
+  intros HL; induction 1 as [|s i l r [H1 H2] H IH]; constructor; auto. split; auto.
+  intros u v Hu Hv. eapply Rle_trans; [apply H2; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|exact HL].
+Qed.
 Lemma tame_mono L L' w w' net rs : L <= L' -> w <= w' -> tame L w net rs -> tame L' w' net rs.
 Proof.
   intros HL Hw H; induction H as [|g r net rs Hg H IH]; constructor; auto.
   destruct g as [W b|l]; simpl in *; [lra|].
-  clear - HL Hg. induction Hg as [|s i l r [H1 H2] Hg IH]; constructor; auto. split; auto.
-  intros u v Hu Hv. eapply Rle_trans; [apply H2; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|exact HL].
+  apply (tame_neurons_mono L); auto.
 Qed.
 
 Lemma layer_constants l M : 0 <= M -> Forall locally_lipschitz l -> exists L M', 1 <= L /\ 0 <= M' /\
@@ -366,19 +373,19 @@ Lemma layer_constants l M : 0 <= M -> Forall locally_lipschitz l -> exists L M',
   forall v, cube (length l) M v -> cube (length l) M' (zip (fun s z => s z) l v).
 Proof.
   intros HM; induction 1 as [|s l Hs H (L & M' & HL & HM' & HT & HV)].
-  - exists 1, 0; simpl; repeat split; try lra; [constructor|destruct v; auto|constructor].
+  - exists 1, 0. split; [lra|]. split; [lra|]. split; [constructor|].
+    intros v [Hv _]; destruct v; [split; [auto|constructor]|discriminate].
   - destruct (Hs (- M - 1) (M + 1)) as [L0 Hs0].
     set (L1 := Rmax L L0). set (M1 := Rmax M' (Rabs (s 0) + L1 * M)).
-    pose proof (Rmax_l L L0); pose proof (Rmax_r L L0); fold L1 in *.
-    pose proof (Rmax_l M' (Rabs (s 0) + L1 * M)); pose proof (Rmax_r M' (Rabs (s 0) + L1 * M)); fold M1 in *.
+    assert (L <= L1) by apply Rmax_l. assert (L0 <= L1) by apply Rmax_r.
+    assert (M' <= M1) by apply Rmax_l. assert (Rabs (s 0) + L1 * M <= M1) by apply Rmax_r.
     assert (lipschitz L1 (- M - 1) (M + 1) s) as Hs1.
     { intros u v Hu Hv. eapply Rle_trans; [apply Hs0; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|auto]. }
-    exists L1, M1; repeat split; try lra; simpl.
+    exists L1, M1. split; [lra|]. split; [lra|]. split; [simpl|intros v [H4 H5]; split].
     + constructor; [split; simpl; [lra|exact Hs1]|].
-      eapply (Forall2_impl); [|exact HT]. intros t i [H3 H4]; split; auto. intros u v Hu Hv.
-      eapply Rle_trans; [apply H4; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|auto].
-    + destruct H4 as [H4 _]; destruct v; [discriminate|]. simpl; f_equal. rewrite zip_length. simpl in H4; lia.
-    + destruct H4 as [H4 H5]; destruct v as [|z v]; [discriminate|]. simpl. inversion H5; subst. constructor.
+      apply (tame_neurons_mono L); auto.
+    + rewrite zip_length, H4; simpl; lia.
+    + destruct v as [|z v]; [discriminate|]. simpl in *. inversion H5; subst. constructor.
       * unfold within in *. specialize (Hs1 z 0). rewrite Rminus_0_r in Hs1.
         assert (- M - 1 <= z <= M + 1) by (revert H8; unfold Rabs; destruct (Rcase_abs z); lra).
         specialize (Hs1 ltac:(lra) ltac:(lra)). replace (s z) with ((s z - s 0) + s 0) by ring.
@@ -400,9 +407,9 @@ Proof.
       repeat split; try lra; auto; [|constructor; [simpl; lra|apply (tame_mono L L w); auto; lra]].
       eapply ranges_mono; [|exact HR]. intros v' (v & [Hv1 Hv2] & ->). split; simpl.
       { unfold affine; rewrite zip_length; lia. }
-      clear - Hk Hv2 HW Hb Hb' HM Hg. unfold M', affine. revert HW Hb'.
-      generalize (norm W) at 1 3; generalize (greatest reals (map (size reals) b)) at 1 2.
-      revert b Hk; induction W as [|w W IH]; intros [|c b] Hk g n HW Hb'; simpl in *; try discriminate; constructor;
+      unfold M', affine; clear - Hk Hv2 HW Hb' HM.
+      set (n := norm W) in *; set (g := greatest reals (map (size reals) b)) in *; clearbody n g.
+      revert b Hk Hb'; induction W as [|w W IH]; intros [|c b] Hk Hb'; simpl in *; try discriminate; constructor;
         inversion HW; inversion Hb'; subst; [|apply IH; auto].
       unfold within in *. eapply Rle_trans; [apply Rabs_triang|]. rewrite size_abs in *.
       assert (Rabs (dot reals w v) <= total reals (map (size reals) w) * M); [|nra].
@@ -420,8 +427,7 @@ Proof.
         revert Hz; unfold Rabs; destruct (Rcase_abs z); lra.
       * eapply ranges_mono; [|exact HR]. intros v' (v & Hv & ->). rewrite <- Hk in *. apply HV; auto.
       * constructor; [|apply (tame_mono L' _ w w); auto; lra]. simpl.
-        eapply Forall2_impl; [|exact HT]. intros s i [H1 H2]; split; auto. intros u v Hu Hv.
-        eapply Rle_trans; [apply H2; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|auto].
+        apply (tame_neurons_mono L); auto.
 Qed.
 
 (** For every network whose activations are Lipschitz on bounded intervals, every box and every eps there is
