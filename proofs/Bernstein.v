@@ -201,3 +201,16 @@ Proof.
   simpl in P1, P2.
   apply Rabs_le. revert Hp Hq. unfold Rabs. destruct (Rcase_abs _), (Rcase_abs _); lra.
 Qed.
+
+(** ** Functions given by pieces *)
+
+(** On [from, to], where either may be missing, a polynomial in z - base, and how far from it the
+    function is at most. *)
+Record piece := Piece
+  { from : option dyadic; to : option dyadic; base : dyadic; local : list dyadic; rest : dyadic }.
+Definition after (a : option dyadic) (z : R) := match a with Some x => value x <= z | None => True end.
+Definition before (z : R) (b : option dyadic) := match b with Some x => z <= value x | None => True end.
+Definition in_piece (p : piece) (z : R) := after (from p) z /\ before z (to p).
+Definition describes (f : R -> R) (p : piece) := forall z, in_piece p z ->
+  Rabs (f z - dpoly (local p) (z - value (base p))) <= value (rest p).
+Definition covers (ps : list piece) := forall z, exists p, In p ps /\ in_piece p z.
