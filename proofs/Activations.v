@@ -33,9 +33,10 @@ Definition function (f : activation) (z : R) : R :=
 
 Lemma sigmoid_tanh z : / (1 + exp (- z)) = (1 + tanh (z / 2)) / 2.
 Proof.
-  unfold tanh, sinh, cosh. replace (exp (- z)) with (exp (- (z / 2)) / exp (z / 2)).
-  - pose proof (exp_pos (z / 2)); pose proof (exp_pos (- (z / 2))). field; split; lra.
-  - unfold Rdiv at 2. rewrite <- exp_Ropp, <- exp_plus. f_equal; field.
+  unfold tanh, sinh, cosh.
+  replace (exp (- z)) with (exp (- (z / 2)) * exp (- (z / 2))) by (rewrite <- exp_plus; f_equal; field).
+  replace (exp (z / 2)) with (/ exp (- (z / 2))) by (rewrite <- exp_Ropp; f_equal; ring).
+  pose proof (exp_pos (- (z / 2))). field. split; nra.
 Qed.
 
 (** Slopes of the two lines that meet at 0. *)
@@ -100,10 +101,10 @@ Proof.
   rewrite half_value, double_value, dpoly_plus, halved_spec by lia. simpl function. rewrite sigmoid_tanh.
   specialize (H (z / 2)).
   replace ((z - 2 * value (base p)) / 2) with (z / 2 - value (base p)) by field.
-  replace ((1 + tanh (z / 2)) / 2 - (dpoly [Dyadic 1 (-1)] (z - 2 * value (base p)) +
-      bpow radix2 (- (1)) * dpoly (local p) (z / 2 - value (base p))))
-    with ((tanh (z / 2) - dpoly (local p) (z / 2 - value (base p))) / 2)
-    by (unfold value at 3; simpl; field).
+  assert (forall x, dpoly [Dyadic 1 (-1)] x = / 2) as Eh by (intros x; unfold value; simpl; lra). rewrite Eh.
+  replace (bpow radix2 (- (1))) with (/ 2) by (simpl; auto).
+  replace ((1 + tanh (z / 2)) / 2 - (/ 2 + / 2 * dpoly (local p) (z / 2 - value (base p))))
+    with ((tanh (z / 2) - dpoly (local p) (z / 2 - value (base p))) / 2) by field.
   unfold Rdiv at 1. rewrite Rabs_mult, (Rabs_right (/ 2)) by lra.
   assert (in_piece p (z / 2)) as Hp; [|specialize (H Hp); lra].
   split.
@@ -113,8 +114,9 @@ Qed.
 
 Theorem pieces_describe f : Forall (describes (function f)) (pieces f).
 Proof.
-  destruct f; try (simpl pieces; repeat constructor; apply line_describes; simpl; intros z H1 H2;
-    rewrite ?value_opp, ?value_0, ?value_1 in *).
+  destruct f.
+  1-5: cbn [pieces halves]; repeat apply Forall_cons; try apply Forall_nil; apply line_describes; simpl;
+    intros z H1 H2; rewrite ?value_opp, ?value_0, ?value_1 in *.
   - lra. - lra.
   - rewrite Rmax_left; lra. - rewrite Rmax_right; lra.
   - destruct (Rle_dec 0 z); [replace z with 0 by lra|]; lra. - destruct (Rle_dec 0 z); lra.
@@ -123,7 +125,7 @@ Proof.
   - rewrite (Rmin_right 1 z), Rmax_right; lra.
   - rewrite (Rmin_left 1 z), Rmax_right; lra.
   - exact tanh_described.
-  - simpl. apply Forall_forall; intros p Hp. apply in_map_iff in Hp as (q & <- & Hq).
+  - apply Forall_forall; intros p Hp. apply in_map_iff in Hp as (q & <- & Hq).
     apply sigmoid_describes. pose proof tanh_described as H; rewrite Forall_forall in H; auto.
 Qed.
 Theorem pieces_cover f : covers (pieces f).
@@ -131,7 +133,7 @@ Proof.
   assert (forall a b, covers [line None (Some d0) d0 a; line (Some d0) None d0 b]) as H2.
   { intros a b z; destruct (Rle_dec z 0); eexists; split; [left; reflexivity| |right; left; reflexivity|];
       split; simpl; rewrite ?value_0; lra. }
-  destruct f; try apply H2.
+  destruct f; [apply H2|apply H2|apply H2|apply H2| | |].
   - intros z; destruct (Rle_dec z (-1)); [|destruct (Rle_dec z 1)]; eexists; split.
     + left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
     + right; left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
@@ -139,7 +141,7 @@ Proof.
   - exact tanh_covered.
   - intros z; destruct (tanh_covered (z / 2)) as (p & H3 & H4 & H5). exists (sigmoid_piece p); split.
     + apply in_map; auto.
-    + split; simpl.
+    + clear H2 H3; split; simpl.
       * destruct (from p); simpl in *; auto. rewrite double_value; lra.
       * destruct (to p); simpl in *; auto. rewrite double_value; lra.
 Qed.
@@ -184,6 +186,8 @@ Proof. unfold dmin; rewrite value_minimum. destruct (minimum_spec (value x) (val
 Lemma dmax_spec x y : value x <= value (dmax x y) /\ value y <= value (dmax x y).
 Proof. unfold dmax; rewrite value_maximum. destruct (maximum_spec (value x) (value y)) as (H1 & H2 & _); auto. Qed.
 Definition half (x : dyadic) := Dyadic (mantissa x) (exponent x - 1).
+Lemma half_spec x : value (half x) = value x / 2.
+Proof. apply half_value. Qed.
 Definition dsquare (x : dyadic) := dmul x x.
 
 (** 1 - y^2 for y between a and b. *)
@@ -241,8 +245,8 @@ Proof.
   intros v w Hv Hw H. destruct (tanh_mean v w H) as (t & Ht & ->).
   pose proof (tanh_at_spec l); pose proof (tanh_at_spec u).
   pose proof (increasing_tanh (value l) t ltac:(lra)); pose proof (increasing_tanh t (value u) ltac:(lra)).
-  destruct (slopes_between_spec (fst (tanh_at l)) (snd (tanh_at u)) (tanh t) ltac:(lra)) as [H1 H2].
-  fold (tanh_slopes l u) in H1, H2. split; apply Rmult_le_compat_r; lra.
+  destruct (slopes_between_spec (fst (tanh_at l)) (snd (tanh_at u)) (tanh t) ltac:(lra)) as [S1 S2].
+  fold (tanh_slopes l u) in S1, S2. split; apply Rmult_le_compat_r; lra.
 Qed.
 
 Lemma two_lines f a b : (forall z, z <= 0 -> f z = a * z) -> (forall z, 0 <= z -> f z = b * z) ->
@@ -265,23 +269,276 @@ Theorem slopes_spec f l u :
 Proof.
   destruct (halves f) as [[a b]|] eqn:E.
   - assert (slopes f l u = if dleb d0 l then (b, b) else if dleb u d0 then (a, a) else (dmin a b, dmax a b)) as ->
-      by (destruct f; try discriminate; simpl in E |- *; congruence).
+      by (destruct f; try discriminate; cbn [halves] in E; injection E as <- <-; reflexivity).
     destruct (two_lines (function f) (value a) (value b) (fun z => proj1 (halves_spec f a b z E))
       (fun z => proj2 (halves_spec f a b z E)) (value l) (value u)) as (H1 & H2 & H3).
     destruct (dleb d0 l) eqn:El; [apply H1; apply dleb_spec in El; rewrite value_0 in El; auto|].
     destruct (dleb u d0) eqn:Eu; [apply H2; apply dleb_spec in Eu; rewrite value_0 in Eu; auto|].
     destruct (dmin_spec a b); destruct (dmax_spec a b). apply H3; auto.
-  - destruct f; try discriminate; simpl slopes.
-    + destruct (dleb (dopp d1) l) eqn:E1; [destruct (dleb u d1) eqn:E2|]; cbn [andb].
-      1: { intros v w Hv Hw H. apply dleb_spec in E1, E2. rewrite value_opp, value_1 in *. simpl.
-           rewrite ?(Rmin_right 1), ?(Rmax_right (-1)) by (rewrite ?(Rmin_right 1) by lra; lra). rewrite value_1; lra. }
-      all: destruct (dleb u (dopp d1)) eqn:E3; [|destruct (dleb d1 l) eqn:E4]; cbn [orb];
-        intros v w Hv Hw H; cbn [fst snd]; rewrite ?value_0, ?value_1.
-      all: try (pose proof (hard_tanh_slopes v w H); lra).
-      all: simpl; rewrite ?dleb_spec, ?value_opp, ?value_1 in *.
-      all: unfold Rmax, Rmin; repeat destruct (Rle_dec _ _); lra.
+  - destruct f; try discriminate; cbn [slopes].
+    + destruct (andb (dleb (dopp d1) l) (dleb u d1)) eqn:E1;
+        [|destruct (orb (dleb u (dopp d1)) (dleb d1 l)) eqn:E2];
+        intros v w Hv Hw H; pose proof (hard_tanh_slopes v w H) as HH; revert HH;
+        cbn [fst snd]; rewrite ?value_0, ?value_1; simpl.
+      * apply andb_prop in E1 as [E1 E3]; apply dleb_spec in E1, E3.
+        rewrite value_opp, value_1 in E1; rewrite value_1 in E3.
+        unfold Rmax, Rmin; repeat destruct (Rle_dec _ _); lra.
+      * apply Bool.orb_prop in E2 as [E2|E2]; apply dleb_spec in E2; rewrite ?value_opp, value_1 in E2;
+          unfold Rmax, Rmin; repeat destruct (Rle_dec _ _); lra.
+      * lra.
     + apply tanh_slopes_spec.
     + pose proof (tanh_slopes_spec (half l) (half u)) as H. destruct (tanh_slopes (half l) (half u)) as [a b].
-      cbn [fst snd] in *. unfold half in *. rewrite !half_value in *. intros v w Hv Hw Hvw.
+      cbn [fst snd] in *. rewrite !half_spec in *. intros v w Hv Hw Hvw.
       specialize (H (v / 2) (w / 2) ltac:(lra) ltac:(lra) ltac:(lra)). simpl. rewrite !sigmoid_tanh. lra.
+Qed.
+
+(** ** Lines below and above *)
+
+Definition under (f : R -> R) (l u a m : R) := forall t, l <= t <= u -> a * t + m <= f t.
+
+(** On the pieces that are lines: the least of the values at their ends. *)
+Definition clip_low (p : piece) (l : dyadic) := match from p with Some a => dmax a l | None => l end.
+Definition clip_high (p : piece) (u : dyadic) := match to p with Some b => dmin u b | None => u end.
+Fixpoint least_over (ps : list piece) (l u a : dyadic) : option dyadic :=
+  match ps with
+  | [] => Some (Dyadic 1 1000)
+  | p :: ps' =>
+      let (x, y) := (clip_low p l, clip_high p u) in
+      if dleb x y then
+        match local p with
+        | [c; b] =>
+            let at_ z := dsub (dsub (dadd c (dmul b (dsub z (base p)))) (dmul a z)) (rest p) in
+            match least_over ps' l u a with Some m => Some (dmin m (dmin (at_ x) (at_ y))) | None => None end
+        | _ => None
+        end
+      else least_over ps' l u a
+  end.
+Lemma least_over_spec f ps l u a m : Forall (describes f) ps -> least_over ps l u a = Some m ->
+  forall t, value l <= t <= value u -> (exists p, In p ps /\ in_piece p t) -> value a * t + value m <= f t.
+Proof.
+  intros H; revert m; induction H as [|p ps Hp H IH]; intros m Hm t Ht (q & Hq & Hqt); [contradiction|].
+  cbn [least_over] in Hm. set (x := clip_low p l) in *; set (y := clip_high p u) in *.
+  assert (in_piece p t -> value x <= t <= value y) as Hxy.
+  { intros [H1 H2]; unfold x, y, clip_low, clip_high. split.
+    - destruct (from p); [|lra]. unfold dmax. rewrite value_maximum. simpl in H1.
+      destruct (maximum_spec (value d) (value l)) as (_ & _ & [->| ->]); lra.
+    - destruct (to p); [|lra]. unfold dmin. rewrite value_minimum. simpl in H2.
+      destruct (minimum_spec (value u) (value d)) as (_ & _ & [->| ->]); lra. }
+  destruct (dleb x y) eqn:E.
+  - destruct (local p) as [|c [|b [|]]] eqn:El; try discriminate.
+    destruct (least_over ps l u a) as [m'|]; [|discriminate]. injection Hm as <-.
+    match goal with |- _ + value (dmin ?a1 (dmin ?a2 ?a3)) <= _ =>
+      destruct (dmin_spec a1 (dmin a2 a3)) as [M1 M2]; destruct (dmin_spec a2 a3) as [M3 M4] end.
+    destruct Hq as [<-|Hq]; [|specialize (IH _ eq_refl t Ht (ex_intro _ q (conj Hq Hqt))); lra].
+    specialize (Hxy Hqt). specialize (Hp t Hqt). rewrite El, line_value in Hp.
+    rewrite !value_sub, !value_add, !value_mul, !value_sub in *.
+    assert (value c + value b * (t - value (base p)) - value (rest p) <= f t)
+      by (revert Hp; unfold Rabs; destruct (Rcase_abs _); lra).
+    destruct (Rle_dec 0 (value b - value a)); nra.
+  - apply IH; auto. destruct Hq as [<-|Hq]; [|exists q; auto].
+    specialize (Hxy Hqt). assert (dleb x y = true) by (apply dleb_spec; lra). congruence.
+Qed.
+Definition negated (p : piece) := Piece (from p) (to p) (base p) (map dopp (local p)) (rest p).
+Lemma describes_negated f p : describes f p -> describes (fun z => - f z) (negated p).
+Proof.
+  intros H z Hz. specialize (H z Hz). unfold negated; cbn [local base rest]. rewrite dpoly_opp.
+  replace (- f z - - dpoly (local p) (z - value (base p))) with (- (f z - dpoly (local p) (z - value (base p)))) by ring.
+  rewrite Rabs_Ropp; exact H.
+Qed.
+
+(** tanh t - a t on [l, u]: at the ends where tanh is concave, by the tangent at c where it is convex. *)
+Definition tanh_below (a c l u : dyadic) : dyadic :=
+  let at_ z := dsub (fst (tanh_at z)) (dmul a z) in
+  let concave := let l' := dmax l d0 in if dleb l' u then dmin (at_ l') (at_ u) else at_ u in
+  let u' := dmin u d0 in
+  if dleb l u' then
+    let c' := dmin (dmax c l) u' in
+    let (y, g) := (tanh_at c', at_ c') in
+    let (s0, s1) := slopes_between (fst y) (snd y) in
+    let tangent z := dadd g (dmin (dmul (dsub s0 a) (dsub z c')) (dmul (dsub s1 a) (dsub z c'))) in
+    let convex := dmin (tangent l) (tangent u') in
+    if dleb d0 u then dmin convex concave else convex
+  else concave.
+
+Lemma concave_tanh a l u t : 0 <= l -> l <= t <= u ->
+  tanh l - a * l <= tanh t - a * t \/ tanh u - a * u <= tanh t - a * t.
+Proof.
+  intros Hl Ht. destruct (tanh_mean t l) as (x & Hx & E1); [lra|]. destruct (tanh_mean u t) as (y & Hy & E2); [lra|].
+  assert (tanh x * tanh x <= tanh y * tanh y) as Hxy.
+  { pose proof (increasing_tanh 0 x ltac:(lra)); pose proof (increasing_tanh x y ltac:(lra)). rewrite tanh_0 in *. nra. }
+  destruct (Rle_dec a (1 - tanh x * tanh x)); [left|right]; nra.
+Qed.
+Lemma convex_tanh c t : c <= 0 -> t <= 0 -> tanh c + (1 - tanh c * tanh c) * (t - c) <= tanh t.
+Proof.
+  intros Hc Ht. destruct (Rle_dec c t) as [H|H].
+  - destruct (tanh_mean t c H) as (x & Hx & E).
+    assert (tanh x * tanh x <= tanh c * tanh c).
+    { pose proof (increasing_tanh c x ltac:(lra)); pose proof (increasing_tanh x 0 ltac:(lra)). rewrite tanh_0 in *. nra. }
+    nra.
+  - destruct (tanh_mean c t ltac:(lra)) as (x & Hx & E).
+    assert (tanh c * tanh c <= tanh x * tanh x).
+    { pose proof (increasing_tanh x c ltac:(lra)); pose proof (increasing_tanh c 0 ltac:(lra)). rewrite tanh_0 in *. nra. }
+    nra.
+Qed.
+Lemma between_products s s0 s1 d : s0 <= s <= s1 -> s0 * d <= s * d \/ s1 * d <= s * d.
+Proof. intros H; destruct (Rle_dec 0 d); [left|right]; nra. Qed.
+Lemma between_ends g k x y t c : x <= t <= y -> g + k * (x - c) <= g + k * (t - c) \/ g + k * (y - c) <= g + k * (t - c).
+Proof. intros H; destruct (Rle_dec 0 k); [left|right]; nra. Qed.
+
+Lemma tanh_below_spec a c l u : value l <= value u ->
+  under tanh (value l) (value u) (value a) (value (tanh_below a c l u)).
+Proof.
+  intros Hlu t Ht.
+  set (at_ := fun z => dsub (fst (tanh_at z)) (dmul a z)).
+  assert (forall z, value (at_ z) <= tanh (value z) - value a * value z) as Hat.
+  { intros z; unfold at_. rewrite value_sub, value_mul. pose proof (tanh_at_spec z); lra. }
+  set (l' := dmax l d0). set (u' := dmin u d0).
+  set (concave := if dleb l' u then dmin (at_ l') (at_ u) else at_ u).
+  set (c' := dmin (dmax c l) u').
+  set (tangent := fun s0 s1 z => dadd (at_ c') (dmin (dmul (dsub s0 a) (dsub z c')) (dmul (dsub s1 a) (dsub z c')))).
+  change (value a * t + value (if dleb l u' then
+      let (s0, s1) := slopes_between (fst (tanh_at c')) (snd (tanh_at c')) in
+      let convex := dmin (tangent s0 s1 l) (tangent s0 s1 u') in if dleb d0 u then dmin convex concave else convex
+    else concave) <= tanh t).
+  destruct (dmax_spec l d0) as [L1 L2]; destruct (dmin_spec u d0) as [U1 U2]; fold l' in L1, L2; fold u' in U1, U2.
+  rewrite value_0 in *.
+  assert (0 <= t -> value a * t + value concave <= tanh t) as Hconcave.
+  { intros H0. assert (value l' <= t) as Hl'.
+    { unfold l', dmax; rewrite value_maximum, value_0. destruct (maximum_spec (value l) 0) as (_ & _ & [->| ->]); lra. }
+    unfold concave. assert (dleb l' u = true) as -> by (apply dleb_spec; lra).
+    destruct (dmin_spec (at_ l') (at_ u)) as [M1 M2]. pose proof (Hat l'); pose proof (Hat u).
+    destruct (concave_tanh (value a) (value l') (value u) t L2 ltac:(lra)); lra. }
+  destruct (dleb l u') eqn:E.
+  - apply dleb_spec in E. destruct (slopes_between (fst (tanh_at c')) (snd (tanh_at c'))) as [s0 s1] eqn:Es.
+    cbv zeta.
+    destruct (dmin_spec (tangent s0 s1 l) (tangent s0 s1 u')) as [T1 T2].
+    assert (t <= 0 -> value a * t + value (dmin (tangent s0 s1 l) (tangent s0 s1 u')) <= tanh t) as Hconvex.
+    { intros H0. assert (t <= value u') as Hu'.
+      { unfold u', dmin; rewrite value_minimum, value_0. destruct (minimum_spec (value u) 0) as (_ & _ & [->| ->]); lra. }
+      assert (value c' <= 0) as Hc' by (unfold c'; destruct (dmin_spec (dmax c l) u'); lra).
+      pose proof (convex_tanh (value c') t Hc' H0) as HT. pose proof (Hat c') as Hc.
+      pose proof (slopes_between_spec _ _ _ (tanh_at_spec c')) as HS. rewrite Es in HS; cbn [fst snd] in HS.
+      set (k := 1 - tanh (value c') * tanh (value c')) in *.
+      assert (forall z, value (tangent s0 s1 z) <= value (at_ c') + (k - value a) * (value z - value c')) as HZ.
+      { intros z; unfold tangent. rewrite value_add.
+        match goal with |- _ + value (dmin ?x ?y) <= _ => destruct (dmin_spec x y) as [M1 M2] end.
+        rewrite !value_mul, !value_sub in *.
+        destruct (between_products (k - value a) (value s0 - value a) (value s1 - value a) (value z - value c'));
+          lra. }
+      pose proof (HZ l); pose proof (HZ u').
+      destruct (between_ends (value (at_ c')) (k - value a) (value l) (value u') t (value c') ltac:(lra)); lra. }
+    destruct (dleb d0 u) eqn:E0.
+    + destruct (dmin_spec (dmin (tangent s0 s1 l) (tangent s0 s1 u')) concave) as [M1 M2].
+      destruct (Rle_dec 0 t) as [H0|H0]; [specialize (Hconcave H0)|specialize (Hconvex ltac:(lra))]; lra.
+    + apply Hconvex. apply Rnot_lt_le; intros H0.
+      assert (dleb d0 u = true) by (apply dleb_spec; rewrite value_0; lra). congruence.
+  - apply Hconcave. apply Rnot_lt_le; intros H0.
+    assert (dleb l u' = true); [|congruence]. apply dleb_spec. unfold u', dmin; rewrite value_minimum, value_0.
+    destruct (minimum_spec (value u) 0) as (_ & _ & [->| ->]); lra.
+Qed.
+
+(** Offsets of lines of slope a; c says where the line touches, if that is of use. *)
+Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
+  match f with
+  | Tanh => Some (tanh_below a c l u)
+  | Sigmoid =>
+      let four_a := Dyadic (mantissa a) (exponent a + 2) in
+      Some (half (dadd d1 (tanh_below four_a (half c) (half l) (half u))))
+  | _ => least_over (pieces f) l u a
+  end.
+Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
+  match f with
+  | Tanh => Some (dopp (tanh_below a (dopp c) (dopp u) (dopp l)))
+  | Sigmoid =>
+      let four_a := Dyadic (mantissa a) (exponent a + 2) in
+      Some (half (dsub d1 (tanh_below four_a (half (dopp c)) (half (dopp u)) (half (dopp l)))))
+  | _ => match least_over (map negated (pieces f)) l u (dopp a) with Some m => Some (dopp m) | None => None end
+  end.
+
+Lemma four_value a : value (Dyadic (mantissa a) (exponent a + 2)) = 4 * value a.
+Proof. unfold value; simpl. rewrite bpow_plus. replace (bpow radix2 2) with 4 by (simpl; auto). ring. Qed.
+
+Theorem below_spec f a c l u m : value l <= value u -> below f a c l u = Some m ->
+  under (function f) (value l) (value u) (value a) (value m).
+Proof.
+  intros Hlu H.
+  assert (least_over (pieces f) l u a = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HP.
+  { intros E t Ht. apply (least_over_spec (function f) (pieces f) l u a m (pieces_describe f) E t Ht).
+    apply pieces_cover. }
+  destruct f; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| |]; clear HP;
+    cbn [below] in H; injection H as <-.
+  - apply tanh_below_spec; auto.
+  - intros t Ht. simpl function. rewrite sigmoid_tanh, half_spec, value_add, value_1.
+    set (a' := Dyadic (mantissa a) (exponent a + 2)).
+    pose proof (tanh_below_spec a' (half c) (half l) (half u)) as P. rewrite !half_spec in P.
+    specialize (P ltac:(lra) (t / 2) ltac:(lra)). unfold a' in P at 1. rewrite four_value in P. lra.
+Qed.
+Theorem above_spec f a c l u m : value l <= value u -> above f a c l u = Some m ->
+  forall t, value l <= t <= value u -> function f t <= value a * t + value m.
+Proof.
+  intros Hlu H t Ht.
+  assert (match least_over (map negated (pieces f)) l u (dopp a) with Some m => Some (dopp m) | None => None end
+    = Some m -> function f t <= value a * t + value m) as HP.
+  { destruct (least_over (map negated (pieces f)) l u (dopp a)) as [m'|] eqn:E; [|discriminate].
+    intros Hm; injection Hm as <-. rewrite value_opp.
+    assert (Forall (describes (fun z => - function f z)) (map negated (pieces f))) as HD.
+    { apply Forall_forall; intros p Hp; apply in_map_iff in Hp as (q & <- & Hq). apply describes_negated.
+      pose proof (pieces_describe f) as D; rewrite Forall_forall in D; auto. }
+    pose proof (least_over_spec _ _ l u (dopp a) m' HD E t Ht) as P. rewrite value_opp in P.
+    destruct (pieces_cover f t) as (p & Hp & Hpt).
+    specialize (P (ex_intro _ (negated p) (conj (in_map negated _ _ Hp) Hpt))). lra. }
+  destruct f; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| |]; clear HP;
+    cbn [above] in H; injection H as <-.
+  - pose proof (tanh_below_spec a (dopp c) (dopp u) (dopp l)) as P. rewrite !value_opp in P.
+    specialize (P ltac:(lra) (- t) ltac:(lra)). rewrite tanh_odd in P. rewrite value_opp; simpl function. lra.
+  - simpl function. rewrite sigmoid_tanh, half_spec, value_sub, value_1.
+    set (a' := Dyadic (mantissa a) (exponent a + 2)).
+    pose proof (tanh_below_spec a' (half (dopp c)) (half (dopp u)) (half (dopp l))) as P.
+    rewrite !half_spec, !value_opp in P. specialize (P ltac:(lra) (- t / 2) ltac:(lra)).
+    replace (- t / 2) with (- (t / 2)) in P by field. rewrite tanh_odd in P.
+    unfold a' in P at 1. rewrite four_value in P. lra.
+Qed.
+
+(** ** Whether |p - s| <= error on [l, u], p a polynomial in t = (z - centre) scale *)
+
+Fixpoint error_within (fuel : nat) (q : list dyadic) (centre scale l u error : dyadic) (ps : list piece) : bool :=
+  match ps with
+  | [] => true
+  | p :: ps' =>
+      let (x, y) := (clip_low p l, clip_high p u) in
+      if dleb x y then
+        let w := dsub y x in
+        if close fuel q (dmul (dsub x centre) scale) (dmul w scale) (local p) (dsub x (base p)) w (dsub error (rest p))
+        then error_within fuel q centre scale l u error ps' else false
+      else error_within fuel q centre scale l u error ps'
+  end.
+Theorem error_within_spec fuel q centre scale l u error f ps : Forall (describes f) ps -> covers ps ->
+  error_within fuel q centre scale l u error ps = true ->
+  forall z, value l <= z <= value u -> Rabs (dpoly q ((z - value centre) * value scale) - f z) <= value error.
+Proof.
+  intros H HC HE z Hz. destruct (HC z) as (p & Hp & Hpz). clear HC.
+  induction H as [|p' ps Hd H IH]; [contradiction|]. cbn [error_within] in HE.
+  set (x := clip_low p' l) in *; set (y := clip_high p' u) in *.
+  assert (in_piece p' z -> value x <= z <= value y) as Hxy.
+  { intros [H1 H2]; unfold x, y, clip_low, clip_high. split.
+    - destruct (from p'); [|lra]. unfold dmax. rewrite value_maximum. simpl in H1.
+      destruct (maximum_spec (value d) (value l)) as (_ & _ & [->| ->]); lra.
+    - destruct (to p'); [|lra]. unfold dmin. rewrite value_minimum. simpl in H2.
+      destruct (minimum_spec (value u) (value d)) as (_ & _ & [->| ->]); lra. }
+  destruct (dleb x y) eqn:E.
+  - match type of HE with (if ?c then _ else _) = _ => destruct c eqn:EC; [|discriminate] end.
+    destruct Hp as [->|Hp]; [|apply IH; auto]. specialize (Hxy Hpz). specialize (Hd z Hpz).
+    assert (exists v, 0 <= v <= 1 /\ z = value x + (value y - value x) * v) as (v & Hv & Ez).
+    { destruct (Req_dec (value x) (value y)) as [Exy|Exy].
+      - exists 0; split; lra.
+      - exists ((z - value x) / (value y - value x)); split; [|field; lra].
+        split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+        apply Rmult_le_reg_r with (value y - value x); [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra; lra. }
+    pose proof (close_spec _ _ _ _ _ _ _ _ v EC Hv) as P. rewrite !value_mul, !value_sub in P.
+    replace ((value x - value centre) * value scale + (value y - value x) * value scale * v)
+      with ((z - value centre) * value scale) in P by (rewrite Ez; ring).
+    replace (value x - value (base p) + (value y - value x) * v) with (z - value (base p)) in P by (rewrite Ez; ring).
+    revert P Hd; unfold Rabs; repeat destruct (Rcase_abs _); lra.
+  - destruct Hp as [->|Hp]; [|apply IH; auto]. specialize (Hxy Hpz).
+    assert (dleb x y = true) by (apply dleb_spec; lra). congruence.
 Qed.
