@@ -8,7 +8,7 @@
       2. the interval I_i holds [low - d_i, high + d_i], where d_i is the bound of the method for the
          difference that arrives at the neuron, computed from the layers before;
       3. |p_i(t) - s_i(t)| <= error on I_i;
-      4. slope_low (u - v) <= s_i(u) - s_i(v) <= slope_high (u - v) for v <= u in I_i.
+      4. slope_low (u - v) <= s_i(u) - s_i(v) <= slope_high (u - v) for v <= u in I_i, or the same of p_i.
 
     Then |P(x) - F(x)| is at most the bound of the method in every component, for every x in X
     ([propagation]).  No hypothesis speaks of the pre-activations of P: that they lie in I_i is proved
@@ -226,10 +226,10 @@ Fixpoint slnn (net : list layer) (v : list R) : list R :=
 
 (** Claims 3 and 4 of a neuron. *)
 Definition in_interval n t := interval_low (claimed n) <= t <= interval_high (claimed n).
+Definition sloped n (f : R -> R) := forall u v, in_interval n u -> in_interval n v -> v <= u ->
+  slope_low (claimed n) * (u - v) <= f u - f v <= slope_high (claimed n) * (u - v).
 Definition holds n :=
-  (forall t, in_interval n t -> Rabs (p n t - s n t) <= error (claimed n)) /\
-  (forall u v, in_interval n u -> in_interval n v -> v <= u ->
-    slope_low (claimed n) * (u - v) <= s n u - s n v <= slope_high (claimed n) * (u - v)).
+  (forall t, in_interval n t -> Rabs (p n t - s n t) <= error (claimed n)) /\ (sloped n (s n) \/ sloped n (p n)).
 
 (** Claim 2, given a bound d of the difference that arrives. *)
 Definition enlarged n d :=
@@ -248,24 +248,29 @@ Qed.
 Definition carries c (D D' : R) := exists m,
   slope_low c <= m <= slope_high c /\ Rabs (D' - m * D) <= error c.
 
+Lemma mean_slope n f z zh : sloped n f -> slope_low (claimed n) <= slope_high (claimed n) ->
+  in_interval n z -> in_interval n zh ->
+  exists m, slope_low (claimed n) <= m <= slope_high (claimed n) /\ f zh - f z = m * (zh - z).
+Proof.
+  intros Hs Hm Hz Hzh. destruct (Rtotal_order z zh) as [H|[H|H]].
+  - exists ((f zh - f z) / (zh - z)). specialize (Hs zh z Hzh Hz (Rlt_le _ _ H)).
+    split; [|field; lra].
+    split; apply Rmult_le_reg_r with (zh - z); try lra;
+      replace ((f zh - f z) / (zh - z) * (zh - z)) with (f zh - f z) by (field; lra); lra.
+  - subst zh; exists (slope_low (claimed n)); split; [lra|ring].
+  - exists ((f z - f zh) / (z - zh)). specialize (Hs z zh Hz Hzh (Rlt_le _ _ H)).
+    split; [|field; lra].
+    split; apply Rmult_le_reg_r with (z - zh); try lra;
+      replace ((f z - f zh) / (z - zh) * (z - zh)) with (f z - f zh) by (field; lra); lra.
+Qed.
+
+(** p(zh) - s(z) = [p(zh) - s(zh)] + [s(zh) - s(z)] = [p(zh) - p(z)] + [p(z) - s(z)] *)
 Lemma identity n z zh : holds n -> slope_low (claimed n) <= slope_high (claimed n) ->
   in_interval n z -> in_interval n zh -> carries (claimed n) (zh - z) (p n zh - s n z).
 Proof.
-  intros [Hp Hs] Hm Hz Hzh.
-  assert (exists m, slope_low (claimed n) <= m <= slope_high (claimed n) /\
-    s n zh - s n z = m * (zh - z)) as (m & Hm' & E).
-  { destruct (Rtotal_order z zh) as [H|[H|H]].
-    - exists ((s n zh - s n z) / (zh - z)). specialize (Hs zh z Hzh Hz (Rlt_le _ _ H)).
-      split; [|field; lra].
-      split; apply Rmult_le_reg_r with (zh - z); try lra;
-        replace ((s n zh - s n z) / (zh - z) * (zh - z)) with (s n zh - s n z) by (field; lra); lra.
-    - subst zh; exists (slope_low (claimed n)); split; [lra|ring].
-    - exists ((s n z - s n zh) / (z - zh)). specialize (Hs z zh Hz Hzh (Rlt_le _ _ H)).
-      split; [|field; lra].
-      split; apply Rmult_le_reg_r with (z - zh); try lra;
-        replace ((s n z - s n zh) / (z - zh) * (z - zh)) with (s n z - s n zh) by (field; lra); lra. }
-  exists m; split; auto. specialize (Hp zh Hzh).
-  replace (p n zh - s n z - m * (zh - z)) with (p n zh - s n zh) by lra; exact Hp.
+  intros [Hp [Hs|Hs]] Hm Hz Hzh; destruct (mean_slope n _ z zh Hs Hm Hz Hzh) as (m & Hm' & E); exists m; split; auto.
+  - replace (p n zh - s n z - m * (zh - z)) with (p n zh - s n zh) by lra; auto.
+  - replace (p n zh - s n z - m * (zh - z)) with (p n z - s n z) by lra; auto.
 Qed.
 
 (** ** Any method
@@ -303,6 +308,15 @@ Fixpoint verified (M : method) (net : list layer) (t : state M) (V : list R -> P
         l (bounds M t) /\
       verified M net' (m_neurons M (map claimed l) t) (fun v' => exists v, V v /\ v' = zip s l v)
   end.
+
+Lemma verified_mono M net : forall t (V V' : list R -> Prop), (forall v, V' v -> V v) ->
+  verified M net t V -> verified M net t V'.
+Proof.
+  induction net as [|[W b|l] net IH]; intros t V V' H HV; simpl in *; auto.
+  - destruct HV as [HW HV]; split; auto. eapply IH; [|exact HV]. intros v (u & Hu & E); exists u; auto.
+  - destruct HV as (HR & HC & HV); repeat split; auto. eapply IH; [|exact HV].
+    intros v (u & Hu & E); exists u; auto.
+Qed.
 
 Lemma affine_minus W b x y : length x = length y -> length W = length b ->
   minus (affine reals W b x) (affine reals W b y) = map (fun w => dotR w (minus x y)) W.
