@@ -233,11 +233,7 @@ Proof.
 Qed.
 Lemma tanh_mean v w : w <= v -> exists t, w <= t <= v /\ tanh v - tanh w = (1 - tanh t * tanh t) * (v - w).
 Proof.
-  intros H. destruct (MVT_gen tanh w v (fun t => 1 - tanh t * tanh t)) as (t & Ht & E);
-    rewrite ?Rmin_left, ?Rmax_right in * by lra.
-  - intros t _; apply tanh_derivative.
-  - intros t _; apply continuity_pt_filterlim. apply @ex_derive_continuous. eexists; apply tanh_derivative.
-  - exists t; auto.
+  intros H. exact (mean_value tanh (fun t => 1 - tanh t * tanh t) w v H (fun t _ => tanh_derivative t)).
 Qed.
 Lemma tanh_slopes_spec l u :
   slope_bounds tanh (value l) (value u) (value (fst (tanh_slopes l u))) (value (snd (tanh_slopes l u))).

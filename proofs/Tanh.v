@@ -79,14 +79,13 @@ Proof.
       (fun x => x ^ S (S n) * poly (antiderivative_from (INR (S (S n))) q) x)); [|apply IH]. apply monomial_derivative.
 Qed.
 
-Lemma increasing_from f f' w : (forall u, 0 <= u <= w -> is_derive f u (f' u)) ->
-  (forall u, 0 <= u <= w -> 0 <= f' u) -> forall u, 0 <= u <= w -> f 0 <= f u.
+Lemma mean_value (f f' : R -> R) a b : a <= b -> (forall u, a <= u <= b -> is_derive f u (f' u)) ->
+  exists x, a <= x <= b /\ f b - f a = f' x * (b - a).
 Proof.
-  intros H H' u Hu. destruct (MVT_gen f 0 u f') as (x & Hx & E);
-    rewrite ?Rmin_left, ?Rmax_right in * by lra.
-  - intros v Hv; apply H; lra.
-  - intros v Hv; apply continuity_pt_filterlim. apply @ex_derive_continuous. exists (f' v); apply H; lra.
-  - specialize (H' x ltac:(lra)). nra.
+  intros [H| ->] Hd; [|exists b; split; [lra|ring]].
+  destruct (MVT_cor2 f f' a b H) as (x & E & Hx).
+  - intros u Hu; apply is_derive_Reals, Hd; auto.
+  - exists x; split; [lra|exact E].
 Qed.
 
 (** ** Riccati's equation *)
@@ -112,13 +111,13 @@ Proof.
     - change (Derive (fun x0 : R => y x0) x) with (Derive y x).
       change (Derive (fun x0 : R => Q x0) x) with (Derive Q x).
       rewrite (is_derive_unique _ _ _ D1), (is_derive_unique _ _ _ D2). field. }
-  pose proof (increasing_from G _ w (fun x _ => HG x)) as HI.
   assert (forall x, G x = sgn * (dpoly q x - tanh (c + x)) * (cosh (c + x) * exp (Q x))) as EG.
   { intros x; unfold G, tanh. pose proof (cosh_pos (c + x)). field; lra. }
   assert (forall x, 0 < cosh (c + x) * exp (Q x)) as Hp
     by (intros; apply Rmult_lt_0_compat; [apply cosh_pos|apply exp_pos]).
   assert (G 0 <= G u) as HGu.
-  { apply HI; auto. intros x Hx; apply Rmult_le_pos; [apply H; auto|left; apply Hp]. }
+  { destruct (mean_value G _ 0 u (proj1 Hu) (fun x _ => HG x)) as (x & Hx & E).
+    pose proof (Rmult_le_pos _ _ (Rmult_le_pos _ _ (H x ltac:(lra)) (Rlt_le _ _ (Hp x))) (proj1 Hu)). lra. }
   rewrite !EG, Rplus_0_r in HGu. pose proof (Hp 0) as Hp0; rewrite Rplus_0_r in Hp0.
   pose proof (Rmult_le_pos _ _ H0 (Rlt_le _ _ Hp0)).
   apply Rmult_le_reg_r with (cosh (c + u) * exp (Q u)); [apply Hp|]. lra.
@@ -218,12 +217,8 @@ Proof. unfold value; simpl; lra. Qed.
 
 Lemma increasing_tanh x y : x <= y -> tanh x <= tanh y.
 Proof.
-  intros H. destruct (MVT_gen tanh x y (fun t => 1 - tanh t * tanh t)) as (t & Ht & E);
-    rewrite ?Rmin_left, ?Rmax_right in * by lra.
-  - intros t _; apply tanh_derivative.
-  - intros t _; apply continuity_pt_filterlim. apply @ex_derive_continuous.
-    eexists; apply tanh_derivative.
-  - pose proof (tanh_below_1 t). nra.
+  intros H. destruct (mean_value tanh (fun t => 1 - tanh t * tanh t) x y H (fun t _ => tanh_derivative t)) as (t & Ht & E).
+  pose proof (tanh_below_1 t). nra.
 Qed.
 
 Fixpoint right (c : dyadic) (cs : list (list dyadic * dyadic)) : list piece :=
