@@ -231,18 +231,17 @@ Proof.
       { apply Rnot_le_lt; intros H. assert (dleb a d0 = true) by (apply dleb_spec; rewrite value_0; auto). congruence. }
       nra.
 Qed.
-Lemma tanh_mean v w : w <= v -> exists t, w <= t <= v /\ tanh v - tanh w = (1 - tanh t * tanh t) * (v - w).
-Proof.
-  intros H. exact (mean_value tanh (fun t => 1 - tanh t * tanh t) w v H (fun t _ => tanh_derivative t)).
-Qed.
 Lemma tanh_slopes_spec l u :
   slope_bounds tanh (value l) (value u) (value (fst (tanh_slopes l u))) (value (snd (tanh_slopes l u))).
 Proof.
-  intros v w Hv Hw H. destruct (tanh_mean v w H) as (t & Ht & ->).
-  pose proof (tanh_at_spec l); pose proof (tanh_at_spec u).
-  pose proof (increasing_tanh (value l) t ltac:(lra)); pose proof (increasing_tanh t (value u) ltac:(lra)).
-  destruct (slopes_between_spec (fst (tanh_at l)) (snd (tanh_at u)) (tanh t) ltac:(lra)) as [S1 S2].
-  fold (tanh_slopes l u) in S1, S2. split; apply Rmult_le_compat_r; lra.
+  intros v w Hv Hw H.
+  assert (forall t, w <= t <= v ->
+    value (fst (tanh_slopes l u)) <= 1 - tanh t * tanh t <= value (snd (tanh_slopes l u))) as S.
+  { intros t Ht. pose proof (tanh_at_spec l); pose proof (tanh_at_spec u).
+    pose proof (increasing_tanh (value l) t ltac:(lra)); pose proof (increasing_tanh t (value u) ltac:(lra)).
+    apply (slopes_between_spec (fst (tanh_at l)) (snd (tanh_at u))); lra. }
+  split; [apply (mean_value_low tanh _ w v _ H (fun t _ => tanh_derivative t))
+         |apply (mean_value_high tanh _ w v _ H (fun t _ => tanh_derivative t))]; intros t Ht; apply S; auto.
 Qed.
 
 Lemma two_lines f a b : (forall z, z <= 0 -> f z = a * z) -> (forall z, 0 <= z -> f z = b * z) ->
@@ -359,22 +358,24 @@ Definition tanh_below (a c l u : dyadic) : dyadic :=
 Lemma concave_tanh a l u t : 0 <= l -> l <= t <= u ->
   tanh l - a * l <= tanh t - a * t \/ tanh u - a * u <= tanh t - a * t.
 Proof.
-  intros Hl Ht. destruct (tanh_mean t l) as (x & Hx & E1); [lra|]. destruct (tanh_mean u t) as (y & Hy & E2); [lra|].
-  assert (tanh x * tanh x <= tanh y * tanh y) as Hxy.
-  { pose proof (increasing_tanh 0 x ltac:(lra)); pose proof (increasing_tanh x y ltac:(lra)). rewrite tanh_0 in *. nra. }
-  destruct (Rle_dec a (1 - tanh x * tanh x)); [left|right]; nra.
+  intros Hl Ht. set (k := 1 - tanh t * tanh t).
+  destruct (Rle_dec a k) as [Ha|Ha]; [left|right].
+  - pose proof (mean_value_low tanh _ l t k ltac:(lra) (fun x _ => tanh_derivative x)) as P.
+    specialize (P ltac:(intros x Hx; unfold k; pose proof (increasing_tanh 0 x ltac:(lra));
+      pose proof (increasing_tanh x t ltac:(lra)); rewrite tanh_0 in *; nra)). nra.
+  - pose proof (mean_value_high tanh _ t u k ltac:(lra) (fun x _ => tanh_derivative x)) as P.
+    specialize (P ltac:(intros x Hx; unfold k; pose proof (increasing_tanh 0 t ltac:(lra));
+      pose proof (increasing_tanh t x ltac:(lra)); rewrite tanh_0 in *; nra)). nra.
 Qed.
 Lemma convex_tanh c t : c <= 0 -> t <= 0 -> tanh c + (1 - tanh c * tanh c) * (t - c) <= tanh t.
 Proof.
   intros Hc Ht. destruct (Rle_dec c t) as [H|H].
-  - destruct (tanh_mean t c H) as (x & Hx & E).
-    assert (tanh x * tanh x <= tanh c * tanh c).
-    { pose proof (increasing_tanh c x ltac:(lra)); pose proof (increasing_tanh x 0 ltac:(lra)). rewrite tanh_0 in *. nra. }
-    nra.
-  - destruct (tanh_mean c t ltac:(lra)) as (x & Hx & E).
-    assert (tanh c * tanh c <= tanh x * tanh x).
-    { pose proof (increasing_tanh x c ltac:(lra)); pose proof (increasing_tanh c 0 ltac:(lra)). rewrite tanh_0 in *. nra. }
-    nra.
+  - pose proof (mean_value_low tanh _ c t (1 - tanh c * tanh c) H (fun x _ => tanh_derivative x)) as P.
+    specialize (P ltac:(intros x Hx; pose proof (increasing_tanh c x ltac:(lra));
+      pose proof (increasing_tanh x 0 ltac:(lra)); rewrite tanh_0 in *; nra)). lra.
+  - pose proof (mean_value_high tanh _ t c (1 - tanh c * tanh c) ltac:(lra) (fun x _ => tanh_derivative x)) as P.
+    specialize (P ltac:(intros x Hx; pose proof (increasing_tanh x c ltac:(lra));
+      pose proof (increasing_tanh c 0 ltac:(lra)); rewrite tanh_0 in *; nra)). lra.
 Qed.
 Lemma between_products s s0 s1 d : s0 <= s <= s1 -> s0 * d <= s * d \/ s1 * d <= s * d.
 Proof. intros H; destruct (Rle_dec 0 d); [left|right]; nra. Qed.

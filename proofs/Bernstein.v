@@ -115,11 +115,17 @@ Qed.
 (** ** Composition with t = a + b v, coefficients rounded to multiples of 2^g *)
 
 Definition poly_floor (g : Z) (q : list dyadic) := map (floor g) q.
-Definition count (q : list dyadic) (g : Z) := Dyadic (Z.of_nat (length q)) g.
+(** At most what this changes; 0 where nothing is to be rounded. *)
+Definition count (q : list dyadic) (g : Z) :=
+  if forallb (fun a => g <=? exponent a)%Z q then d0 else Dyadic (Z.of_nat (length q)) g.
 Lemma poly_floor_spec g q v : 0 <= v <= 1 ->
   Rabs (dpoly q v - dpoly (poly_floor g q) v) <= value (count q g).
 Proof.
-  intros Hv; unfold count, value at 3; simpl mantissa; simpl exponent.
+  intros Hv; unfold count. destruct (forallb _ q) eqn:E.
+  { replace (poly_floor g q) with q; [rewrite value_0, Rminus_diag_eq, Rabs_R0 by reflexivity; lra|].
+    unfold poly_floor; induction q as [|a q IH]; simpl in *; auto. apply andb_prop in E as [E1 E2].
+    unfold floor at 1; rewrite E1, <- IH; auto. }
+  clear E. unfold value at 3; simpl mantissa; simpl exponent.
   pose proof (bpow_gt_0 radix2 g) as Hg. induction q as [|a q IH].
   - simpl. rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra.
   - simpl poly_floor. rewrite !dpoly_cons. simpl length. rewrite Nat2Z.inj_succ, succ_IZR.

@@ -387,17 +387,15 @@ Lemma polynomial_slopes_spec q c s l u lo hi : polynomial_slopes q c s l u lo hi
 Proof.
   unfold polynomial_slopes; set (g := if (_ <=? _)%nat then _ else _). intros H v w Hv Hw Hvw.
   destruct (Req_dec v w) as [->|Hne]; [rewrite !Rminus_diag_eq by reflexivity; lra|].
-  destruct (mean_value (fun z => dpoly q ((z - value c) * value s))
-    (fun z => value s * dpoly (derivative q) ((z - value c) * value s)) w v Hvw
-    (fun z _ => derivative_of_shifted q (value c) (value s) z)) as (x & Hx & ->).
-  pose proof (between_spec _ _ _ _ _ _ ((x - value l) / (value u - value l)) H) as P.
-  rewrite dpoly_scale, !value_mul, !value_sub in P.
-  replace ((value l - value c) * value s + (value u - value l) * value s * ((x - value l) / (value u - value l)))
-    with ((x - value c) * value s) in P by (field; lra).
-  assert (0 <= (x - value l) / (value u - value l) <= 1) as Hr.
-  { split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+  assert (forall x, w <= x <= v -> value lo <= value s * dpoly (derivative q) ((x - value c) * value s) <= value hi) as HB.
+  { intros x Hx. pose proof (between_spec _ _ _ _ _ _ ((x - value l) / (value u - value l)) H) as P.
+    rewrite dpoly_scale, !value_mul, !value_sub in P.
+    replace ((value l - value c) * value s + (value u - value l) * value s * ((x - value l) / (value u - value l)))
+      with ((x - value c) * value s) in P by (field; lra).
+    apply P. split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
     apply Rmult_le_reg_r with (value u - value l); [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra; lra. }
-  specialize (P Hr). split; apply Rmult_le_compat_r; lra.
+  pose proof (fun z (_ : w <= z <= v) => derivative_of_shifted q (value c) (value s) z) as HD.
+  split; [apply (mean_value_low _ _ w v _ Hvw HD)|apply (mean_value_high _ _ w v _ Hvw HD)]; intros x Hx; apply HB; auto.
 Qed.
 
 Definition fuel := 30%nat.

@@ -79,13 +79,67 @@ Proof.
       (fun x => x ^ S (S n) * poly (antiderivative_from (INR (S (S n))) q) x)); [|apply IH]. apply monomial_derivative.
 Qed.
 
-Lemma mean_value (f f' : R -> R) a b : a <= b -> (forall u, a <= u <= b -> is_derive f u (f' u)) ->
-  exists x, a <= x <= b /\ f b - f a = f' x * (b - a).
+(** A function whose derivative is above 0 grows.  The standard library's mean value theorem would do, but
+    rests on excluded middle; this takes the greatest c up to which the function stays above its value at a. *)
+Lemma growing (g g' : R -> R) a b : a <= b -> (forall u, a <= u <= b -> is_derive g u (g' u)) ->
+  (forall u, a <= u <= b -> 0 < g' u) -> g a <= g b.
 Proof.
-  intros [H| ->] Hd; [|exists b; split; [lra|ring]].
-  destruct (MVT_cor2 f f' a b H) as (x & E & Hx).
-  - intros u Hu; apply is_derive_Reals, Hd; auto.
-  - exists x; split; [lra|exact E].
+  intros Hab Hd Hp. set (E := fun x => a <= x <= b /\ forall y, a <= y <= x -> g a <= g y).
+  destruct (completeness E) as (c & Hub & Hlub).
+  - exists b; intros x [Hx _]; lra.
+  - exists a; split; [lra|]. intros y Hy; replace y with a by lra; lra.
+  - assert (a <= c) as Hac.
+    { apply Hub; split; [lra|]. intros y Hy; replace y with a by lra; lra. }
+    assert (c <= b) as Hcb by (apply Hlub; intros x [Hx _]; lra).
+    pose proof (proj1 (is_derive_Reals g c (g' c)) (Hd c (conj Hac Hcb)) (g' c) (Hp c (conj Hac Hcb))) as ([d Hd0] & HD).
+    simpl in HD.
+    assert (forall h, h <> 0 -> Rabs h < d -> 0 < (g (c + h) - g c) / h) as Hq.
+    { intros h H0 Hh. specialize (HD h H0 Hh). revert HD; unfold Rabs; destruct (Rcase_abs _); lra. }
+    assert (forall y, a <= y < c -> g a <= g y) as Hleft.
+    { intros y Hy. apply Rnot_lt_le; intros Hlt. assert (c <= y); [|lra]. apply Hlub. intros x [_ Hx].
+      apply Rnot_lt_le; intros Hyx. specialize (Hx y ltac:(lra)). lra. }
+    assert (g a <= g c) as Hc.
+    { apply Rnot_lt_le; intros Hlt. destruct Hac as [Hac| <-]; [|lra].
+      set (y := Rmax a (c - d / 2)). assert (a <= y) by apply Rmax_l. assert (c - d / 2 <= y) by apply Rmax_r.
+      assert (y < c) by (apply Rmax_lub_lt; lra).
+      pose proof (Hq (y - c) ltac:(lra) ltac:(rewrite Rabs_left; lra)) as Q.
+      replace (c + (y - c)) with y in Q by ring. specialize (Hleft y ltac:(lra)).
+      assert (g y - g c < 0); [|lra].
+      apply Ropp_lt_cancel; rewrite Ropp_0.
+      replace (- (g y - g c)) with ((g y - g c) / (y - c) * (c - y)) by (field; lra).
+      apply Rmult_lt_0_compat; lra. }
+    destruct Hcb as [Hcb| ->]; [|exact Hc]. exfalso.
+    set (x := Rmin b (c + d / 2)). assert (x <= b) by apply Rmin_l. assert (x <= c + d / 2) by apply Rmin_r.
+    assert (c < x) by (apply Rmin_glb_lt; lra).
+    assert (x <= c); [|lra]. apply Hub. split; [lra|]. intros y Hy.
+    destruct (Rlt_dec y c); [apply Hleft; lra|]. destruct (Req_dec y c) as [->|Hne]; [exact Hc|].
+    pose proof (Hq (y - c) ltac:(lra) ltac:(rewrite Rabs_right; lra)) as Q.
+    replace (c + (y - c)) with y in Q by ring.
+    assert (0 < g y - g c); [|lra]. replace (g y - g c) with ((g y - g c) / (y - c) * (y - c)) by (field; lra).
+    apply Rmult_lt_0_compat; lra.
+Qed.
+
+(** The mean value theorem as inequalities. *)
+Lemma mean_value_low (f f' : R -> R) a b m : a <= b -> (forall u, a <= u <= b -> is_derive f u (f' u)) ->
+  (forall u, a <= u <= b -> m <= f' u) -> m * (b - a) <= f b - f a.
+Proof.
+  intros Hab Hd Hm. apply Rnot_lt_le; intros Hlt.
+  assert (a < b) as H by (destruct Hab as [|<-]; auto; rewrite !Rminus_diag_eq, Rmult_0_r in Hlt by reflexivity; lra).
+  set (e := (m * (b - a) - (f b - f a)) / (2 * (b - a))).
+  assert (0 < e) as He by (apply Rdiv_lt_0_compat; lra).
+  assert (e * (b - a) = (m * (b - a) - (f b - f a)) / 2) as Ee by (unfold e; field; lra).
+  pose proof (growing (fun x => f x + (e - m) * x ^ 1) (fun x => f' x + (e - m) * (INR 1 * x ^ 0)) a b Hab) as HG.
+  specialize (HG ltac:(intros u Hu; exact (sum_derivative f (fun x => (e - m) * x ^ 1) u _ _ (Hd u Hu)
+    (monomial_derivative (e - m) 0 u)))).
+  specialize (HG ltac:(intros u Hu; simpl; specialize (Hm u Hu); lra)). simpl in HG. lra.
+Qed.
+Lemma mean_value_high (f f' : R -> R) a b m : a <= b -> (forall u, a <= u <= b -> is_derive f u (f' u)) ->
+  (forall u, a <= u <= b -> f' u <= m) -> f b - f a <= m * (b - a).
+Proof.
+  intros Hab Hd Hm.
+  pose proof (mean_value_low (fun x => - f x) (fun x => - f' x) a b (- m) Hab) as H.
+  specialize (H ltac:(intros u Hu; exact (is_derive_opp (V := R_NormedModule) f u _ (Hd u Hu)))).
+  specialize (H ltac:(intros u Hu; specialize (Hm u Hu); lra)). lra.
 Qed.
 
 (** ** Riccati's equation *)
@@ -116,8 +170,8 @@ Proof.
   assert (forall x, 0 < cosh (c + x) * exp (Q x)) as Hp
     by (intros; apply Rmult_lt_0_compat; [apply cosh_pos|apply exp_pos]).
   assert (G 0 <= G u) as HGu.
-  { destruct (mean_value G _ 0 u (proj1 Hu) (fun x _ => HG x)) as (x & Hx & E).
-    pose proof (Rmult_le_pos _ _ (Rmult_le_pos _ _ (H x ltac:(lra)) (Rlt_le _ _ (Hp x))) (proj1 Hu)). lra. }
+  { pose proof (mean_value_low G _ 0 u 0 (proj1 Hu) (fun x _ => HG x)) as P.
+    specialize (P ltac:(intros x Hx; apply Rmult_le_pos; [apply H; lra|left; apply Hp])). lra. }
   rewrite !EG, Rplus_0_r in HGu. pose proof (Hp 0) as Hp0; rewrite Rplus_0_r in Hp0.
   pose proof (Rmult_le_pos _ _ H0 (Rlt_le _ _ Hp0)).
   apply Rmult_le_reg_r with (cosh (c + u) * exp (Q u)); [apply Hp|]. lra.
@@ -217,8 +271,8 @@ Proof. unfold value; simpl; lra. Qed.
 
 Lemma increasing_tanh x y : x <= y -> tanh x <= tanh y.
 Proof.
-  intros H. destruct (mean_value tanh (fun t => 1 - tanh t * tanh t) x y H (fun t _ => tanh_derivative t)) as (t & Ht & E).
-  pose proof (tanh_below_1 t). nra.
+  intros H. pose proof (mean_value_low tanh _ x y 0 H (fun t _ => tanh_derivative t)) as P.
+  specialize (P ltac:(intros t _; pose proof (tanh_below_1 t); lra)). lra.
 Qed.
 
 Fixpoint right (c : dyadic) (cs : list (list dyadic * dyadic)) : list piece :=
