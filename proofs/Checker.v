@@ -379,8 +379,13 @@ Lemma derivative_of_shifted q (c s z : R) :
   is_derive (fun z : R => dpoly q ((z - c) * s)) z (s * dpoly (derivative q) ((z - c) * s)).
 Proof.
   pose proof (derivative_spec q ((z - c) * s)) as D1.
-  assert (is_derive (fun z : R => (z - c) * s) z s) as D2 by (auto_derive; [auto|ring]).
-  exact (is_derive_comp (dpoly q) (fun z : R => (z - c) * s) z _ _ D1 D2).
+  assert (is_derive (fun z : R => (z - c) * s) z s) as D2.
+  { pose proof (sum_derivative (fun z => s * z ^ 1) (fun _ => - (c * s)) z _ _ (monomial_derivative s 0 z)
+      (constant_derivative (- (c * s)) z)) as P.
+    replace (s * (INR 1 * z ^ 0) + 0) with s in P by (simpl; ring).
+    eapply is_derive_ext; [|exact P]. intros t; cbv beta.
+    match goal with |- ?a = ?b => change (@eq R a b) end; ring. }
+  exact (composed_derivative (dpoly q) (fun z : R => (z - c) * s) z _ _ D1 D2).
 Qed.
 Lemma polynomial_slopes_spec q c s l u lo hi : polynomial_slopes q c s l u lo hi = true ->
   slope_bounds (fun z => dpoly q ((z - value c) * value s)) (value l) (value u) (value lo) (value hi).

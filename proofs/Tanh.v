@@ -37,6 +37,12 @@ Proof.
   apply @is_derive_scal. replace (INR (S n) * x ^ n) with (INR (S n) * 1 * x ^ Nat.pred (S n)) by (simpl Nat.pred; ring).
   apply (is_derive_pow (fun x : R => x)), @is_derive_id.
 Qed.
+Lemma product_derivative (f g : R -> R) (x a b : R) : is_derive f x a -> is_derive g x b ->
+  is_derive (fun x => f x * g x) x (a * g x + f x * b).
+Proof. intros Hf Hg; exact (is_derive_mult f g x a b Hf Hg Rmult_comm). Qed.
+Lemma composed_derivative (f g : R -> R) (x a b : R) : is_derive f (g x) a -> is_derive g x b ->
+  is_derive (fun x => f (g x)) x (b * a).
+Proof. intros Hf Hg; exact (is_derive_comp f g x a b Hf Hg). Qed.
 Lemma derivative_from_spec q n k (x : R) : k = Z.of_nat (S n) ->
   is_derive (fun x : R => x ^ S n * dpoly q x) x (x ^ n * dpoly (derivative_from k q) x).
 Proof.
@@ -156,15 +162,21 @@ Proof.
   set (Q := fun x => x ^ 1 * poly (antiderivative_from (INR 1) (values q)) x).
   set (G := fun x => sgn * ((dpoly q x * cosh (c + x) - sinh (c + x)) * exp (Q x))).
   assert (forall x, is_derive G x (sgn * (dpoly (derivative q) x - 1 + dpoly q x * dpoly q x) * (cosh (c + x) * exp (Q x)))) as HG.
-  { intros x. unfold G, cosh, sinh.
+  { intros x. unfold G.
     pose proof (derivative_spec q x) as D1. pose proof (antiderivative_spec (values q) 0 x) as D2.
     change (x ^ 0) with 1 in D2. rewrite Rmult_1_l in D2. fold Q in D2.
-    set (y := dpoly q) in *; set (y' := dpoly (derivative q) x) in *. clearbody y y' Q.
-    auto_derive.
-    - repeat split; try (eexists; eassumption).
-    - change (Derive (fun x0 : R => y x0) x) with (Derive y x).
-      change (Derive (fun x0 : R => Q x0) x) with (Derive Q x).
-      rewrite (is_derive_unique _ _ _ D1), (is_derive_unique _ _ _ D2). field. }
+    assert (is_derive (fun x : R => c + x) x 1) as DS.
+    { replace 1 with (0 + 1) by ring. apply (sum_derivative (fun _ => c) (fun x => x)); [apply constant_derivative|apply @is_derive_id]. }
+    pose proof (composed_derivative sinh _ x _ _ (proj2 (is_derive_Reals _ _ _) (derivable_pt_lim_sinh (c + x))) DS) as D3.
+    pose proof (composed_derivative cosh _ x _ _ (proj2 (is_derive_Reals _ _ _) (derivable_pt_lim_cosh (c + x))) DS) as D4.
+    pose proof (composed_derivative exp _ x _ _ (is_derive_exp (Q x)) D2) as D5.
+    pose proof (product_derivative _ _ x _ _ D1 D4) as D6.
+    pose proof (product_derivative (fun _ => -1) _ x _ _ (constant_derivative (-1) x) D3) as D7.
+    pose proof (product_derivative _ _ x _ _ (sum_derivative _ _ x _ _ D6 D7) D5) as D8.
+    pose proof (product_derivative (fun _ => sgn) _ x _ _ (constant_derivative sgn x) D8) as D9.
+    match type of D9 with is_derive _ _ ?d => replace (sgn * _ * _) with d by ring end.
+    eapply is_derive_ext; [|exact D9]. intros t; cbv beta.
+    match goal with |- ?a = ?b => change (@eq R a b) end; ring. }
   assert (forall x, G x = sgn * (dpoly q x - tanh (c + x)) * (cosh (c + x) * exp (Q x))) as EG.
   { intros x; unfold G, tanh. pose proof (cosh_pos (c + x)). field; lra. }
   assert (forall x, 0 < cosh (c + x) * exp (Q x)) as Hp
@@ -180,8 +192,10 @@ Qed.
 Lemma tanh_derivative x : is_derive tanh x (1 - tanh x * tanh x).
 Proof.
   pose proof (cosh_pos x) as H.
-  apply (is_derive_ext (fun x : R => sinh x / cosh x)); [reflexivity|].
-  unfold tanh, sinh, cosh in *. auto_derive; [lra|]. field. lra.
+  replace (1 - tanh x * tanh x) with ((cosh x * cosh x - sinh x * sinh x) / cosh x ^ 2) by (unfold tanh; field; lra).
+  apply (is_derive_div sinh cosh); [| |lra]; apply is_derive_Reals.
+  - apply derivable_pt_lim_sinh.
+  - apply derivable_pt_lim_cosh.
 Qed.
 Lemma tanh_below_1 x : tanh x * tanh x < 1.
 Proof.
