@@ -122,10 +122,6 @@ Proof.
 Qed.
 Lemma values_products w own : values (products dyadics w own) = products reals (values w) (values own).
 Proof. revert w; induction own; intros [|a' w]; simpl; rewrite ?value_mul, ?value_0, ?IHown; auto. Qed.
-Lemma values_affine W b x : values (affine dyadics W b x) = affine reals (map values W) (values b) (values x).
-Proof.
-  unfold affine; revert b; induction W; intros [|c b]; simpl; auto. rewrite value_add, value_dot, IHW; auto.
-Qed.
 
 Definition claim_value (c : claim dyadic) : claim R :=
   Claim (value (low c)) (value (high c)) (value (interval_low c)) (value (interval_high c))

@@ -1,4 +1,4 @@
-(** * tanh is within 2^-68 of the polynomials of a table
+(** * tanh is within 2^-67 of the polynomials of a table
 
     tanh is the solution of Riccati's equation y' = 1 - y^2 with y(0) = 0.  A function Y with
     Y' >= 1 - Y^2 on [c, c + w] that begins at or above tanh stays there, since
