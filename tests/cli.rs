@@ -691,6 +691,70 @@ fn every_verb_has_help_with_an_example() {
     assert!(slnn(directory.path(), "--version").ends(0).out.starts_with("slnn "));
 }
 
+/// All numbers in a value.
+fn numbers(value: &Value, found: &mut Vec<f64>) {
+    match value {
+        Value::Number(x) => found.extend(x.as_f64()),
+        Value::Array(items) => items.iter().for_each(|item| numbers(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| numbers(field, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn certificates_become_coq_files() {
+    let directory = folder();
+    let here = directory.path();
+    let train = "train numbers.csv --target y --hidden 3 --epochs 20 -o net.json --activation";
+    let approximate = "approximate net.json --box -1,1 --degree 5 --attack 0 -o slnn.json \
+                       --certificate cert.json --method";
+    slnn(here, &format!("{train} sigmoid")).ends(0);
+    slnn(here, &format!("{approximate} c")).ends(0);
+    let run = slnn(here, "check --coq cert.json -o proof --json").ends(0);
+    assert_eq!(run.json()["valid"], Value::Null);
+    assert_eq!(run.json()["written"].as_array().unwrap().last().unwrap(), "Certificate.v");
+    for (name, text) in slnn::bound::check::coq::THEORIES {
+        assert_eq!(fs::read_to_string(here.join("proof").join(name)).unwrap(), text);
+        assert!(fs::read_to_string(here.join("proof/_CoqProject")).unwrap().contains(name));
+    }
+    // Every number of the networks and the claims is in the file, as m 2^e.
+    let instance = fs::read_to_string(here.join("proof/Certificate.v")).unwrap();
+    let words: Vec<_> = instance.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let written = words.windows(3).filter(|words| words[0] == "D");
+    let written: Vec<f64> = written
+        .filter_map(|words| {
+            let (mantissa, exponent): (i64, i32) = (words[1].parse().ok()?, words[2].parse().ok()?);
+            Some(mantissa as f64 * f64::from(exponent).exp2())
+        })
+        .collect();
+    let text = fs::read_to_string(here.join("cert.json")).unwrap();
+    let certificate: Value = serde_json::from_str(&text).unwrap();
+    let mut claimed = Vec::new();
+    for key in ["box", "layers", "bound"] {
+        numbers(&certificate[key], &mut claimed);
+    }
+    for network in ["network", "slnn"] {
+        numbers(&certificate[network]["layers"], &mut claimed);
+    }
+    assert!(claimed.len() > 50);
+    for x in claimed {
+        assert!(written.contains(&x), "{x} is missing");
+    }
+
+    // What Coq has no words for is named.
+    slnn(here, &format!("{train} softplus")).ends(0);
+    slnn(here, &format!("{approximate} c")).ends(0);
+    let run = slnn(here, "check --coq cert.json -o none --json").ends(1);
+    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("softplus"));
+    slnn(here, &format!("{approximate} d")).ends(0);
+    let run = slnn(here, "check --coq cert.json -o none").ends(1);
+    assert!(run.out.contains("--method C"), "{}", run.out);
+    assert!(!here.join("none").exists());
+    slnn(here, "check --coq cert.json").ends(2);
+    slnn(here, "check cert.json -o none").ends(2);
+}
+
 #[test]
 fn certificates_are_checked_and_described() {
     let directory = folder();

@@ -6,9 +6,10 @@ use clap::Args;
 use serde_json::{Value, json};
 use slnn::bound::Certificate;
 use slnn::bound::certificate::sum_of;
-use slnn::bound::check::check_watched;
-use slnn::error::Result;
+use slnn::bound::check::{check_watched, coq};
+use slnn::error::{Error, Result};
 use slnn::expand::Model;
+use slnn::file::write_atomically;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, short_up};
@@ -21,7 +22,10 @@ use super::progress::Progress;
 /// arithmetic elsewhere; the answer says which. Exit code 0 when the certificate is valid, 1 when a
 /// claim is not confirmed, with its layer and neuron, or a network given is another one.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: slnn check certificate.json --network net.onnx --slnn slnn.json")]
+#[command(
+    after_help = "Examples: slnn check certificate.json --network net.onnx --slnn slnn.json\n          \
+slnn check certificate.json --coq -o proof"
+)]
 pub struct Arguments {
     /// A certificate
     #[arg(value_name = "CERT.json")]
@@ -32,6 +36,12 @@ pub struct Arguments {
     /// The SLNN that it should be about
     #[arg(long, value_name = "SLNN")]
     slnn: Option<PathBuf>,
+    /// Write a Coq file that proves the bound, and the theories it needs, instead of checking here
+    #[arg(long, requires = "output")]
+    coq: bool,
+    /// The folder for them
+    #[arg(short, long, value_name = "DIR", requires = "coq")]
+    output: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
@@ -51,6 +61,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             refuse(&mut answer, &reason, None, None);
             return Ok(answer);
         }
+    }
+    if let Some(folder) = &arguments.output {
+        return write_coq(&certificate, folder, answer);
     }
     let parts = certificate.division.as_ref().map_or(0, |d| d.splits.len().div_ceil(2));
     let neurons: usize = certificate.layers.iter().flatten().map(Vec::len).sum();
@@ -88,6 +101,36 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             Some(file) => answer.line(format_args!("{what} {}", file.display())),
             None => answer.line(format_args!("{what} with SHA-256 {sum}")),
         }
+    }
+    Ok(answer)
+}
+
+/// The theories, the instance, and the list of them that coq_makefile reads.
+fn write_coq(certificate: &Certificate, folder: &Path, mut answer: Answer) -> Outcome {
+    let instance = match coq::instance(certificate) {
+        Ok(instance) => instance,
+        Err(failure) => {
+            let neuron = failure.layer.and(failure.neuron);
+            refuse(&mut answer, &failure.to_string(), failure.layer, neuron);
+            return Ok(answer);
+        }
+    };
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let instance = ("Certificate.v", instance.as_str());
+    let files: Vec<_> = coq::THEORIES.into_iter().chain([instance]).collect();
+    let names = files.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("\n");
+    let project = ("_CoqProject", format!("-Q . SLNN\n{names}\n"));
+    for (name, text) in files.iter().copied().chain([(project.0, project.1.as_str())]) {
+        write_atomically(&folder.join(name), |w| w.write_all(text.as_bytes()))?;
+    }
+    answer.set("valid", Value::Null);
+    answer.set("written", files.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    answer.line(format_args!(
+        "written to {}; nothing is checked yet. In that folder:",
+        folder.display()
+    ));
+    for (name, _) in files {
+        answer.line(format_args!("  coqc -Q . SLNN {name}"));
     }
     Ok(answer)
 }

@@ -26,6 +26,7 @@
 mod bernstein;
 mod block;
 mod composite;
+pub mod coq;
 mod differences;
 mod division;
 mod fixed;

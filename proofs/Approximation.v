@@ -1,0 +1,444 @@
+(** * SLNNs approximate every network with Lipschitz activations
+
+    For every network whose activations are Lipschitz on bounded intervals, every bounded set of
+    inputs (a box) and every eps > 0 there is an SLNN with the same weights that differs from the
+    network by at most eps at every output, everywhere on the set ([existence]).
+
+    Degrees are explicit ([approximation]).  Let R_i be ranges of the pre-activations, J_i = [a, b] the
+    range enlarged by 1 at both ends, L >= 1 a Lipschitz constant of all activations on all J_i, w >= 1
+    a bound of all ||W||, m the number of layers and delta = min(eps, 1) / (m (L w)^m).  Neuron i gets
+    Bernstein's polynomial of its activation on J_i, of the least degree n > (L (b - a) / (2 delta))^2:
+    its error is at most L (b - a) / (2 sqrt n) <= delta ([bernstein_error]).
+
+    Bernstein's polynomial B of degree n of a function s on [a, b],
+
+        B(a + (b - a) t) = sum_k s(a + (b - a) k / n) C(n, k) t^k (1 - t)^(n - k),
+
+    is the mean of s(a + (b - a) K / n) for a binomial K, so that |B - s| <= L (b - a) E|K/n - t|
+    <= L (b - a) sqrt(t (1 - t) / n) by the variance of K and Cauchy's inequality. *)
+
+From Coq Require Import Reals List Lra Lia Psatz.
+From SLNN Require Import Propagation.
+Import ListNotations.
+Open Scope R_scope.
+
+(** ** Bernstein polynomials *)
+
+(** The mean of f(K + j), K binomial with n trials of probability t: one trial at a time. *)
+Fixpoint mean (t : R) (n : nat) (f : nat -> R) : R :=
+  match n with
+  | O => f O
+  | S n' => t * mean t n' (fun k => f (S k)) + (1 - t) * mean t n' f
+  end.
+
+Lemma mean_ext t n f g : (forall k, (k <= n)%nat -> f k = g k) -> mean t n f = mean t n g.
+Proof.
+  revert f g; induction n as [|n IH]; intros f g H; simpl; [apply H; lia|].
+  rewrite (IH _ (fun k => g (S k))), (IH f g); auto; intros; apply H; lia.
+Qed.
+Lemma mean_linear t n a b f g : mean t n (fun k => a * f k + b * g k) = a * mean t n f + b * mean t n g.
+Proof. revert f g; induction n as [|n IH]; intros f g; simpl; [ring|]. rewrite !IH; ring. Qed.
+Lemma mean_const t n c : mean t n (fun _ => c) = c.
+Proof. induction n as [|n IH]; simpl; [ring|]. rewrite IH; ring. Qed.
+Lemma mean_le t n f g : 0 <= t <= 1 -> (forall k, (k <= n)%nat -> f k <= g k) -> mean t n f <= mean t n g.
+Proof.
+  intros Ht; revert f g; induction n as [|n IH]; intros f g H; simpl; [apply H; lia|].
+  apply Rplus_le_compat; apply Rmult_le_compat_l; try lra; apply IH; intros; apply H; lia.
+Qed.
+Lemma mean_first t n : mean t n INR = INR n * t.
+Proof.
+  induction n as [|n IH]; [simpl; ring|].
+  change (mean t (S n) INR) with (t * mean t n (fun k => INR (S k)) + (1 - t) * mean t n INR).
+  rewrite (mean_ext t n (fun k => INR (S k)) (fun k => 1 * INR k + 1 * 1)) by (intros; rewrite S_INR; ring).
+  rewrite (mean_linear t n 1 1 INR (fun _ => 1)), mean_const, IH, S_INR; ring.
+Qed.
+Lemma mean_square t n : mean t n (fun k => INR k * INR k) = INR n * t * (1 - t) + (INR n * t) * (INR n * t).
+Proof.
+  induction n as [|n IH]; [simpl; ring|].
+  change (mean t (S n) (fun k => INR k * INR k))
+    with (t * mean t n (fun k => INR (S k) * INR (S k)) + (1 - t) * mean t n (fun k => INR k * INR k)).
+  rewrite (mean_ext t n (fun k => INR (S k) * INR (S k))
+    (fun k => 1 * (INR k * INR k) + 1 * (2 * INR k + 1 * 1))) by (intros; rewrite S_INR; ring).
+  rewrite (mean_linear t n 1 1 (fun k => INR k * INR k) (fun k => 2 * INR k + 1 * 1)),
+    (mean_linear t n 2 1 INR (fun _ => 1)), mean_const, IH, mean_first, S_INR; ring.
+Qed.
+
+(** The variance of K / n. *)
+Lemma variance t n : (0 < n)%nat -> mean t n (fun k => (INR k / INR n - t) * (INR k / INR n - t)) = t * (1 - t) / INR n.
+Proof.
+  intros Hn; apply lt_INR in Hn; simpl in Hn.
+  rewrite (mean_ext t n _ (fun k => / (INR n * INR n) * (INR k * INR k)
+    + 1 * (- (2 * t / INR n) * INR k + t * t * 1))) by (intros; field; lra).
+  rewrite (mean_linear t n (/ (INR n * INR n)) 1 (fun k => INR k * INR k)
+    (fun k => - (2 * t / INR n) * INR k + t * t * 1)),
+    (mean_linear t n (- (2 * t / INR n)) (t * t) INR (fun _ => 1)), mean_const, mean_first, mean_square.
+  field; lra.
+Qed.
+
+(** Cauchy's inequality for means: (E f)^2 <= E f^2. *)
+Lemma cauchy t n f : 0 <= t <= 1 -> mean t n f * mean t n f <= mean t n (fun k => f k * f k).
+Proof.
+  intros Ht. set (m := mean t n f).
+  assert (0 <= mean t n (fun k => (f k - m) * (f k - m))) as H.
+  { rewrite <- (mean_const t n 0). apply mean_le; auto; intros; apply Rle_0_sqr. }
+  rewrite (mean_ext t n _ (fun k => 1 * (f k * f k) + 1 * (-2 * m * f k + m * m * 1))) in H by (intros; ring).
+  rewrite (mean_linear t n 1 1 (fun k => f k * f k) (fun k => -2 * m * f k + m * m * 1)),
+    (mean_linear t n (-2 * m) (m * m) f (fun _ => 1)), mean_const in H. fold m in H. lra.
+Qed.
+
+Definition lipschitz (L a b : R) (s : R -> R) :=
+  forall u v, a <= u <= b -> a <= v <= b -> Rabs (s u - s v) <= L * Rabs (u - v).
+
+Definition bernstein (n : nat) (a b : R) (s : R -> R) (z : R) : R :=
+  mean ((z - a) / (b - a)) n (fun k => s (a + (b - a) * (INR k / INR n))).
+
+Lemma mean_deviation t n : (0 < n)%nat -> 0 <= t <= 1 ->
+  mean t n (fun k => Rabs (INR k / INR n - t)) <= / (2 * sqrt (INR n)).
+Proof.
+  intros Hn Ht. assert (0 < INR n) as Hn' by (apply lt_INR in Hn; exact Hn).
+  pose proof (sqrt_lt_R0 _ Hn') as Hs. pose proof (sqrt_sqrt (INR n) (Rlt_le _ _ Hn')) as E.
+  apply Rsqr_incr_0_var; [|left; apply Rinv_0_lt_compat; lra]. unfold Rsqr.
+  eapply Rle_trans; [apply cauchy; auto|].
+  rewrite (mean_ext t n _ (fun k => (INR k / INR n - t) * (INR k / INR n - t)))
+    by (intros; rewrite <- Rabs_mult; apply Rabs_right, Rle_ge, Rle_0_sqr).
+  rewrite variance by auto.
+  replace (/ (2 * sqrt (INR n)) * / (2 * sqrt (INR n))) with (/ 4 / INR n)
+    by (rewrite <- E at 1; field; lra).
+  unfold Rdiv; apply Rmult_le_compat_r; [left; apply Rinv_0_lt_compat; auto|pose proof (Rle_0_sqr (t - / 2)) as Q; unfold Rsqr in Q; lra].
+Qed.
+
+(** The error of Bernstein's polynomial. *)
+Theorem bernstein_error n a b s L z : (0 < n)%nat -> a < b -> lipschitz L a b s -> a <= z <= b ->
+  Rabs (bernstein n a b s z - s z) <= L * (b - a) / (2 * sqrt (INR n)).
+Proof.
+  intros Hn Hab Hs Hz. assert (0 < INR n) as Hn' by (apply lt_INR in Hn; exact Hn).
+  unfold bernstein; set (t := (z - a) / (b - a)).
+  assert (0 <= t <= 1) as Ht.
+  { unfold t; split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+    apply Rmult_le_reg_r with (b - a); [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra; lra. }
+  assert (z = a + (b - a) * t) as Ez by (unfold t; field; lra).
+  assert (0 <= L) as HL.
+  { specialize (Hs a b); rewrite (Rabs_left (a - b)) in Hs by lra.
+    assert (0 <= L * - (a - b)) by (eapply Rle_trans; [apply Rabs_pos|apply Hs; lra]). nra. }
+  assert (forall k, (k <= n)%nat -> 0 <= INR k / INR n <= 1) as Hk.
+  { intros k Hk; apply le_INR in Hk. split; [apply Rmult_le_pos; [apply pos_INR|left; apply Rinv_0_lt_compat; auto]|].
+    apply Rmult_le_reg_r with (INR n); auto. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra; lra. }
+  assert (forall k, (k <= n)%nat -> Rabs (s (a + (b - a) * (INR k / INR n)) - s z)
+    <= L * (b - a) * Rabs (INR k / INR n - t)) as H.
+  { intros k Hkn; specialize (Hk k Hkn). eapply Rle_trans; [apply Hs; [nra|lra]|].
+    rewrite Ez. replace (a + (b - a) * (INR k / INR n) - (a + (b - a) * t))
+      with ((b - a) * (INR k / INR n - t)) by ring.
+    rewrite Rabs_mult, (Rabs_right (b - a)) by lra; lra. }
+  pose proof (mean_deviation t n Hn Ht) as HD.
+  replace (L * (b - a) / (2 * sqrt (INR n))) with (L * (b - a) * / (2 * sqrt (INR n))) by reflexivity.
+  assert (forall c, (c = 1 \/ c = -1) ->
+    c * (mean t n (fun k => s (a + (b - a) * (INR k / INR n))) - s z) <= L * (b - a) * / (2 * sqrt (INR n))) as HC.
+  { intros c Hc.
+    replace (c * (mean t n (fun k => s (a + (b - a) * (INR k / INR n))) - s z))
+      with (mean t n (fun k => c * s (a + (b - a) * (INR k / INR n)) + - c * s z)).
+    2:{ rewrite (mean_linear t n c (- c) (fun k => s (a + (b - a) * (INR k / INR n))) (fun _ => s z)), mean_const; ring. }
+    apply Rle_trans with (mean t n (fun k => L * (b - a) * Rabs (INR k / INR n - t) + 0 * 0)).
+    - apply mean_le; auto. intros k Hkn; specialize (H k Hkn).
+      pose proof (Rle_abs (s (a + (b - a) * (INR k / INR n)) - s z)).
+      pose proof (Rle_abs (- (s (a + (b - a) * (INR k / INR n)) - s z))) as H'. rewrite Rabs_Ropp in H'.
+      destruct Hc; subst c; lra.
+    - rewrite (mean_linear t n (L * (b - a)) 0 (fun k => Rabs (INR k / INR n - t)) (fun _ => 0)).
+      assert (0 <= L * (b - a)) by nra. nra. }
+  pose proof (HC 1 (or_introl eq_refl)); pose proof (HC (-1) (or_intror eq_refl)).
+  unfold Rabs; destruct (Rcase_abs _); lra.
+Qed.
+
+(** ... and it is a polynomial, of degree n at most. *)
+Definition polynomial (n : nat) (f : R -> R) :=
+  exists c : list R, (length c <= S n)%nat /\ forall z, f z = fold_right (fun a r => a + z * r) 0 c.
+
+Lemma polynomial_linear n f g a b c d : polynomial n f -> polynomial n g ->
+  polynomial (S n) (fun z => (a + b * z) * f z + (c + d * z) * g z).
+Proof.
+  intros (p & Hp & Ep) (q & Hq & Eq).
+  set (ev := fun (z : R) (c : list R) => fold_right (fun a r => a + z * r) 0 c).
+  assert (forall x y z, ev z (plus reals x y) = ev z x + ev z y) as E1.
+  { induction x as [|u x IH]; intros [|v y] z; simpl; try lra. fold (ev z (plus reals x y)); rewrite IH; unfold ev; ring. }
+  assert (forall k x z, ev z (map (Rmult k) x) = k * ev z x) as E2.
+  { induction x as [|u x IH]; intros z; simpl; [ring|]. fold (ev z (map (Rmult k) x)); rewrite IH; unfold ev; ring. }
+  assert (forall x y m, (length x <= m -> length y <= m -> length (plus reals x y) <= m)%nat) as E3.
+  { induction x as [|u x IH]; intros [|v y] [|m]; simpl; try lia; intros; specialize (IH y m); lia. }
+  exists (plus reals (plus reals (map (Rmult a) p) (0 :: map (Rmult b) p))
+               (plus reals (map (Rmult c) q) (0 :: map (Rmult d) q))).
+  split.
+  - repeat apply E3; simpl; rewrite ?map_length; lia.
+  - intros z; fold (ev z). rewrite Ep, Eq. fold (ev z p); fold (ev z q).
+    change (fold_right (fun a r => a + z * r) 0) with (ev z). rewrite !E1.
+    change (ev z (0 :: map (Rmult b) p)) with (0 + z * ev z (map (Rmult b) p)).
+    change (ev z (0 :: map (Rmult d) q)) with (0 + z * ev z (map (Rmult d) q)). rewrite !E2; ring.
+Qed.
+
+Theorem bernstein_polynomial n a b s : polynomial n (bernstein n a b s).
+Proof.
+  unfold bernstein. generalize (fun k => s (a + (b - a) * (INR k / INR n))) as f.
+  induction n as [|n IH]; intros f; simpl.
+  - exists [f O]; split; simpl; [lia|intros; ring].
+  - destruct (polynomial_linear n _ _ (- a / (b - a)) (/ (b - a)) (1 + a / (b - a)) (- / (b - a))
+      (IH (fun k => f (S k))) (IH f)) as (c & Hc & E).
+    exists c; split; auto. intros z; rewrite <- E. unfold Rdiv; ring.
+Qed.
+
+(** ** Networks *)
+
+(** A network as it is given: weights, and an activation for each neuron. *)
+Inductive given := Weights (W : list (list R)) (b : list R) | Activations (l : list (R -> R)).
+Definition network_layer (g : given) (v : list R) :=
+  match g with Weights W b => affine reals W b v | Activations l => zip (fun s z => s z) l v end.
+Definition network (net : list given) (v : list R) := fold_left (fun v g => network_layer g v) net v.
+
+(** The same weights, and polynomials for activations. *)
+Inductive slnn_of : list given -> list given -> Prop :=
+| slnn_of_nil : slnn_of [] []
+| slnn_of_weights W b net net' : slnn_of net net' -> slnn_of (Weights W b :: net) (Weights W b :: net')
+| slnn_of_activations l l' net net' : length l = length l' -> Forall (fun p => exists n, polynomial n p) l' ->
+    slnn_of net net' -> slnn_of (Activations l :: net) (Activations l' :: net').
+
+(** Ranges: one list for each layer, empty for weights; they hold the pre-activations for inputs in V. *)
+Definition image (g : given) (V : list R -> Prop) v' := exists v, V v /\ v' = network_layer g v.
+Definition inside (i : R * R) z := fst i <= z <= snd i.
+Fixpoint ranges (net : list given) (rs : list (list (R * R))) (V : list R -> Prop) : Prop :=
+  match net, rs with
+  | [], [] => True
+  | g :: net', r :: rs' => match g with
+      | Weights W b => length W = length b
+      | Activations l => length l = length r /\ forall v, V v -> Forall2 inside r v
+      end /\ ranges net' rs' (image g V)
+  | _, _ => False
+  end.
+
+Definition norm (W : list (list R)) := greatest reals (map (fun w => total reals (map (size reals) w)) W).
+
+(** ||W|| <= w, and L is a Lipschitz constant on the enlarged ranges. *)
+Definition tame_neuron L (s : R -> R) (i : R * R) := fst i <= snd i /\ lipschitz L (fst i - 1) (snd i + 1) s.
+Definition tame_layer L w g r :=
+  match g with Weights W _ => norm W <= w | Activations l => Forall2 (tame_neuron L) l r end.
+Definition tame L w := Forall2 (tame_layer L w).
+
+Definition degree (L delta : R) (i : R * R) : nat :=
+  S (Z.to_nat (up ((L * (snd i - fst i + 2) / (2 * delta)) * (L * (snd i - fst i + 2) / (2 * delta))))).
+Definition replace_neuron L delta (s : R -> R) (i : R * R) := bernstein (degree L delta i) (fst i - 1) (snd i + 1) s.
+Definition replace_layer L delta g r :=
+  match g with Weights W b => Weights W b | Activations l => Activations (zip (replace_neuron L delta) l r) end.
+Definition replace L delta := zip (replace_layer L delta).
+
+Lemma replace_neuron_error L delta s i z : 0 < delta -> tame_neuron L s i -> fst i - 1 <= z <= snd i + 1 ->
+  Rabs (replace_neuron L delta s i z - s z) <= delta.
+Proof.
+  intros Hd [Hi Hs] Hz. unfold replace_neuron, degree.
+  set (x := L * (snd i - fst i + 2) / (2 * delta)). set (n := S (Z.to_nat (up (x * x)))).
+  assert (x * x < INR n) as Hx.
+  { destruct (archimed (x * x)) as [H _]. unfold n. rewrite S_INR, INR_IZR_INZ.
+    assert (IZR (up (x * x)) <= IZR (Z.of_nat (Z.to_nat (up (x * x))))) by (apply IZR_le; lia). lra. }
+  assert (0 < INR n) as Hn by (apply lt_0_INR; unfold n; lia).
+  eapply Rle_trans; [apply (bernstein_error n (fst i - 1) (snd i + 1) s L); auto; [unfold n; lia|lra]|].
+  replace (L * (snd i + 1 - (fst i - 1))) with (x * (2 * delta)) by (unfold x; field; lra).
+  pose proof (sqrt_lt_R0 _ Hn) as Hq. pose proof (sqrt_sqrt (INR n) (Rlt_le _ _ Hn)) as E.
+  assert (x <= sqrt (INR n)) by nra.
+  apply Rmult_le_reg_r with (2 * sqrt (INR n)); [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra. nra.
+Qed.
+
+Lemma slnn_of_replace L delta net rs V : ranges net rs V -> slnn_of net (replace L delta net rs).
+Proof.
+  revert rs V; induction net as [|g net IH]; intros [|r rs] V H; simpl in *; try contradiction; [constructor|].
+  destruct H as [Hg H]; unfold replace in *; destruct g as [W b|l]; simpl.
+  - constructor; eapply IH; eauto.
+  - destruct Hg as [Hl _]. constructor; [rewrite zip_length, <- Hl, Nat.min_id; auto| |eapply IH; eauto].
+    clear. revert r; induction l as [|s l IH]; intros [|i r]; simpl; constructor; auto.
+    eexists; apply bernstein_polynomial.
+Qed.
+
+(** One layer: a difference of e becomes one of delta + L w e at most. *)
+Lemma layer_error L w delta g r v vh e : 1 <= L -> 1 <= w -> 0 < delta -> 0 <= e <= 1 ->
+  match g with Weights W b => length W = length b | Activations l => length l = length r /\ Forall2 inside r v end ->
+  tame_layer L w g r -> length vh = length v -> Forall (within e) (minus vh v) ->
+  length (network_layer (replace_layer L delta g r) vh) = length (network_layer g v) /\
+  Forall (within (delta + L * w * e)) (minus (network_layer (replace_layer L delta g r) vh) (network_layer g v)).
+Proof.
+  intros HL Hw Hd He Hg Ht Hl HD. destruct g as [W b|l]; simpl in *.
+  - split; [unfold affine; rewrite !zip_length; auto|]. rewrite affine_minus by auto.
+    assert (A_holds (length v, e) (minus vh v)) as HA.
+    { repeat split; simpl; auto; [|lra]. unfold minus; rewrite zip_length; lia. }
+    destruct (A_sound_affine W _ _ HA) as (_ & _ & H); simpl in H.
+    eapply Forall_impl; [|exact H]. unfold within, A_affine; simpl; intros d Hb. unfold norm in Ht; simpl in Ht.
+    eapply Rle_trans; [exact Hb|]. assert (w <= L * w) as Hlw by nra.
+    pose proof (Rmult_le_compat_r e _ _ (proj1 He) Hlw). pose proof (Rmult_le_compat_r e _ _ (proj1 He) Ht).
+    simpl in *; lra.
+  - destruct Hg as [Hlr Hr]. split; [rewrite !zip_length; lia|]. unfold minus in *.
+    clear Hlr. revert v vh Hr Hl HD; induction Ht as [|s i l r Hs Ht IH]; intros v vh Hr Hl HD; simpl; [constructor|].
+    destruct v as [|z v]; [inversion Hr|]; destruct vh as [|zh vh]; [discriminate|]. simpl in *.
+    inversion Hr as [|? ? ? ? Hz Hr']; inversion HD as [|? ? Hd1 HD']; subst. constructor; [|apply IH; auto].
+    unfold within, inside in *.
+    assert (fst i - 1 <= zh <= snd i + 1) as Hzh.
+    { revert Hd1; unfold Rabs; destruct (Rcase_abs (zh - z)); lra. }
+    pose proof (replace_neuron_error L delta s i zh Hd Hs Hzh) as H1.
+    destruct Hs as [_ Hs]. specialize (Hs zh z Hzh ltac:(lra)).
+    replace (replace_neuron L delta s i zh - s z)
+      with ((replace_neuron L delta s i zh - s zh) + (s zh - s z)) by ring.
+    eapply Rle_trans; [apply Rabs_triang|]. pose proof (Rabs_pos (zh - z)).
+    assert (L <= L * w) as Hlw by nra. pose proof (Rmult_le_compat_r e _ _ (proj1 He) Hlw).
+    pose proof (Rmult_le_compat_l L _ _ ltac:(lra) Hd1). lra.
+Qed.
+
+Lemma network_error L w delta net : 1 <= L -> 1 <= w -> 0 < delta -> forall rs V e,
+  ranges net rs V -> tame L w net rs -> 0 <= e ->
+  (e + delta * INR (length net)) * (L * w) ^ length net <= 1 ->
+  forall v vh, V v -> length vh = length v -> Forall (within e) (minus vh v) ->
+  Forall (within ((e + delta * INR (length net)) * (L * w) ^ length net))
+    (minus (network (replace L delta net rs) vh) (network net v)).
+Proof.
+  intros HL Hw Hd. induction net as [|g net IH]; intros rs V e HR HT He Hb v vh Hv Hl HD.
+  - destruct rs; simpl in *; [|contradiction]. eapply Forall_impl; [|exact HD]; unfold within; intros; lra.
+  - destruct rs as [|r rs]; simpl in HR; [contradiction|]. destruct HR as [Hg HR].
+    inversion HT as [|? ? ? ? Hg' HT']; subst.
+    assert (1 <= L * w) as HLw by nra. set (m := length net) in *.
+    assert (1 <= (L * w) ^ m) as Hp by (apply pow_R1_Rle; auto).
+    replace (length (g :: net)) with (S m) in * by reflexivity. rewrite S_INR in *.
+    pose proof (pos_INR m) as Hm. simpl pow in *.
+    assert (0 <= delta * INR m) as Hdm by nra.
+    assert (e <= 1) as He1.
+    { assert (0 <= delta * (INR m + 1)) by (apply Rmult_le_pos; lra).
+      assert (1 <= L * w * (L * w) ^ m) by (apply (pow_R1_Rle (L * w) (S m)); auto). nra. }
+    assert ((delta + L * w * e + delta * INR m) * (L * w) ^ m
+      <= (e + delta * (INR m + 1)) * (L * w * (L * w) ^ m)) as Hstep.
+    { assert (delta + L * w * e + delta * INR m <= (e + delta * (INR m + 1)) * (L * w)) by nra.
+      rewrite <- Rmult_assoc. apply Rmult_le_compat_r; lra. }
+    destruct (layer_error L w delta g r v vh e) as [Hl' HD']; auto.
+    { destruct g; [exact Hg|]. destruct Hg; auto. }
+    eapply Forall_impl; [|apply (IH rs (image g V) (delta + L * w * e) HR HT' ltac:(nra) ltac:(lra)
+      (network_layer g v) (network_layer (replace_layer L delta g r) vh)); auto; exists v; auto].
+    unfold within; intros; simpl in *; lra.
+Qed.
+
+(** The theorem, with explicit polynomials. *)
+Theorem approximation net rs V L w eps :
+  1 <= L -> 1 <= w -> 0 < eps -> net <> [] -> ranges net rs V -> tame L w net rs ->
+  let delta := Rmin eps 1 / (INR (length net) * (L * w) ^ length net) in
+  slnn_of net (replace L delta net rs) /\
+  forall v, V v -> Forall (within eps) (minus (network (replace L delta net rs) v) (network net v)).
+Proof.
+  intros HL Hw He Hn HR HT delta. split; [eapply slnn_of_replace; eauto|]. intros v Hv.
+  assert (0 < INR (length net)) as Hl by (destruct net; [congruence|apply lt_0_INR; simpl; lia]).
+  assert (1 <= (L * w) ^ length net) as Hp by (apply pow_R1_Rle; nra).
+  assert (0 < Rmin eps 1) as Hm by (apply Rmin_glb_lt; lra).
+  assert (0 < delta) as Hd by (unfold delta; apply Rdiv_lt_0_compat; nra).
+  assert ((0 + delta * INR (length net)) * (L * w) ^ length net = Rmin eps 1) as E
+    by (unfold delta; field; split; lra).
+  pose proof (network_error L w delta net HL Hw Hd rs V 0 HR HT ltac:(lra)) as H.
+  rewrite E in H. specialize (H (Rmin_r _ _) v v Hv eq_refl).
+  eapply Forall_impl; [|apply H].
+  - unfold within; intros d Hd'; pose proof (Rmin_l eps 1); lra.
+  - unfold minus; clear. induction v; simpl; constructor; auto.
+    unfold within; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra.
+Qed.
+
+(** ** Ranges and constants exist *)
+
+(** The shapes of a network with k inputs fit. *)
+Fixpoint shaped (k : nat) (net : list given) : Prop :=
+  match net with
+  | [] => True
+  | Weights W b :: net' => length W = length b /\ shaped (length W) net'
+  | Activations l :: net' => length l = k /\ shaped k net'
+  end.
+Definition locally_lipschitz (s : R -> R) := forall a b, exists L, lipschitz L a b s.
+Definition activations_of g := match g with Weights _ _ => [] | Activations l => l end.
+(** The box [-M, M]^k. *)
+Definition cube (k : nat) (M : R) (v : list R) := length v = k /\ Forall (within M) v.
+
+Lemma ranges_mono net : forall rs (V V' : list R -> Prop), (forall v, V' v -> V v) -> ranges net rs V -> ranges net rs V'.
+Proof.
+  induction net as [|g net IH]; intros [|r rs] V V' H HR; simpl in *; auto.
+  destruct HR as [Hg HR]; split; [destruct g; [auto|]; destruct Hg; auto|].
+  eapply IH; [|exact HR]. intros v (u & Hu & E); exists u; auto.
+Qed.
+Lemma tame_neurons_mono L L' l r : L <= L' -> Forall2 (tame_neuron L) l r -> Forall2 (tame_neuron L') l r.
+Proof.
+  intros HL; induction 1 as [|s i l r [H1 H2] H IH]; constructor; auto. split; auto.
+  intros u v Hu Hv. eapply Rle_trans; [apply H2; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|exact HL].
+Qed.
+Lemma tame_mono L L' w w' net rs : L <= L' -> w <= w' -> tame L w net rs -> tame L' w' net rs.
+Proof.
+  intros HL Hw H; induction H as [|g r net rs Hg H IH]; constructor; auto.
+  destruct g as [W b|l]; simpl in *; [lra|].
+  apply (tame_neurons_mono L); auto.
+Qed.
+
+Lemma layer_constants l M : 0 <= M -> Forall locally_lipschitz l -> exists L M', 1 <= L /\ 0 <= M' /\
+  Forall2 (tame_neuron L) l (repeat (- M, M) (length l)) /\
+  forall v, cube (length l) M v -> cube (length l) M' (zip (fun s z => s z) l v).
+Proof.
+  intros HM; induction 1 as [|s l Hs H (L & M' & HL & HM' & HT & HV)].
+  - exists 1, 0. split; [lra|]. split; [lra|]. split; [constructor|].
+    intros v [Hv _]; destruct v; [split; [auto|constructor]|discriminate].
+  - destruct (Hs (- M - 1) (M + 1)) as [L0 Hs0].
+    set (L1 := Rmax L L0). set (M1 := Rmax M' (Rabs (s 0) + L1 * M)).
+    assert (L <= L1) by apply Rmax_l. assert (L0 <= L1) by apply Rmax_r.
+    assert (M' <= M1) by apply Rmax_l. assert (Rabs (s 0) + L1 * M <= M1) by apply Rmax_r.
+    assert (lipschitz L1 (- M - 1) (M + 1) s) as Hs1.
+    { intros u v Hu Hv. eapply Rle_trans; [apply Hs0; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|auto]. }
+    exists L1, M1. split; [lra|]. split; [lra|]. split; [simpl|intros v [H4 H5]; split].
+    + constructor; [split; simpl; [lra|exact Hs1]|].
+      apply (tame_neurons_mono L); auto.
+    + rewrite zip_length, H4; simpl; lia.
+    + destruct v as [|z v]; [discriminate|]. simpl in *. inversion H5; subst. constructor.
+      * unfold within in *. specialize (Hs1 z 0). rewrite Rminus_0_r in Hs1.
+        assert (- M - 1 <= z <= M + 1) by (revert H8; unfold Rabs; destruct (Rcase_abs z); lra).
+        specialize (Hs1 ltac:(lra) ltac:(lra)). replace (s z) with ((s z - s 0) + s 0) by ring.
+        eapply Rle_trans; [apply Rabs_triang|]. assert (L1 * Rabs z <= L1 * M) by nra. lra.
+      * eapply Forall_impl; [|apply (HV v); split; auto]. unfold within; intros; lra.
+Qed.
+
+Lemma constants net : forall k M, 0 <= M -> shaped k net -> Forall locally_lipschitz (flat_map activations_of net) ->
+  exists rs L w, 1 <= L /\ 1 <= w /\ ranges net rs (cube k M) /\ tame L w net rs.
+Proof.
+  induction net as [|g net IH]; intros k M HM Hk Hs.
+  - exists [], 1, 1; simpl; repeat split; try lra; constructor.
+  - simpl in Hs; apply Forall_app in Hs as [Hs1 Hs2]. destruct g as [W b|l]; simpl in Hk; destruct Hk as [Hk Hk'].
+    + set (M' := norm W * M + greatest reals (map (size reals) b)).
+      destruct (greatest_spec (map (fun w => total reals (map (size reals) w)) W)) as [Hg HW]; fold (norm W) in *.
+      destruct (greatest_spec (map (size reals) b)) as [Hb Hb'].
+      destruct (IH (length W) M') as (rs & L & w & HL & Hw & HR & HT); auto; [unfold M'; nra|].
+      exists ([] :: rs), L, (Rmax w (norm W)). pose proof (Rmax_l w (norm W)); pose proof (Rmax_r w (norm W)).
+      repeat split; try lra; auto; [|constructor; [simpl; lra|apply (tame_mono L L w); auto; lra]].
+      eapply ranges_mono; [|exact HR]. intros v' (v & [Hv1 Hv2] & ->). split; simpl.
+      { unfold affine; rewrite zip_length; lia. }
+      unfold M', affine; clear - Hk Hv2 HW Hb' HM.
+      set (n := norm W) in *; set (g := greatest reals (map (size reals) b)) in *; clearbody n g.
+      revert b Hk Hb'; induction W as [|w W IH]; intros [|c b] Hk Hb'; simpl in *; try discriminate; constructor;
+        inversion HW; inversion Hb'; subst; [|apply IH; auto].
+      unfold within in *. eapply Rle_trans; [apply Rabs_triang|]. rewrite size_abs in *.
+      assert (Rabs (dot reals w v) <= total reals (map (size reals) w) * M); [|nra].
+      eapply Rle_trans; [apply (dot_within w (repeat M (length v)))|].
+      { clear - Hv2; induction Hv2; constructor; auto. }
+      apply dot_sizes_total; auto. apply Forall_forall; intros x Hx; apply repeat_spec in Hx; lra.
+    + destruct (layer_constants l M HM Hs1) as (L & M' & HL & HM' & HT & HV).
+      destruct (IH k M' HM') as (rs & L' & w & HL' & Hw & HR & HT'); auto.
+      exists (repeat (- M, M) (length l) :: rs), (Rmax L L'), w.
+      pose proof (Rmax_l L L'); pose proof (Rmax_r L L').
+      repeat split; try lra; auto.
+      * rewrite repeat_length; auto.
+      * intros v [Hv1 Hv2]. rewrite Hk, <- Hv1. clear - Hv2.
+        induction Hv2 as [|z v Hz H IH]; constructor; auto. unfold inside, within in *; simpl.
+        revert Hz; unfold Rabs; destruct (Rcase_abs z); lra.
+      * eapply ranges_mono; [|exact HR]. intros v' (v & Hv & ->). rewrite <- Hk in *. apply HV; auto.
+      * constructor; [|apply (tame_mono L' _ w w); auto; lra]. simpl.
+        apply (tame_neurons_mono L); auto.
+Qed.
+
+(** For every network whose activations are Lipschitz on bounded intervals, every box and every eps there is
+    an SLNN with the same weights within eps on the box. *)
+Theorem existence net k M eps : shaped k net -> Forall locally_lipschitz (flat_map activations_of net) ->
+  0 <= M -> 0 < eps -> exists net', slnn_of net net' /\
+  forall v, cube k M v -> Forall (within eps) (minus (network net' v) (network net v)).
+Proof.
+  intros Hk Hs HM He. destruct net as [|g net].
+  - exists []; split; [constructor|]. intros v _; unfold minus; simpl. induction v; simpl; constructor; auto.
+    unfold within; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra.
+  - destruct (constants (g :: net) k M HM Hk Hs) as (rs & L & w & HL & Hw & HR & HT).
+    eexists; apply (approximation (g :: net) rs (cube k M) L w eps HL Hw He); auto; discriminate.
+Qed.

@@ -1,0 +1,219 @@
+//! A certificate as a Coq file that states its bound and proves it by running the verified checker.
+//!
+//! The theories, `proofs/*.v`, come with it: [`THEORIES`] in the order in which they are compiled. The
+//! instance is data (box, weights, polynomials, claims, bounds) and one theorem, proved by
+//! `Checker.check_sound` and a computation. Nothing written here has to be trusted but that the data
+//! are those of the certificate: a wrong hint or claim makes `coqc` refuse the file.
+
+use std::fmt::Write as _;
+
+use num_traits::Zero;
+
+use super::differences::middle;
+use super::{Failure, Outcome, Pair, Replacement, biases, dyadic, pairs, polynomial};
+use crate::bound::certificate::sum_of;
+use crate::bound::{Certificate, Method, Neuron, Proof};
+use crate::network::{Activation, Affine};
+use crate::numeric::Dyadic;
+use crate::numeric::elementary;
+
+/// What an instance rests on, as (name, text), each after those that it uses.
+pub const THEORIES: [(&str, &str); 6] = [
+    ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
+    ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
+    ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
+    ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
+    ("Activations.v", include_str!("../../../proofs/Activations.v")),
+    ("Checker.v", include_str!("../../../proofs/Checker.v")),
+];
+
+/// The theorem that the bound of the certificate holds, as a Coq file.
+///
+/// # Errors
+/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, methods
+/// C2 and D, composite blocks, activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
+/// and sigmoid. Whether the claims are true is left to `coqc`.
+pub fn instance(certificate: &Certificate) -> Outcome<String> {
+    let pairs = pairs(certificate)?;
+    if certificate.method > Method::C {
+        let what = format!(
+            "method {} is not replayed in Coq; approximate with --method C",
+            certificate.method.name()
+        );
+        return Err(Failure::new(None, None, what));
+    }
+    let mut out = format!(
+        "(* Of the network with SHA-256 {}\n   and the SLNN with SHA-256 {}. *)\n\
+         From Coq Require Import Reals ZArith List.\n\
+         From SLNN Require Import Propagation Dyadic Activations Checker.\n\
+         Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
+         Definition box : dyadic_box := {}.\n\n",
+        sum_of(&certificate.reference),
+        sum_of(&certificate.slnn),
+        list(certificate.domain.intervals().iter().map(|end| pair(end.lower, end.upper))),
+    );
+    let mut names = Vec::with_capacity(pairs.len());
+    for (l, layer) in pairs.iter().enumerate() {
+        let text = match layer {
+            Pair::Affine(affine) => affine_layer(affine, l)?,
+            Pair::Neurons(neurons) => {
+                let mut all = Vec::with_capacity(neurons.claims.len());
+                for (i, claim) in neurons.claims.iter().enumerate() {
+                    let text =
+                        neuron(&pairs[..l], neurons.functions[i], &neurons.replacements[i], claim);
+                    all.push(text.map_err(|what| Failure::new(Some(l), Some(i), what))?);
+                }
+                format!("Neurons {}", list(all))
+            }
+        };
+        let _ = writeln!(out, "Definition layer_{l} : certified_layer := {text}.\n");
+        names.push(format!("layer_{l}"));
+    }
+    let bounds = certificate.bound.iter().map(|bound| number(&dyadic(*bound)));
+    let _ = write!(
+        out,
+        "Definition network : list certified_layer := {}.\n\n\
+         Definition bounds : list dyadic := {}.\n\n\
+         (* Everywhere on the box network and SLNN differ by at most the bounds. *)\n\
+         Theorem certificate : forall x, inside_box box x ->\n  \
+         Forall2 (fun b d => (Rabs d <= value b)%R) bounds\n    \
+         (zip Rminus (slnn (network_value network) x) (reference (network_value network) x)).\n\
+         Proof. apply check_sound. vm_cast_no_check (eq_refl true). Qed.\n\n\
+         Print Assumptions certificate.\n",
+        list(names),
+        list(bounds),
+    );
+    Ok(out)
+}
+
+fn number(x: &Dyadic) -> String {
+    let integer = |text: String| if text.starts_with('-') { format!("({text})") } else { text };
+    format!("D {} {}", integer(x.mantissa().to_string()), integer(x.exponent().to_string()))
+}
+
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    format!("[{}]", items.into_iter().collect::<Vec<_>>().join("; "))
+}
+
+fn pair(a: f64, b: f64) -> String {
+    format!("({}, {})", number(&dyadic(a)), number(&dyadic(b)))
+}
+
+fn affine_layer(affine: &Affine, l: usize) -> Outcome<String> {
+    let mut rows = Vec::with_capacity(affine.weight().rows());
+    for (i, row) in affine.weight().to_exact().outer_iter().enumerate() {
+        let row = row.iter().map(|x| polynomial::admit(x).map(|x| number(&x)));
+        let row = row
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|what| Failure::new(Some(l), Some(i), format!("among the weights {what}")))?;
+        rows.push(format!("\n  {}", list(row)));
+    }
+    let bias = biases(affine, l)?;
+    Ok(format!("Affine {}\n  {}", list(rows), list(bias.iter().map(number))))
+}
+
+fn neuron(
+    before: &[Pair],
+    function: Activation,
+    replacement: &Replacement,
+    claim: &Neuron,
+) -> Result<String, String> {
+    let Replacement::Polynomial(polynomial) = replacement else {
+        return Err("composite blocks are not replayed in Coq".into());
+    };
+    let name = match function {
+        Activation::Identity => "Identity".into(),
+        Activation::Relu => "Relu".into(),
+        Activation::LeakyRelu { slope } => format!("(Leaky_relu ({}))", number(&dyadic(slope))),
+        Activation::Abs => "Abs".into(),
+        Activation::HardTanh => "Hard_tanh".into(),
+        Activation::Tanh => "Tanh".into(),
+        Activation::Sigmoid => "Sigmoid".into(),
+        other => return Err(format!("the activation {} is not known in Coq", other.name())),
+    };
+    let middle = middle(claim.slope.lower, claim.slope.upper).ok_or("a slope without a middle")?;
+    let claimed = [
+        claim.range.lower,
+        claim.range.upper,
+        claim.interval.lower,
+        claim.interval.upper,
+        claim.error,
+        claim.slope.lower,
+        claim.slope.upper,
+    ];
+    let claimed: Vec<_> =
+        claimed.map(dyadic).iter().chain([&middle]).map(|x| format!("({})", number(x))).collect();
+    let line = |side: usize| {
+        let slope = claim.lines[side];
+        format!("({}, {})", number(&dyadic(slope)), number(&touch(function, slope, side)))
+    };
+    let proof = |side: usize| match &claim.proofs[side] {
+        Some(proof) => tree(proof, before),
+        None => "(Leaf [] [])".into(),
+    };
+    Ok(format!(
+        "\n  Neuron {name} ({}) ({}) {}\n    (Claim {})\n    {} {} {} {}",
+        number(&polynomial.centre),
+        number(&polynomial.scale),
+        list(polynomial.coefficients.iter().map(number)),
+        claimed.join(" "),
+        line(0),
+        line(1),
+        proof(0),
+        proof(1),
+    ))
+}
+
+/// The tree of a proof; the layers `before` are counted backward.
+fn tree(proof: &Proof, before: &[Pair]) -> String {
+    // The shapes were checked: a proof speaks of neurons of layers before.
+    let step = |layer: usize| before.len().saturating_sub(layer + 1);
+    match proof {
+        Proof::Split { layer, neuron, below, above } => {
+            let [below, above] = [below, above].map(|proof| tree(proof, before));
+            format!("(Split {} {neuron} {below} {above})", step(*layer))
+        }
+        Proof::Leaf { slopes, multipliers } => {
+            let slopes = slopes.iter().map(|&(layer, neuron, slope)| {
+                let touch = match before.get(layer) {
+                    Some(Pair::Neurons(neurons)) => neurons.functions.get(neuron).copied(),
+                    _ => None,
+                }
+                .map_or_else(Dyadic::zero, |function| touch(function, slope, 0));
+                let (slope, touch) = (number(&dyadic(slope)), number(&touch));
+                format!("({}%nat, {neuron}%nat, {slope}, {touch})", step(layer))
+            });
+            let multipliers = multipliers.iter().map(|&(layer, neuron, multiplier)| {
+                let multiplier = number(&dyadic(multiplier));
+                format!("({}%nat, {neuron}%nat, {multiplier})", step(layer))
+            });
+            format!("(Leaf {} {})", list(slopes), list(multipliers))
+        }
+    }
+}
+
+/// About where a line of this slope below (`side` 0) or above (1) touches the activation.
+fn touch(function: Activation, slope: f64, side: usize) -> Dyadic {
+    let (slope, stretch) = match function {
+        Activation::Tanh => (slope, 1),
+        Activation::Sigmoid => (4.0 * slope, 2),
+        _ => return dyadic(0.0),
+    };
+    let sign = if side == 0 { -1.0 } else { 1.0 };
+    let magnitude = if slope >= 1.0 {
+        return dyadic(0.0);
+    } else if slope <= 0.0 {
+        dyadic(1024.0)
+    } else {
+        // tanh' = 1 - tanh^2, and one step of Newton from the f64 value.
+        let start = dyadic((1.0 - slope).sqrt().atanh().min(1024.0));
+        let value = elementary::tanh(&start.to_rational(), 160).midpoint();
+        let Some(value) = Dyadic::from_rational(&value) else { return start };
+        let derivative = Dyadic::from(1) - &(&value * &value);
+        let excess = (&derivative - &dyadic(slope)).to_f64().unwrap_or(0.0);
+        let bend = (&value * &derivative).to_f64().unwrap_or(0.0) * 2.0;
+        let step = excess / bend;
+        if step.is_finite() { &start + &dyadic(step) } else { start }
+    };
+    &(&magnitude * &dyadic(sign)) * &Dyadic::from(stretch)
+}
