@@ -594,7 +594,7 @@ impl<R: Residues, const W: usize> Batch<R, W> {
                     units: out.len() / outputs,
                     q: self.steps.q,
                     accumulators: Vec::new(),
-                    differences: vec![[R::Word::default(); 8]; self.steps.q],
+                    differences: vec![[R::Word::default(); 8]; self.steps.q + 1],
                     out,
                 };
                 let mut room = buffers(&self.steps, tables, h);
@@ -1038,7 +1038,10 @@ fn pass_widths(count: usize, width: usize) -> Vec<usize> {
         }
         best.push(choice.unwrap_or((0, Vec::new())));
     }
-    best.pop().map(|b| b.1).unwrap_or_default()
+    // The wide ones first, so that none begins amid four primes and ends beyond.
+    let mut widths = best.pop().map(|b| b.1).unwrap_or_default();
+    widths.sort_unstable_by(|a, b| b.cmp(a));
+    widths
 }
 
 /// The line of a walk through the packed last stage.
@@ -1163,22 +1166,34 @@ impl<M: Machine> Last<'_, '_, M> {
                     }
                 }
             }
-            for o in 0..self.outputs {
+            // Sums over the neurons of a vector.
+            let (first, primes) = (pass.first, pass.primes);
+            for o in 0..outputs {
                 for t in 0..length {
-                    let a = M::R::reduce(accumulators[o * length + t], m);
-                    let mut sum = a;
-                    let mut width = 8;
-                    while width > pass.primes {
-                        width /= 2;
-                        let mut other = sum;
-                        other[..width].copy_from_slice(&sum[width..2 * width]);
-                        sum = M::R::add(sum, other, m);
+                    let mut a = M::R::reduce(accumulators[o * length + t], m);
+                    if primes < 8 {
+                        let other = [a[4], a[5], a[6], a[7], a[0], a[1], a[2], a[3]];
+                        a = M::R::add(a, other, m);
+                        if primes < 4 {
+                            let other = [a[2], a[3], a[0], a[1], a[6], a[7], a[4], a[5]];
+                            a = M::R::add(a, other, m);
+                            if primes < 2 {
+                                let other = [a[1], a[0], a[3], a[2], a[5], a[4], a[7], a[6]];
+                                a = M::R::add(a, other, m);
+                            }
+                        }
+                        a = M::R::reduce(a, m);
                     }
-                    let sum = M::R::reduce(sum, m);
-                    for l in 0..pass.primes {
-                        let lane = pass.first + l;
-                        if lane < 4 * self.units {
-                            self.out[o * self.units + lane / 4][offset + t][lane % 4] = sum[l];
+                    let units = &mut self.out[o * self.units..(o + 1) * self.units];
+                    if primes >= 4 {
+                        units[first / 4][offset + t] = [a[0], a[1], a[2], a[3]];
+                        if primes == 8 && self.units == 2 {
+                            units[1][offset + t] = [a[4], a[5], a[6], a[7]];
+                        }
+                    } else {
+                        let to = &mut units[first / 4][offset + t];
+                        for l in 0..primes {
+                            to[first % 4 + l] = a[l];
                         }
                     }
                 }
@@ -1230,16 +1245,29 @@ fn walk_line<R: Residues, const Q: usize>(
     }
     let top = top[vector];
     if Q == 0 {
-        let d = &mut room[..q];
-        for i in 0..q {
-            d[i] = R::reduce(lower[i * vectors + vector], m);
+        // Only the orders matter that are not above the number of steps to come.
+        let count = q.min(length - 1) + 1;
+        let d = &mut room[..count];
+        for i in 0..count {
+            d[i] = if i < q { lower[i * vectors + vector] } else { top };
         }
+        let mut steps = steps;
         for t in 1..length {
-            for i in 0..q - 1 {
-                d[i] = R::reduce(R::add(d[i], d[i + 1], m), m);
+            let changed = q.min(length - t);
+            let mut low = d[0];
+            for i in 0..changed {
+                let high = d[i + 1];
+                d[i] = R::add(low, high, m);
+                low = high;
             }
-            d[q - 1] = R::reduce(R::add(d[q - 1], top, m), m);
-            visit(t, d[0]);
+            steps += 1;
+            if steps >= unreduced {
+                steps = 0;
+                for i in 0..changed {
+                    d[i] = R::reduce(d[i], m);
+                }
+            }
+            visit(t, R::reduce(d[0], m));
         }
         return;
     }
