@@ -278,11 +278,15 @@ mod tests {
                 prop_assert!(magnitude <= BigUint::one() << (bound.bits.ceil() as u64));
             }
         }
-        if plan::lattice_operations(&stages, &bounds).is_none() {
+        let Some(operations) = plan::lattice_operations(&stages, &bounds) else {
             prop_assert_eq!(stages.degree(), 0);
             return Ok(());
-        }
+        };
         for level in [Level::Avx2, Level::Fused, Level::Portable] {
+            // A fused multiply-add of the target's library takes tens of times as long.
+            if level == Level::Fused && !cfg!(target_feature = "fma") && operations > 1e6 {
+                continue;
+            }
             for parallel in [false, true] {
                 let packed = expand_on_lattice(network, parallel, level).unwrap();
                 for (packed, oracle) in packed.iter().zip(&oracle) {
@@ -291,6 +295,44 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    /// More than one affine map and no polynomial between: no stage has neurons.
+    #[test]
+    fn an_affine_network_is_its_own_polynomial() {
+        let mut stream = Stream(7);
+        for kind in 0..4 {
+            let plain = network(5, &[], 2, kind, 7);
+            let layers = vec![stream.affine(4, 3, kind), stream.affine(2, 4, kind)];
+            let inputs = (0..3).map(|i| Input::named(format!("x{i}"))).collect();
+            let names = vec!["y0".into(), "y1".into()];
+            let deep = Network::new(inputs, names, layers, Head::Identity).unwrap();
+            for network in [plain, deep] {
+                let oracle =
+                    compose(&ExactNetwork::new(&network), None, &mut |_, _| Ok(())).unwrap();
+                let expansion = expand(&network, &Limits::default()).unwrap();
+                assert_eq!(expansion.rational().unwrap().to_vec(), oracle);
+            }
+        }
+    }
+
+    /// Enough points for roots of the weights, in all degrees that have them, and a degree that has
+    /// none; one output and two.
+    #[test]
+    fn large_lattices_agree_with_composition() {
+        for (n, hidden, outputs) in [
+            (4, &[(3, 3, 0), (3, 5, 1)][..], 1),
+            (4, &[(3, 2, 0), (3, 7, 0)], 1),
+            (9, &[(4, 2, 0), (5, 2, 1)], 2),
+            (3, &[(4, 11, 0), (3, 2, 0)], 1),
+            (3, &[(4, 2, 0), (3, 11, 0)], 1),
+            (9, &[(4, 2, 0), (5, 3, 0)], 1),
+            (5, &[(3, 3, 0), (3, 4, 0)], 1),
+        ] {
+            for kind in [0, 1, 3] {
+                agrees(&network(n, hidden, outputs, kind, n as u64)).unwrap();
+            }
+        }
     }
 
     proptest! {
@@ -303,16 +345,16 @@ mod tests {
     }
 
     proptest! {
-        // A case is a long composition here.
+        // A case is a long composition here, or one of many primes.
         #![proptest_config(ProptestConfig::with_cases(40))]
 
         #[test]
-        fn so_it_does_with_many_inputs(network in shapes(6..=30, 2)) {
+        fn so_it_does_with_many_inputs(network in shapes(6..=16, 2)) {
             agrees(&network)?;
         }
 
         #[test]
-        fn and_at_a_high_degree(network in shapes(1..=2, 40)) {
+        fn and_at_a_high_degree(network in shapes(1..=2, 18)) {
             agrees(&network)?;
         }
     }

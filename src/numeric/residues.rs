@@ -11,6 +11,11 @@
 //! |q - ab / p| <= 0.669 and |r| <= 0.67 p: reduced again. All steps but the rounding of h and q
 //! are exact: |h - q p| < 2^53 is an integer, and l is one of at most 46 bits. Sums stay exact up
 //! to 2^53 >= 8 p + 32; [`Residues::reduce`] brings such a sum to |x| <= p / 2 + 2.
+//!
+//! Factors need not be reduced as long as |ab| <= 0.9 p^2: the quotient is then off by at most
+//! 0.338 before it is rounded, so that |r| <= 0.84 p. Such are z (y + c) for reduced y and z and a c
+//! that came out of `reduce`: 0.67 (0.67 + 0.51) < 0.8; and z (r + c) for an r of this kind:
+//! 0.67 (0.84 + 0.5) < 0.9.
 
 use super::modular;
 
@@ -68,10 +73,19 @@ pub trait Residues: Copy + Send + Sync + 'static {
     /// A sum, reduced.
     fn reduce<const W: usize>(a: [Self::Word; W], m: &Moduli<Self, W>) -> [Self::Word; W];
 
-    /// The product of reduced words, reduced.
+    /// The product of reduced words, reduced; of others whose product is at most 0.9 p^2 it is at
+    /// most 0.84 p.
     fn mul<const W: usize>(
         a: [Self::Word; W],
         b: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+
+    /// a + s b for signs s, the words of 1 and -1; counted as a sum.
+    fn add_signed<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        s: [Self::Word; W],
         m: &Moduli<Self, W>,
     ) -> [Self::Word; W];
 
@@ -181,6 +195,18 @@ impl Residues for Fma {
             r[i] = (-q).mul_add(m.p[i], h) + l;
         }
         r
+    }
+    #[inline(always)]
+    fn add_signed<const W: usize>(
+        mut a: [f64; W],
+        b: [f64; W],
+        s: [f64; W],
+        _: &Moduli<Self, W>,
+    ) -> [f64; W] {
+        for i in 0..W {
+            a[i] = s[i].mul_add(b[i], a[i]);
+        }
+        a
     }
     #[inline(always)]
     fn sub_multiple<const W: usize>(
@@ -308,6 +334,19 @@ mod avx2 {
             a
         }
         #[inline(always)]
+        fn add_signed<const W: usize>(
+            mut a: [f64; W],
+            b: [f64; W],
+            s: [f64; W],
+            m: &Moduli<Self, W>,
+        ) -> [f64; W] {
+            for i in 0..W / 4 {
+                let sum = m.token.mul_add_f64x4(lanes(&s, i), lanes(&b, i), lanes(&a, i));
+                put(&mut a, i, sum);
+            }
+            a
+        }
+        #[inline(always)]
         fn sub_multiple<const W: usize>(
             mut a: [f64; W],
             b: [f64; W],
@@ -424,6 +463,15 @@ impl Residues for Montgomery {
             a[i] = Self::redc(u128::from(a[i]) * u128::from(b[i]), m.p[i], m.inverse[i]);
         }
         a
+    }
+    #[inline(always)]
+    fn add_signed<const W: usize>(
+        a: [u64; W],
+        b: [u64; W],
+        s: [u64; W],
+        m: &Moduli<Self, W>,
+    ) -> [u64; W] {
+        Self::add(a, Self::mul(b, s, m), m)
     }
     #[inline(always)]
     fn sub_multiple<const W: usize>(
@@ -582,6 +630,20 @@ pub fn primes() -> impl Iterator<Item = u64> {
     OFFSETS.into_iter().map(move |offset| top - offset).chain(later)
 }
 
+/// 2^45 minus the first primes of [`small_primes`].
+const SMALL_OFFSETS: [u64; 32] = [
+    69, 93, 429, 453, 513, 573, 753, 789, 909, 1125, 1353, 1425, 1629, 1725, 1809, 2253, 2313, 2349,
+    2445, 2613, 3033, 3513, 3573, 3729, 3909, 4329, 5025, 5409, 5613, 5865, 6213, 6429,
+];
+
+/// As [`primes`], below 2^45: sums of 500 residues are exact there.
+pub fn small_primes() -> impl Iterator<Item = u64> {
+    let top = 1_u64 << 45;
+    let last = top - SMALL_OFFSETS[SMALL_OFFSETS.len() - 1];
+    let later = (1..last / 12).map(move |k| last - 12 * k).filter(|p| is_listed(*p));
+    SMALL_OFFSETS.into_iter().map(move |offset| top - offset).chain(later)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -596,6 +658,11 @@ mod tests {
         let next: Vec<u64> = primes().skip(128).take(3).collect();
         assert!(next.windows(2).all(|w| w[0] > w[1]) && next[0] < searched[127]);
         assert!(next.iter().all(|p| is_listed(*p)) && searched[0] <= top - 4);
+        let top = 1_u64 << 45;
+        let searched: Vec<u64> =
+            (1..=SMALL_OFFSETS[31]).map(|k| top - k).filter(|p| is_listed(*p)).collect();
+        assert_eq!(searched, small_primes().take(32).collect::<Vec<_>>());
+        assert!(small_primes().nth(32).is_some_and(|p| is_listed(p) && p < searched[31]));
     }
 
     struct Check {
@@ -606,7 +673,7 @@ mod tests {
     }
 
     impl Job for Check {
-        type Output = [[u64; 8]; 5];
+        type Output = [[u64; 8]; 7];
         fn run<M: Machine>(self, machine: M) -> Self::Output {
             machine.run(
                 #[inline(always)]
@@ -617,12 +684,16 @@ mod tests {
 
     impl Check {
         #[inline(always)]
-        fn work<R: Residues>(&self, token: R::Token) -> [[u64; 8]; 5] {
+        fn work<R: Residues>(&self, token: R::Token) -> [[u64; 8]; 7] {
             let m = Moduli::<R, 8>::new(token, self.primes);
             let word = |x: [u64; 8]| std::array::from_fn(|i| R::word(x[i], self.primes[i]));
             let (a, b) = (word(self.a), word(self.b));
             let out = |x: [R::Word; 8]| std::array::from_fn(|i| R::residue(x[i], self.primes[i]));
             let product = R::mul(a, b, &m);
+            let signs = word(std::array::from_fn(|i| match i % 2 {
+                0 => 1,
+                _ => self.primes[i] - 1,
+            }));
             let mut powers = product;
             let mut many = R::reduce(a, &m);
             for _ in 0..20 {
@@ -637,6 +708,8 @@ mod tests {
                 out(R::reduce(many, &m)),
                 out(R::reduce(R::sub(a, b, &m), &m)),
                 out(R::sub_multiple(product, powers, self.k, m.words(self.k), &m)),
+                out(R::mul(R::add(product, R::reduce(a, &m), &m), powers, &m)),
+                out(R::reduce(R::add_signed(product, powers, signs, &m), &m)),
             ]
         }
     }
@@ -645,12 +718,16 @@ mod tests {
         #[test]
         fn every_level_computes_what_128_bits_compute(
             skip in 0_usize..120,
+            small: bool,
             a: [u64; 8],
             b: [u64; 8],
             edge: [u8; 8],
             k in 0_u64..40,
         ) {
-            let primes: [u64; 8] = std::array::from_fn(|i| super::primes().nth(skip + i).unwrap());
+            let primes: [u64; 8] = std::array::from_fn(|i| match small {
+                true => super::small_primes().nth(skip / 5 + i).unwrap(),
+                false => super::primes().nth(skip + i).unwrap(),
+            });
             // The ends and the middle of the range as often as the rest.
             let pick = |x: u64, e: u8, p: u64| match e % 8 {
                 0 => 0,
@@ -661,8 +738,8 @@ mod tests {
             };
             let a: [u64; 8] = std::array::from_fn(|i| pick(a[i], edge[i], primes[i]));
             let b: [u64; 8] = std::array::from_fn(|i| pick(b[i], edge[i] >> 3, primes[i]));
-            let naive: [[u64; 8]; 5] = std::array::from_fn(|case| {
-                std::array::from_fn(|i| {
+            let naive: [[u64; 8]; 7] = std::array::from_fn(|case| {
+                std::array::from_fn(|i: usize| {
                     let p = u128::from(primes[i]);
                     let (a, b) = (u128::from(a[i]), u128::from(b[i]));
                     let powers = (0..20).fold(a * b % p, |x, _| x * a % p);
@@ -671,6 +748,9 @@ mod tests {
                         1 => powers,
                         2 => 16 * a,
                         3 => a + p - b,
+                        5 => (a * b + a) % p * powers,
+                        6 if i % 2 == 0 => a * b % p + powers,
+                        6 => a * b % p + p - powers,
                         _ => a * b % p + p - u128::from(k) * powers % p,
                     };
                     (value % p) as u64

@@ -456,9 +456,13 @@ impl<'a, M: Machine> Outer<'a, M> {
     ) -> Self {
         let mut outer = Vec::with_capacity(simplex.count(h, degree));
         super::simplex::each_point(h, degree, |point| {
-            let weight = point.iter().fold(lanes.inverse_factorials[0], |w, k| {
-                M::R::mul(w, lanes.inverse_factorials[*k], &lanes.moduli)
-            });
+            let mut weight = lanes.inverse_factorials[0];
+            for k in point {
+                weight = machine.run(
+                    #[inline(always)]
+                    || M::R::mul(weight, lanes.inverse_factorials[*k], &lanes.moduli),
+                );
+            }
             outer.push((point.iter().sum(), weight));
         });
         Outer { machine, simplex, lanes, h, outer }
@@ -514,7 +518,10 @@ impl<'a, M: Machine> Outer<'a, M> {
             for e in 0..=b - k {
                 rest[0][e] = mine[e] + self.simplex.start(m, b - e, k);
             }
-            let weight = M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli);
+            let weight = self.machine.run(
+                #[inline(always)]
+                || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli),
+            );
             self.between(slices, members, m - 1, (total, b - k), weight, rest, local);
         }
     }

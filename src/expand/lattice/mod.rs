@@ -26,7 +26,7 @@ use tabulate::{Batch, OwnedStart};
 
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
-use crate::numeric::residues::{Job, Machine, Residues, primes};
+use crate::numeric::residues::{Job, Machine, Residues, primes, small_primes};
 use crate::polynomial::Packed;
 
 /// How far the work is, for whoever watches; set `cancelled` to end it.
@@ -60,6 +60,17 @@ pub(super) struct Times {
 pub(super) fn primes_for(bits: f64) -> usize {
     // Each of the first million primes is above 2^49.99999.
     ((bits + 2.0) / 49.99999).floor() as usize + 1
+}
+
+/// The primes of an expansion: small ones, which save reductions, where no more of them are needed.
+fn choose_primes(stages: &Stages, bits: f64) -> Vec<u64> {
+    let k = primes_for(bits);
+    // Each of the first million small primes is above 2^44.999.
+    if bits + 2.0 < 44.999 * k as f64 {
+        small_primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect()
+    } else {
+        primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect()
+    }
 }
 
 /// Whether so many primes can be put together here.
@@ -161,7 +172,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let from = tabulate::first_stage(&simplex, n, degree, stages);
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
     let k = primes_for(bits);
-    let primes: Vec<u64> = primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect();
+    let primes = choose_primes(stages, bits);
     let points = simplex.count(n, degree);
     let outputs = bounds.len();
     let h = (n - 1).min(2);
@@ -357,7 +368,7 @@ impl<M: Machine> Evaluation<'_, M> {
         };
         if parallel {
             let mut starts: Vec<OwnedStart<M::R, W>> = Vec::new();
-            batch.each_slab(self.machine, degree, self.h, &mut |_, start| {
+            batch.each_slab(self.machine, self.simplex, degree, self.h, &mut |_, start| {
                 starts.push(start.to_owned());
             });
             let jobs: Vec<_> = starts.into_iter().zip(slabs).collect();
@@ -365,7 +376,7 @@ impl<M: Machine> Evaluation<'_, M> {
         } else {
             let mut slabs = slabs;
             let mut result = Ok(());
-            batch.each_slab(self.machine, degree, self.h, &mut |s, start| {
+            batch.each_slab(self.machine, self.simplex, degree, self.h, &mut |s, start| {
                 if result.is_ok() {
                     result = slab(start, &mut slabs[s]);
                 }

@@ -9,9 +9,11 @@
 //! In the last stage a neuron's polynomial c(z) of degree d becomes c_d g(z + s), where g has the
 //! leading coefficient 1 and no terms of degree d - 1, 1 and 0: the first is removed by the shift s,
 //! and the last two, which are no product, go into one polynomial an output that is tabulated with
-//! the neurons. That leaves one or two products a neuron and point for degrees 2 to 4.
+//! the neurons. That leaves one or two products a neuron and point for degrees 2 to 4, and one more
+//! for each output. With a single output of weight w that one falls away too: w c_d = +-r^d for some
+//! r, so that w c_d g(z) = +-h(r z), where h has the leading coefficient 1 again.
 
-use super::interpolate::{differences, invert};
+use super::interpolate::{differences, invert, power};
 use super::simplex::{Simplex, each_point};
 use crate::expand::stages::{Number, Row, Stages};
 use crate::numeric::modular;
@@ -149,13 +151,19 @@ impl<R: Residues, const W: usize> Images<R, W> {
 }
 
 /// Which differences a step adds, by level: the level's lattice has the axes from its own on.
+///
+/// Where no more than e steps remain, differences of orders above e do not matter any more; they
+/// keep the values of before.
 pub(super) struct Steps {
     variables: usize,
     /// The degree of the tabulated polynomials, at least 1.
     q: usize,
-    /// For each difference of order below q, the one that is added to it; those of order q are
-    /// marked and count among themselves.
-    sources: Vec<Vec<u32>>,
+    /// Differences of order below q, by level.
+    rows: Vec<usize>,
+    /// By level and the largest order e below q that matters: each difference up to that order,
+    /// ascending, and the one that is added to it; those of order q are marked and count among
+    /// themselves.
+    sources: Vec<Vec<Vec<(u32, u32)>>>,
 }
 
 /// Marks a source among the differences of order q.
@@ -166,22 +174,48 @@ impl Steps {
         let sources = (0..n)
             .map(|level| {
                 let m = n - level;
-                let mut sources = Vec::with_capacity(simplex.count(m, q - 1));
+                let mut sources: Vec<Vec<(u32, u32)>> =
+                    (0..q).map(|e| Vec::with_capacity(simplex.count(m, e))).collect();
                 let mut next = vec![0; m];
+                let mut row = 0;
                 each_point(m, q - 1, |point| {
                     next.copy_from_slice(point);
                     next[0] += 1;
-                    let order: usize = next.iter().sum();
-                    sources.push(if order < q {
+                    let order: usize = point.iter().sum();
+                    let source = if order + 1 < q {
                         simplex.rank(&next, q - 1) as u32
                     } else {
                         top_rank(simplex, &next, q) as u32 | TOP
-                    });
+                    };
+                    for sources in &mut sources[order..] {
+                        sources.push((row, source));
+                    }
+                    row += 1;
                 });
                 sources
             })
             .collect();
-        Steps { variables: n, q, sources }
+        let rows = (0..n).map(|level| simplex.count(n - level, q - 1)).collect();
+        Steps { variables: n, q, rows, sources }
+    }
+
+    /// How many steps in turn may go unreduced, along whatever axes.
+    ///
+    /// A difference after s steps is a sum of differences of before, those of order j higher with
+    /// weights that sum up to C(s, j) (Vandermonde); each is at most p / 2 + 2 when it has been
+    /// reduced, and a sum is exact up to 2^53. So C(s, 0) + ... + C(s, q) may be 2^53 / (p / 2 + 2).
+    fn unreduced(&self, primes: &[u64]) -> usize {
+        let largest = primes.iter().copied().max().unwrap_or(1);
+        let most = (1_u64 << 53) / (largest / 2 + 3);
+        let sum = |s: usize| {
+            let (mut sum, mut term) = (0_u64, 1_u64);
+            for j in 0..=self.q.min(s) as u64 {
+                sum = sum.saturating_add(term);
+                term = term.saturating_mul(s as u64 - j) / (j + 1);
+            }
+            sum
+        };
+        (0..64).take_while(|s| sum(s + 1) <= most).count()
     }
 }
 
@@ -206,88 +240,152 @@ pub(super) struct Table<R: Residues, const W: usize> {
 
 /// What is done along a line of the lattice, given the differences where it begins.
 pub(super) trait Line<M: Machine, const W: usize> {
-    /// `lower` holds at least q rows a table, `tops` the rows of order q.
-    fn line(&mut self, lower: &[Vec<[Word<M>; W]>], offset: usize, budget: usize);
+    /// `lower` holds at least q rows a table, after so many unreduced steps.
+    fn line(&mut self, lower: &[Vec<[Word<M>; W]>], offset: usize, budget: usize, steps: usize);
 }
 
-/// Walks the lattice of degree `budget` in the axes from `level` on; `offset` is where it begins.
-#[allow(clippy::too_many_arguments)]
-fn walk<M: Machine, const W: usize>(
+/// A walk over a lattice.
+struct Walk<'a, M: Machine, const W: usize> {
     machine: M,
-    simplex: &Simplex,
-    steps: &Steps,
-    tables: &[Table<M::R, W>],
-    current: &[Vec<[Word<M>; W]>],
-    buffers: &mut [Vec<Vec<[Word<M>; W]>>],
-    (level, budget, offset): (usize, usize, usize),
-    line: &mut impl Line<M, W>,
-) {
-    let Some((mine, rest)) = buffers.split_first_mut() else {
-        line.line(current, offset, budget);
-        return;
-    };
-    walk(machine, simplex, steps, tables, current, rest, (level + 1, budget, offset), line);
-    let m = steps.variables - level - 1;
-    let mut offset = offset;
-    for k in 1..=budget {
-        offset += simplex.count(m, budget + 1 - k);
-        step(machine, steps, tables, (k == 1).then_some(current), mine, level);
-        walk(machine, simplex, steps, tables, mine, rest, (level + 1, budget - k, offset), line);
+    simplex: &'a Simplex,
+    steps: &'a Steps,
+    tables: &'a [Table<M::R, W>],
+    /// Steps that may go unreduced.
+    unreduced: usize,
+}
+
+impl<'a, M: Machine, const W: usize> Walk<'a, M, W> {
+    fn new(
+        machine: M,
+        simplex: &'a Simplex,
+        steps: &'a Steps,
+        tables: &'a [Table<M::R, W>],
+    ) -> Self {
+        let unreduced =
+            tables.iter().map(|t| steps.unreduced(&t.moduli.primes)).min().unwrap_or(0);
+        Walk { machine, simplex, steps, tables, unreduced }
     }
-}
 
-/// One step along the axis of `level`, from `from` or in place.
-fn step<M: Machine, const W: usize>(
-    machine: M,
-    steps: &Steps,
-    tables: &[Table<M::R, W>],
-    from: Option<&[Vec<[Word<M>; W]>]>,
-    to: &mut [Vec<[Word<M>; W]>],
-    level: usize,
-) {
-    machine.run(
-        #[inline(always)]
-        || {
-            let sources = &steps.sources[level];
-            // By index: adaptors of iterators are not inlined across units of code generation.
-            for t in 0..tables.len() {
-                let (v, m) = (tables[t].vectors, &tables[t].moduli);
-                let top = &tables[t].top[..];
-                let size = sources.len() * v;
+    /// Walks the lattice of degree `budget` in the axes from `level` on; `offset` is where it
+    /// begins, `unreduced` how many unreduced steps `current` is after.
+    fn walk(
+        &self,
+        (current, unreduced): (&[Vec<[Word<M>; W]>], usize),
+        buffers: &mut [Vec<Vec<[Word<M>; W]>>],
+        (level, budget, offset): (usize, usize, usize),
+        line: &mut impl Line<M, W>,
+    ) {
+        let Some((mine, rest)) = buffers.split_first_mut() else {
+            line.line(current, offset, budget, unreduced);
+            return;
+        };
+        self.walk((current, unreduced), rest, (level + 1, budget, offset), line);
+        let m = self.steps.variables - level - 1;
+        let mut offset = offset;
+        let mut unreduced = unreduced;
+        for k in 1..=budget {
+            offset += self.simplex.count(m, budget + 1 - k);
+            let from = (k == 1).then_some(current);
+            unreduced = self.step(from, mine, level, budget - k, unreduced);
+            self.walk((mine, unreduced), rest, (level + 1, budget - k, offset), line);
+        }
+    }
+
+    /// One step along the axis of `level`, from `from` or in place, to where `remaining` more are
+    /// to come; how many unreduced steps it is then.
+    fn step(
+        &self,
+        from: Option<&[Vec<[Word<M>; W]>]>,
+        to: &mut [Vec<[Word<M>; W]>],
+        level: usize,
+        remaining: usize,
+        unreduced: usize,
+    ) -> usize {
+        let reduces = unreduced + 1 >= self.unreduced;
+        self.machine.run(
+            #[inline(always)]
+            || {
+                if reduces {
+                    self.step_by::<true>(from, to, level, remaining);
+                } else {
+                    self.step_by::<false>(from, to, level, remaining);
+                }
+            },
+        );
+        if reduces { 0 } else { unreduced + 1 }
+    }
+
+    #[inline(always)]
+    fn step_by<const REDUCES: bool>(
+        &self,
+        from: Option<&[Vec<[Word<M>; W]>]>,
+        to: &mut [Vec<[Word<M>; W]>],
+        level: usize,
+        remaining: usize,
+    ) {
+        let sources = &self.steps.sources[level][remaining.min(self.steps.q - 1)][..];
+        let size = self.steps.rows[level];
+        // By index: adaptors of iterators are not inlined across units of code generation.
+        for t in 0..self.tables.len() {
+            let (v, m) = (self.tables[t].vectors, &self.tables[t].moduli);
+            let top = &self.tables[t].top[..];
+            let to = &mut to[t][..size * v];
+            for &(row, source) in sources {
+                let row = row as usize;
                 match from {
                     Some(from) => {
-                        let (from, to) = (&from[t][..size], &mut to[t][..size]);
-                        for i in 0..sources.len() {
-                            let source = match sources[i] & TOP {
-                                0 => &from[sources[i] as usize * v..],
-                                _ => &top[(sources[i] ^ TOP) as usize * v..],
-                            };
-                            let (source, own) = (&source[..v], &from[i * v..][..v]);
-                            let to = &mut to[i * v..][..v];
-                            for i in 0..v {
-                                to[i] = M::R::reduce(M::R::add(own[i], source[i], m), m);
-                            }
+                        let from = &from[t][..size * v];
+                        let source = match source & TOP {
+                            0 => &from[source as usize * v..],
+                            _ => &top[(source ^ TOP) as usize * v..],
+                        };
+                        let (source, own) = (&source[..v], &from[row * v..][..v]);
+                        let to = &mut to[row * v..][..v];
+                        for i in 0..v {
+                            let sum = M::R::add(own[i], source[i], m);
+                            to[i] = if REDUCES { M::R::reduce(sum, m) } else { sum };
                         }
                     }
                     None => {
-                        let to = &mut to[t][..size];
-                        for i in 0..sources.len() {
-                            let (own, later) = to.split_at_mut((i + 1) * v);
-                            let source = match sources[i] & TOP {
-                                // Larger in this order: it still has the value before the step.
-                                0 => &later[(sources[i] as usize - i - 1) * v..],
-                                _ => &top[(sources[i] ^ TOP) as usize * v..],
-                            };
-                            let (source, own) = (&source[..v], &mut own[i * v..][..v]);
-                            for i in 0..v {
-                                own[i] = M::R::reduce(M::R::add(own[i], source[i], m), m);
-                            }
+                        let (own, later) = to.split_at_mut((row + 1) * v);
+                        let source = match source & TOP {
+                            // Larger in this order: it still has the value before the step.
+                            0 => &later[(source as usize - row - 1) * v..],
+                            _ => &top[(source ^ TOP) as usize * v..],
+                        };
+                        let (source, own) = (&source[..v], &mut own[row * v..][..v]);
+                        for i in 0..v {
+                            let sum = M::R::add(own[i], source[i], m);
+                            own[i] = if REDUCES { M::R::reduce(sum, m) } else { sum };
                         }
                     }
                 }
             }
-        },
-    );
+        }
+    }
+
+    /// Calls `each` with the choices of the coordinates from `level` to `h`, in order.
+    fn prefixes(
+        &self,
+        current: (&[Vec<[Word<M>; W]>], usize),
+        level: usize,
+        h: usize,
+        budget: usize,
+        each: &mut dyn FnMut(usize, (&[Vec<[Word<M>; W]>], usize)),
+    ) {
+        if level == h {
+            each(budget, current);
+            return;
+        }
+        self.prefixes(current, level + 1, h, budget, each);
+        let mut mine: Vec<_> = current.0.to_vec();
+        let mut unreduced = current.1;
+        for k in 1..=budget {
+            let from = (k == 1).then_some(current.0);
+            unreduced = self.step(from, &mut mine, level, budget - k, unreduced);
+            self.prefixes((&mine, unreduced), level + 1, h, budget - k, each);
+        }
+    }
 }
 
 /// Room for the differences at each level that is walked.
@@ -298,7 +396,7 @@ fn buffers<R: Residues, const W: usize>(
 ) -> Vec<Vec<Vec<[R::Word; W]>>> {
     (from..steps.variables - 1)
         .map(|level| {
-            let rows = steps.sources[level].len();
+            let rows = steps.rows[level];
             tables.iter().map(|t| vec![[R::Word::default(); W]; rows * t.vectors]).collect()
         })
         .collect()
@@ -313,7 +411,7 @@ pub(super) struct Batch<R: Residues, const W: usize> {
 
 enum Kind<R: Residues, const W: usize> {
     /// The last stage, packed: lanes are primes times neurons.
-    Last { tables: Vec<Table<R, 8>>, passes: Vec<Pass<R>>, outputs: usize },
+    Last { tables: Vec<Table<R, 8>>, passes: Vec<Pass<R>>, outputs: usize, rooted: bool },
     /// From stage `from` on by matrix products; lanes are primes.
     Through { tables: Vec<Table<R, W>>, from: usize },
 }
@@ -332,7 +430,7 @@ struct Group<R: Residues> {
     vectors: std::ops::Range<usize>,
     /// Coefficients of degrees d - 2 down to 2, for each vector.
     inner: Vec<[R::Word; 8]>,
-    /// The weight of each output, for each vector: vector-major.
+    /// The weight of each output, for each vector: vector-major; signs where roots were taken.
     weights: Vec<[R::Word; 8]>,
 }
 
@@ -421,7 +519,12 @@ impl<R: Residues, const W: usize> Batch<R, W> {
             };
             let root = [tables[0].lower.clone()];
             let mut room = buffers(&steps, &tables, 0);
-            walk(machine, simplex, &steps, &tables, &root, &mut room, (0, q, 0), &mut line);
+            Walk::new(machine, simplex, &steps, &tables).walk(
+                (&root, 0),
+                &mut room,
+                (0, q, 0),
+                &mut line,
+            );
             differences(machine, simplex, &mut values, width, (n, q), &images.moduli);
             table = split(n, q, width, images.moduli, &values);
             steps = Steps::new(simplex, n, q);
@@ -429,7 +532,7 @@ impl<R: Residues, const W: usize> Batch<R, W> {
         let kind = if from + 1 == stages.hidden.len() {
             machine.run(
                 #[inline(always)]
-                || last_stage(&images, &table, count),
+                || last_stage(&images, table, count, simplex.count(n, stages.degree() as usize)),
             )
         } else {
             Kind::Through { tables: vec![table], from }
@@ -442,6 +545,7 @@ impl<R: Residues, const W: usize> Batch<R, W> {
     pub(super) fn each_slab<M: Machine<R = R>>(
         &self,
         machine: M,
+        simplex: &Simplex,
         degree: usize,
         h: usize,
         each: &mut dyn FnMut(usize, Start<'_, R, W>),
@@ -450,14 +554,16 @@ impl<R: Residues, const W: usize> Batch<R, W> {
         match &self.kind {
             Kind::Last { tables, .. } => {
                 let root: Vec<_> = tables.iter().map(|t| t.lower.clone()).collect();
-                prefixes(machine, &self.steps, tables, &root, 0, h, degree, &mut |budget, at| {
+                let walk = Walk::new(machine, simplex, &self.steps, tables);
+                walk.prefixes((&root, 0), 0, h, degree, &mut |budget, at| {
                     each(next, Start::Last(budget, at));
                     next += 1;
                 });
             }
             Kind::Through { tables, .. } => {
                 let root: Vec<_> = tables.iter().map(|t| t.lower.clone()).collect();
-                prefixes(machine, &self.steps, tables, &root, 0, h, degree, &mut |budget, at| {
+                let walk = Walk::new(machine, simplex, &self.steps, tables);
+                walk.prefixes((&root, 0), 0, h, degree, &mut |budget, at| {
                     each(next, Start::Through(budget, at));
                     next += 1;
                 });
@@ -476,23 +582,26 @@ impl<R: Residues, const W: usize> Batch<R, W> {
         out: &mut [&mut [[R::Word; 4]]],
     ) {
         match (&self.kind, start) {
-            (Kind::Last { tables, passes, outputs }, Start::Last(budget, at)) => {
+            (Kind::Last { tables, passes, outputs, rooted }, Start::Last(budget, at)) => {
+                let walk = Walk::new(machine, simplex, &self.steps, tables);
                 let mut line = Last {
                     machine,
+                    unreduced: walk.unreduced,
                     tables,
                     passes,
                     outputs: *outputs,
+                    rooted: *rooted,
                     units: out.len() / outputs,
                     q: self.steps.q,
                     accumulators: Vec::new(),
-                    differences: vec![[R::Word::default(); 8]; self.steps.q],
+                    differences: vec![[R::Word::default(); 8]; self.steps.q + 1],
                     out,
                 };
                 let mut room = buffers(&self.steps, tables, h);
-                let place = (h, budget, 0);
-                walk(machine, simplex, &self.steps, tables, at, &mut room, place, &mut line);
+                walk.walk(at, &mut room, (h, budget, 0), &mut line);
             }
             (Kind::Through { tables, from }, Start::Through(budget, at)) => {
+                let walk = Walk::new(machine, simplex, &self.steps, tables);
                 let mut line = Through::<M, W> {
                     machine,
                     tables,
@@ -503,8 +612,7 @@ impl<R: Residues, const W: usize> Batch<R, W> {
                     store: Store::Units(out),
                 };
                 let mut room = buffers(&self.steps, tables, h);
-                let place = (h, budget, 0);
-                walk(machine, simplex, &self.steps, tables, at, &mut room, place, &mut line);
+                walk.walk(at, &mut room, (h, budget, 0), &mut line);
             }
             // A start is made by the same batch.
             _ => {}
@@ -512,16 +620,16 @@ impl<R: Residues, const W: usize> Batch<R, W> {
     }
 }
 
-/// Where a slab begins: its degree, and the differences there.
+/// Where a slab begins: its degree, the differences there, and after how many unreduced steps.
 pub(super) enum Start<'a, R: Residues, const W: usize> {
-    Last(usize, &'a [Vec<[R::Word; 8]>]),
-    Through(usize, &'a [Vec<[R::Word; W]>]),
+    Last(usize, (&'a [Vec<[R::Word; 8]>], usize)),
+    Through(usize, (&'a [Vec<[R::Word; W]>], usize)),
 }
 
 /// The same, owned.
 pub(super) enum OwnedStart<R: Residues, const W: usize> {
-    Last(usize, Vec<Vec<[R::Word; 8]>>),
-    Through(usize, Vec<Vec<[R::Word; W]>>),
+    Last(usize, Vec<Vec<[R::Word; 8]>>, usize),
+    Through(usize, Vec<Vec<[R::Word; W]>>, usize),
 }
 
 impl<R: Residues, const W: usize> Start<'_, R, W> {
@@ -534,8 +642,8 @@ impl<R: Residues, const W: usize> Start<'_, R, W> {
 
     pub(super) fn to_owned(&self) -> OwnedStart<R, W> {
         match self {
-            Start::Last(b, at) => OwnedStart::Last(*b, at.to_vec()),
-            Start::Through(b, at) => OwnedStart::Through(*b, at.to_vec()),
+            Start::Last(b, (at, steps)) => OwnedStart::Last(*b, at.to_vec(), *steps),
+            Start::Through(b, (at, steps)) => OwnedStart::Through(*b, at.to_vec(), *steps),
         }
     }
 }
@@ -543,32 +651,9 @@ impl<R: Residues, const W: usize> Start<'_, R, W> {
 impl<R: Residues, const W: usize> OwnedStart<R, W> {
     pub(super) fn borrow(&self) -> Start<'_, R, W> {
         match self {
-            OwnedStart::Last(b, at) => Start::Last(*b, at),
-            OwnedStart::Through(b, at) => Start::Through(*b, at),
+            OwnedStart::Last(b, at, steps) => Start::Last(*b, (at, *steps)),
+            OwnedStart::Through(b, at, steps) => Start::Through(*b, (at, *steps)),
         }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn prefixes<M: Machine, const W: usize>(
-    machine: M,
-    steps: &Steps,
-    tables: &[Table<M::R, W>],
-    current: &[Vec<[Word<M>; W]>],
-    level: usize,
-    h: usize,
-    budget: usize,
-    each: &mut dyn FnMut(usize, &[Vec<[Word<M>; W]>]),
-) {
-    if level == h {
-        each(budget, current);
-        return;
-    }
-    prefixes(machine, steps, tables, current, level + 1, h, budget, each);
-    let mut mine: Vec<_> = current.to_vec();
-    for k in 1..=budget {
-        step(machine, steps, tables, (k == 1).then_some(current), &mut mine, level);
-        prefixes(machine, steps, tables, &mine, level + 1, h, budget - k, each);
     }
 }
 
@@ -636,7 +721,7 @@ enum Store<'a, 'o, R: Residues, const W: usize> {
 }
 
 impl<M: Machine, const W: usize> Line<M, W> for Through<'_, '_, M, W> {
-    fn line(&mut self, lower: &[Vec<[Word<M>; W]>], offset: usize, budget: usize) {
+    fn line(&mut self, lower: &[Vec<[Word<M>; W]>], offset: usize, budget: usize, _: usize) {
         let machine = self.machine;
         machine.run(
             #[inline(always)]
@@ -654,6 +739,9 @@ impl<M: Machine, const W: usize> Through<'_, '_, M, W> {
         let Scratch { differences, z, y } = &mut self.scratch;
         differences.clear();
         differences.extend_from_slice(&lower[..q * v]);
+        for x in differences.iter_mut() {
+            *x = M::R::reduce(*x, moduli);
+        }
         for t in 0..=budget {
             z.clear();
             z.extend_from_slice(&differences[..v]);
@@ -720,8 +808,9 @@ impl<M: Machine, const W: usize> Through<'_, '_, M, W> {
 #[inline(always)]
 fn last_stage<R: Residues, const W: usize>(
     images: &Images<R, W>,
-    table: &Table<R, W>,
+    mut table: Table<R, W>,
     count: usize,
+    points: usize,
 ) -> Kind<R, W> {
     let m = &images.moduli;
     let last = images.polynomials.len() - 1;
@@ -768,7 +857,10 @@ fn last_stage<R: Residues, const W: usize>(
             }
         }
         let inverse = R::mul(inverses[i], m.words(d as u64), m);
-        inner[i] = (2..=d.saturating_sub(2)).rev().map(|k| R::mul(c[k], inverse, m)).collect();
+        inner[i] = (2..=d.saturating_sub(2))
+            .rev()
+            .map(|k| R::reduce(R::mul(c[k], inverse, m), m))
+            .collect();
         linear[i] = (c[0], c[1]);
     }
 
@@ -799,6 +891,45 @@ fn last_stage<R: Residues, const W: usize>(
             weights[o][i] = R::mul(*w, c[c.len() - 1], m);
         }
         rest_lower[o] = R::reduce(R::add(rest_lower[o], constant, m), m);
+    }
+
+    for i in 0..width.min(table.lower.len()) {
+        table.lower[i] = R::reduce(R::add(table.lower[i], shifts[i], m), m);
+    }
+    let exponents: Option<Vec<Vec<u64>>> = match outputs.len() {
+        1 if points >= ROOTED => polynomials
+            .iter()
+            .map(|c| m.primes.iter().map(|p| root_exponent(c.len() as u64 - 1, *p)).collect())
+            .collect(),
+        _ => None,
+    };
+    let rooted = exponents.is_some();
+    for (i, exponents) in exponents.iter().flatten().enumerate() {
+        let d = polynomials[i].len() - 1;
+        if d < 2 {
+            continue;
+        }
+        let root = power(weights[0][i], std::array::from_fn(|l| exponents[l]), m);
+        let mut powers = root;
+        for k in 2..=d {
+            powers = R::mul(powers, root, m);
+            // That of degree d - k.
+            if k < d - 1 {
+                let c = &mut inner[i][k - 2];
+                *c = R::reduce(R::mul(*c, powers, m), m);
+            }
+        }
+        let weight = weights[0][i];
+        weights[0][i] = std::array::from_fn(|l| {
+            let p = m.primes[l];
+            let equal = R::residue(powers[l], p) == R::residue(weight[l], p);
+            R::word(if equal { 1 } else { p - 1 }, p)
+        });
+        for rows in [&mut table.lower, &mut table.top] {
+            for x in rows[i..].iter_mut().step_by(width) {
+                *x = R::reduce(R::mul(*x, root, m), m);
+            }
+        }
     }
 
     // Neurons by degree; those of degree below 2 have gone into the rest.
@@ -846,19 +977,13 @@ fn last_stage<R: Residues, const W: usize>(
             });
         }
         let vectors = members.len() + outputs.len();
-        let pack = |from: &[[R::Word; W]], rest: &[[R::Word; W]], shifted: bool| {
+        let pack = |from: &[[R::Word; W]], rest: &[[R::Word; W]]| {
             let mut to = Vec::with_capacity(vectors * rest.len() / outputs.len().max(1));
-            for (r, (row, rest)) in
-                from.chunks_exact(width.max(1)).zip(rest.chunks_exact(outputs.len())).enumerate()
+            for (row, rest) in
+                from.chunks_exact(width.max(1)).zip(rest.chunks_exact(outputs.len()))
             {
                 for part in &members {
-                    to.push(gather(part, &|i| {
-                        if shifted && r == 0 {
-                            R::reduce(R::add(row[i], shifts[i], m), m)
-                        } else {
-                            row[i]
-                        }
-                    }));
+                    to.push(gather(part, &|i| row[i]));
                 }
                 for value in rest {
                     to.push(std::array::from_fn(
@@ -868,13 +993,28 @@ fn last_stage<R: Residues, const W: usize>(
             }
             to
         };
-        let lower = pack(&table.lower, &rest_lower, true);
-        let top = pack(&table.top, &rest_top, false);
+        let lower = pack(&table.lower, &rest_lower);
+        let top = pack(&table.top, &rest_top);
         tables.push(Table { moduli, vectors, lower, top });
         passes.push(Pass { first, primes, groups });
         first += primes;
     }
-    Kind::Last { tables, passes, outputs: outputs.len() }
+    Kind::Last { tables, passes, outputs: outputs.len(), rooted }
+}
+
+/// Lattice points from which on roots of the weights pay.
+const ROOTED: usize = 2000;
+
+/// An e such that x^e is, up to a factor -1 of x, a root of degree d of x modulo p: the inverse of d
+/// modulo (p - 1) / 2, as x^((p - 1) / 2) is 1 or -1 unless x is zero.
+fn root_exponent(d: u64, p: u64) -> Option<u64> {
+    let order = (p - 1) / 2;
+    match d {
+        0 | 1 => Some(1),
+        // No product overflows: degrees that have roots are small.
+        2..=10 => (0..d).map(|k| k * order + 1).find(|x| x % d == 0).map(|x| x / d),
+        _ => None,
+    }
 }
 
 /// How many primes each pass takes, so that few lanes are idle: powers of two that cover `count`.
@@ -898,7 +1038,10 @@ fn pass_widths(count: usize, width: usize) -> Vec<usize> {
         }
         best.push(choice.unwrap_or((0, Vec::new())));
     }
-    best.pop().map(|b| b.1).unwrap_or_default()
+    // The wide ones first, so that none begins amid four primes and ends beyond.
+    let mut widths = best.pop().map(|b| b.1).unwrap_or_default();
+    widths.sort_unstable_by(|a, b| b.cmp(a));
+    widths
 }
 
 /// The line of a walk through the packed last stage.
@@ -907,112 +1050,150 @@ struct Last<'a, 'o, M: Machine> {
     tables: &'a [Table<M::R, 8>],
     passes: &'a [Pass<M::R>],
     outputs: usize,
+    /// Whether the weights are signs.
+    rooted: bool,
     units: usize,
     q: usize,
+    /// Steps that may go unreduced.
+    unreduced: usize,
     accumulators: Vec<[Word<M>; 8]>,
     differences: Vec<[Word<M>; 8]>,
     out: &'a mut [&'o mut [[Word<M>; 4]]],
 }
 
 impl<M: Machine> Line<M, 8> for Last<'_, '_, M> {
-    fn line(&mut self, lower: &[Vec<[Word<M>; 8]>], offset: usize, budget: usize) {
+    fn line(&mut self, lower: &[Vec<[Word<M>; 8]>], offset: usize, budget: usize, steps: usize) {
         let machine = self.machine;
         machine.run(
             #[inline(always)]
             || match self.q {
-                1 => self.work::<1>(lower, offset, budget),
-                2 => self.work::<2>(lower, offset, budget),
-                3 => self.work::<3>(lower, offset, budget),
-                4 => self.work::<4>(lower, offset, budget),
-                _ => self.work::<0>(lower, offset, budget),
+                1 => self.work::<1>(lower, offset, budget, steps),
+                2 => self.work::<2>(lower, offset, budget, steps),
+                3 => self.work::<3>(lower, offset, budget, steps),
+                4 => self.work::<4>(lower, offset, budget, steps),
+                _ => self.work::<0>(lower, offset, budget, steps),
             },
         );
     }
 }
 
-/// Steps after which differences up to order q, each at most p / 2 + 2 at first, must be reduced:
-/// after S steps the lowest is a sum of C(S, 0) + ... + C(S, q) of them, which may be 16.
-const fn unreduced_steps(q: usize) -> usize {
-    match q {
-        1 => 15,
-        2 => 5,
-        _ => 4,
-    }
-}
-
 impl<M: Machine> Last<'_, '_, M> {
     #[inline(always)]
-    fn work<const Q: usize>(&mut self, lower: &[Vec<[Word<M>; 8]>], offset: usize, budget: usize) {
+    fn work<const Q: usize>(
+        &mut self,
+        lower: &[Vec<[Word<M>; 8]>],
+        offset: usize,
+        budget: usize,
+        steps: usize,
+    ) {
         let length = budget + 1;
+        let outputs = self.outputs;
+        let zero = [Word::<M>::default(); 8];
+        if self.accumulators.len() < outputs * length {
+            self.accumulators.resize(outputs * length, zero);
+        }
+        let accumulators = &mut self.accumulators[..outputs * length];
+        let differences = &mut self.differences[..];
+        let how = (length, steps, self.unreduced);
         for t in 0..self.tables.len() {
             let (table, pass, lower) = (&self.tables[t], &self.passes[t], &lower[t][..]);
             let m = &table.moduli;
             let v = table.vectors;
-            let neurons = v - self.outputs;
-            self.accumulators.clear();
+            let neurons = v - outputs;
             // The rest of each output begins the sum.
-            for o in 0..self.outputs {
+            for o in 0..outputs {
+                let line = &mut accumulators[o * length..][..length];
+                let from = (v, neurons + o, self.q);
                 walk_line::<M::R, Q>(
                     lower,
                     &table.top,
-                    (v, neurons + o, self.q),
-                    length,
+                    from,
+                    how,
                     m,
-                    &mut self.differences,
+                    differences,
                     #[inline(always)]
-                    |_, z| self.accumulators.push(z),
+                    |t, z| line[t] = z,
                 );
             }
+            // Eight terms of at most 0.84 p and what came out of `reduce`: below 8 p.
             let mut sums = 0;
             for group in &pass.groups {
                 let d = group.degree;
                 let inner = d.saturating_sub(3);
                 for g in 0..group.vectors.len() {
-                    let vector = group.vectors.start + g;
+                    let from = (v, group.vectors.start + g, self.q);
                     let coefficients = &group.inner[g * inner..(g + 1) * inner];
-                    let weights = &group.weights[g * self.outputs..(g + 1) * self.outputs];
-                    let accumulators = &mut self.accumulators[..];
-                    walk_line::<M::R, Q>(
-                        lower,
-                        &table.top,
-                        (v, vector, self.q),
-                        length,
-                        m,
-                        &mut self.differences,
-                        #[inline(always)]
-                        |t, z| {
-                            let y = monic::<M::R>(z, d, coefficients, m);
-                            for o in 0..weights.len() {
-                                let a = &mut accumulators[o * length + t];
-                                *a = M::R::add(*a, M::R::mul(y, weights[o], m), m);
-                            }
-                        },
-                    );
+                    let weights = &group.weights[g * outputs..(g + 1) * outputs];
+                    if self.rooted {
+                        let sign = weights[0];
+                        walk_line::<M::R, Q>(
+                            lower,
+                            &table.top,
+                            from,
+                            how,
+                            m,
+                            differences,
+                            #[inline(always)]
+                            |t, z| {
+                                let y = monic::<M::R>(z, d, coefficients, m);
+                                accumulators[t] = M::R::add_signed(accumulators[t], y, sign, m);
+                            },
+                        );
+                    } else {
+                        walk_line::<M::R, Q>(
+                            lower,
+                            &table.top,
+                            from,
+                            how,
+                            m,
+                            differences,
+                            #[inline(always)]
+                            |t, z| {
+                                let y = monic::<M::R>(z, d, coefficients, m);
+                                for o in 0..weights.len() {
+                                    let a = &mut accumulators[o * length + t];
+                                    *a = M::R::add(*a, M::R::mul(y, weights[o], m), m);
+                                }
+                            },
+                        );
+                    }
                     sums += 1;
                     if sums == 8 {
                         sums = 0;
-                        for a in &mut self.accumulators {
-                            *a = M::R::reduce(*a, m);
+                        for i in 0..accumulators.len() {
+                            accumulators[i] = M::R::reduce(accumulators[i], m);
                         }
                     }
                 }
             }
-            for o in 0..self.outputs {
+            // Sums over the neurons of a vector.
+            let (first, primes) = (pass.first, pass.primes);
+            for o in 0..outputs {
                 for t in 0..length {
-                    let a = M::R::reduce(self.accumulators[o * length + t], m);
-                    let mut sum = a;
-                    let mut width = 8;
-                    while width > pass.primes {
-                        width /= 2;
-                        let mut other = sum;
-                        other[..width].copy_from_slice(&sum[width..2 * width]);
-                        sum = M::R::add(sum, other, m);
+                    let mut a = M::R::reduce(accumulators[o * length + t], m);
+                    if primes < 8 {
+                        let other = [a[4], a[5], a[6], a[7], a[0], a[1], a[2], a[3]];
+                        a = M::R::add(a, other, m);
+                        if primes < 4 {
+                            let other = [a[2], a[3], a[0], a[1], a[6], a[7], a[4], a[5]];
+                            a = M::R::add(a, other, m);
+                            if primes < 2 {
+                                let other = [a[1], a[0], a[3], a[2], a[5], a[4], a[7], a[6]];
+                                a = M::R::add(a, other, m);
+                            }
+                        }
+                        a = M::R::reduce(a, m);
                     }
-                    let sum = M::R::reduce(sum, m);
-                    for l in 0..pass.primes {
-                        let lane = pass.first + l;
-                        if lane < 4 * self.units {
-                            self.out[o * self.units + lane / 4][offset + t][lane % 4] = sum[l];
+                    let units = &mut self.out[o * self.units..(o + 1) * self.units];
+                    if primes >= 4 {
+                        units[first / 4][offset + t] = [a[0], a[1], a[2], a[3]];
+                        if primes == 8 && self.units == 2 {
+                            units[1][offset + t] = [a[4], a[5], a[6], a[7]];
+                        }
+                    } else {
+                        let to = &mut units[first / 4][offset + t];
+                        for l in 0..primes {
+                            to[first % 4 + l] = a[l];
                         }
                     }
                 }
@@ -1021,7 +1202,8 @@ impl<M: Machine> Last<'_, '_, M> {
     }
 }
 
-/// z^d + c_{d-2} z^{d-2} + ... + c_2 z^2, the coefficients in descending order.
+/// z^d + c_{d-2} z^{d-2} + ... + c_2 z^2, the coefficients in descending order, for z and
+/// coefficients that came out of `reduce`; at most 0.84 p, by the bounds of [`Residues`].
 #[inline(always)]
 fn monic<R: Residues>(
     z: [R::Word; 8],
@@ -1034,9 +1216,9 @@ fn monic<R: Residues>(
         (2, _) => square,
         (3, _) => R::mul(square, z, m),
         (_, [first, rest @ ..]) => {
-            let mut sum = R::reduce(R::add(square, *first, m), m);
+            let mut sum = R::add(square, *first, m);
             for c in rest {
-                sum = R::reduce(R::add(R::mul(sum, z, m), *c, m), m);
+                sum = R::add(R::mul(sum, z, m), *c, m);
             }
             R::mul(sum, square, m)
         }
@@ -1045,46 +1227,64 @@ fn monic<R: Residues>(
     }
 }
 
-/// Calls `visit` with the values of one vector along a line.
+/// Calls `visit` with the values of one vector along a line, out of `reduce`; `lower` is after so
+/// many unreduced steps, of which there may be `unreduced`.
 #[inline(always)]
 fn walk_line<R: Residues, const Q: usize>(
     lower: &[[R::Word; 8]],
     top: &[[R::Word; 8]],
     (vectors, vector, q): (usize, usize, usize),
-    length: usize,
+    (length, steps, unreduced): (usize, usize, usize),
     m: &Moduli<R, 8>,
     room: &mut [[R::Word; 8]],
     mut visit: impl FnMut(usize, [R::Word; 8]),
 ) {
+    visit(0, R::reduce(lower[vector], m));
+    if length == 1 {
+        return;
+    }
     let top = top[vector];
     if Q == 0 {
-        let d = &mut room[..q];
-        for i in 0..q {
-            d[i] = lower[i * vectors + vector];
+        // Only the orders matter that are not above the number of steps to come.
+        let count = q.min(length - 1) + 1;
+        let d = &mut room[..count];
+        for i in 0..count {
+            d[i] = if i < q { lower[i * vectors + vector] } else { top };
         }
-        for t in 0..length {
-            visit(t, d[0]);
-            for i in 0..q - 1 {
-                d[i] = R::reduce(R::add(d[i], d[i + 1], m), m);
+        let mut steps = steps;
+        for t in 1..length {
+            let changed = q.min(length - t);
+            let mut low = d[0];
+            for i in 0..changed {
+                let high = d[i + 1];
+                d[i] = R::add(low, high, m);
+                low = high;
             }
-            d[q - 1] = R::reduce(R::add(d[q - 1], top, m), m);
+            steps += 1;
+            if steps >= unreduced {
+                steps = 0;
+                for i in 0..changed {
+                    d[i] = R::reduce(d[i], m);
+                }
+            }
+            visit(t, R::reduce(d[0], m));
         }
         return;
     }
     let mut d: [[R::Word; 8]; Q] = std::array::from_fn(|i| lower[i * vectors + vector]);
-    let mut steps = 0;
-    for t in 0..length {
-        visit(t, if steps == 0 { d[0] } else { R::reduce(d[0], m) });
+    let mut steps = steps;
+    for t in 1..length {
         for i in 0..Q - 1 {
             d[i] = R::add(d[i], d[i + 1], m);
         }
         d[Q - 1] = R::add(d[Q - 1], top, m);
         steps += 1;
-        if steps == unreduced_steps(Q) {
+        if steps >= unreduced {
             steps = 0;
             for d in &mut d {
                 *d = R::reduce(*d, m);
             }
         }
+        visit(t, R::reduce(d[0], m));
     }
 }
