@@ -244,6 +244,9 @@ pub(super) trait Line<M: Machine, const W: usize> {
     fn line(&mut self, lower: &[Vec<[Word<M>; W]>], offset: usize, budget: usize, steps: usize);
 }
 
+/// The differences at a point, by table, and after how many unreduced steps they are.
+type Place<'a, M, const W: usize> = (&'a [Vec<[Word<M>; W]>], usize);
+
 /// A walk over a lattice.
 struct Walk<'a, M: Machine, const W: usize> {
     machine: M,
@@ -366,11 +369,11 @@ impl<'a, M: Machine, const W: usize> Walk<'a, M, W> {
     /// Calls `each` with the choices of the coordinates from `level` to `h`, in order.
     fn prefixes(
         &self,
-        current: (&[Vec<[Word<M>; W]>], usize),
+        current: Place<'_, M, W>,
         level: usize,
         h: usize,
         budget: usize,
-        each: &mut dyn FnMut(usize, (&[Vec<[Word<M>; W]>], usize)),
+        each: &mut dyn FnMut(usize, Place<'_, M, W>),
     ) {
         if level == h {
             each(budget, current);
