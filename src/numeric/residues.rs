@@ -749,7 +749,7 @@ mod tests {
                         2 => 16 * a,
                         3 => a + p - b,
                         5 => (a * b + a) % p * powers,
-                        6 if i % 2 == 0 => a * b % p + powers,
+                        6 if i.is_multiple_of(2) => a * b % p + powers,
                         6 => a * b % p + p - powers,
                         _ => a * b % p + p - u128::from(k) * powers % p,
                     };
