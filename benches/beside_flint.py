@@ -168,7 +168,7 @@ def run(folder, arguments):
             continue
         best, outputs, over = math.inf, None, 1
         for order, powers in VARIANTS:
-            if outputs is not None and best > 20:
+            if 20 < best < math.inf:
                 break
             time_of_one, (outputs, over) = timed(lambda: expand(network, order, powers))
             best = min(best, time_of_one)

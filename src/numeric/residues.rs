@@ -632,8 +632,8 @@ pub fn primes() -> impl Iterator<Item = u64> {
 
 /// 2^45 minus the first primes of [`small_primes`].
 const SMALL_OFFSETS: [u64; 32] = [
-    69, 93, 429, 453, 513, 573, 753, 789, 909, 1125, 1353, 1425, 1629, 1725, 1809, 2253, 2313, 2349,
-    2445, 2613, 3033, 3513, 3573, 3729, 3909, 4329, 5025, 5409, 5613, 5865, 6213, 6429,
+    69, 93, 429, 453, 513, 573, 753, 789, 909, 1125, 1353, 1425, 1629, 1725, 1809, 2253, 2313,
+    2349, 2445, 2613, 3033, 3513, 3573, 3729, 3909, 4329, 5025, 5409, 5613, 5865, 6213, 6429,
 ];
 
 /// As [`primes`], below 2^45: sums of 500 residues are exact there.
@@ -749,7 +749,7 @@ mod tests {
                         2 => 16 * a,
                         3 => a + p - b,
                         5 => (a * b + a) % p * powers,
-                        6 if i % 2 == 0 => a * b % p + powers,
+                        6 if i.is_multiple_of(2) => a * b % p + powers,
                         6 => a * b % p + p - powers,
                         _ => a * b % p + p - u128::from(k) * powers % p,
                     };

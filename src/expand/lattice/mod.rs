@@ -140,7 +140,7 @@ fn each<J: Send>(
 }
 
 /// Cuts a slice into pieces of the given lengths.
-fn cut<'a, T>(mut whole: &'a mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&'a mut [T]> {
+fn cut<T>(mut whole: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     lengths
         .map(|length| {
             let (piece, rest) = std::mem::take(&mut whole).split_at_mut(length);

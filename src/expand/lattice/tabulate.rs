@@ -244,6 +244,9 @@ pub(super) trait Line<M: Machine, const W: usize> {
     fn line(&mut self, lower: &[Vec<[Word<M>; W]>], offset: usize, budget: usize, steps: usize);
 }
 
+/// The differences at a point, by table, and after how many unreduced steps they are.
+type Place<'a, M, const W: usize> = (&'a [Vec<[Word<M>; W]>], usize);
+
 /// A walk over a lattice.
 struct Walk<'a, M: Machine, const W: usize> {
     machine: M,
@@ -261,8 +264,7 @@ impl<'a, M: Machine, const W: usize> Walk<'a, M, W> {
         steps: &'a Steps,
         tables: &'a [Table<M::R, W>],
     ) -> Self {
-        let unreduced =
-            tables.iter().map(|t| steps.unreduced(&t.moduli.primes)).min().unwrap_or(0);
+        let unreduced = tables.iter().map(|t| steps.unreduced(&t.moduli.primes)).min().unwrap_or(0);
         Walk { machine, simplex, steps, tables, unreduced }
     }
 
@@ -367,11 +369,11 @@ impl<'a, M: Machine, const W: usize> Walk<'a, M, W> {
     /// Calls `each` with the choices of the coordinates from `level` to `h`, in order.
     fn prefixes(
         &self,
-        current: (&[Vec<[Word<M>; W]>], usize),
+        current: Place<'_, M, W>,
         level: usize,
         h: usize,
         budget: usize,
-        each: &mut dyn FnMut(usize, (&[Vec<[Word<M>; W]>], usize)),
+        each: &mut dyn FnMut(usize, Place<'_, M, W>),
     ) {
         if level == h {
             each(budget, current);
@@ -454,17 +456,27 @@ pub(super) fn through_cost(
     let stage = &stages.hidden[from];
     let q = (stage.degree() as usize).max(1);
     let points = simplex.count(n, degree) as f64;
-    // Every node of the walk below the root takes a step of all differences below order q.
+    // Every node of the walk below the root takes a step of all differences that still matter.
+    let nodes = |axes: usize, sum: usize| match (axes, sum) {
+        (0, _) => 0,
+        (_, 0) => 1,
+        _ => simplex.count(axes, sum) - simplex.count(axes, sum - 1),
+    };
     let steps: f64 = (0..n)
         .map(|level| {
-            let nodes = simplex.count(level + 1, degree) - simplex.count(level, degree);
-            nodes as f64 * simplex.count(n - level, q - 1) as f64
+            (0..degree)
+                .map(|e| {
+                    let nodes = nodes(level + 1, degree - e) - nodes(level, degree - e);
+                    nodes as f64 * simplex.count(n - level, e.min(q - 1)) as f64
+                })
+                .sum::<f64>()
         })
         .sum::<f64>()
         / points;
     let last = stages.hidden.len() - 1;
     let width = |s: usize| stages.hidden[s].rows.len() as f64;
-    let mut cost = 4.0 * steps * width(from);
+    // An addition, and some that reduce.
+    let mut cost = 2.0 * steps * width(from);
     if from == last {
         let products = (stage.polynomial_degree().max(2) - 1) as f64 * 7.0 + 3.0;
         cost + products * width(last)
@@ -979,8 +991,7 @@ fn last_stage<R: Residues, const W: usize>(
         let vectors = members.len() + outputs.len();
         let pack = |from: &[[R::Word; W]], rest: &[[R::Word; W]]| {
             let mut to = Vec::with_capacity(vectors * rest.len() / outputs.len().max(1));
-            for (row, rest) in
-                from.chunks_exact(width.max(1)).zip(rest.chunks_exact(outputs.len()))
+            for (row, rest) in from.chunks_exact(width.max(1)).zip(rest.chunks_exact(outputs.len()))
             {
                 for part in &members {
                     to.push(gather(part, &|i| row[i]));
