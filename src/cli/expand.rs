@@ -22,6 +22,10 @@ use super::progress::{Gentle, Progress};
 /// Lattice points up to which the expansion is proved equal without being asked.
 const PROVE_POINTS: u128 = 20_000;
 
+/// Bits of a coefficient up to which it is: exact values are fractions, whose greatest common divisors
+/// take the square of them.
+const PROVE_BITS: f64 = 100_000.0;
+
 /// Variables up to which it is: a walk copies its polynomials once a variable.
 const PROVE_VARIABLES: usize = 32;
 
@@ -389,7 +393,9 @@ fn prove(
         };
     }
     let points = lattice_points(plan);
-    let cheap = points <= PROVE_POINTS && network.inputs().len() <= PROVE_VARIABLES;
+    let cheap = points <= PROVE_POINTS
+        && network.inputs().len() <= PROVE_VARIABLES
+        && plan.bits <= PROVE_BITS;
     if arguments.no_prove || !(arguments.prove || cheap) {
         return Ok(None);
     }
