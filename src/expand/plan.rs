@@ -246,6 +246,9 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, operations: f6
         _ => points as f64 * 8.0 * (primes.div_ceil(4) * 4 * bounds.len()) as f64,
     };
     let words: usize = bounds.iter().map(|b| lattice::words_for(b.bits)).sum();
+    // What is being written: two decimal digits for three bits of numerator and denominator, and
+    // the exponents, in buffers that grow.
+    let text = (points.min(1 << 17) as f64) * (0.6 * bits + 100.0) * 1.3;
     Plan {
         variables: stages.inputs,
         outputs: bounds.len(),
@@ -255,8 +258,8 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, operations: f6
             .iter()
             .fold(0, |sum, d| sum + dense_terms(stages.used.len(), *d)),
         bits,
-        bytes: points as f64 * 8.0 * words as f64 + residues + PROGRAM,
-        seconds: operations * SUSTAINED * residue_rate() + numbers(stages) * NUMBER,
+        bytes: points as f64 * 8.0 * words as f64 + residues + text + PROGRAM,
+        seconds: operations * SUSTAINED * residue_rate() + numbers(stages) * NUMBER + START,
         operations: operations / RESIDUES,
         primes,
         route,
@@ -264,13 +267,16 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, operations: f6
 }
 
 /// Bytes of the program itself.
-const PROGRAM: f64 = 8e6;
+const PROGRAM: f64 = 1e7;
 
 /// Seconds of an operation amid others over those of one in a short loop.
-const SUSTAINED: f64 = 2.0;
+const SUSTAINED: f64 = 3.0;
 
 /// Seconds to take up a parameter and bound it.
-const NUMBER: f64 = 1e-7;
+const NUMBER: f64 = 2e-7;
+
+/// Seconds before any work is done.
+const START: f64 = 3e-5;
 
 /// Parameters that can reach an output.
 fn numbers(stages: &Stages) -> f64 {
