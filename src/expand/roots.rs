@@ -272,7 +272,7 @@ pub(super) fn expand<M: Machine>(
         );
         progress.advance().map(|()| lists)
     };
-    let residues: Result<Vec<Vec<Vec<[Word<M>; 4]>>>, Cancelled> = if parallel {
+    let residues: Result<Vec<Lists<M>>, Cancelled> = if parallel {
         remainders.units.par_iter().with_max_len(1).map(one).collect()
     } else {
         remainders.units.iter().map(one).collect()
@@ -306,6 +306,9 @@ pub(super) fn expand<M: Machine>(
     times.reconstruct = started.elapsed().as_secs_f64();
     Some(done.map(|()| (pack(stages, bounds, degree, numerators), times)))
 }
+
+/// The residues of the coefficients of each output modulo four primes.
+type Lists<M> = Vec<Vec<[Word<M>; 4]>>;
 
 /// Coefficients that are put together at a time.
 const CHUNK: usize = 64;
