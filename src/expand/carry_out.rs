@@ -28,6 +28,9 @@ pub struct Step {
     pub piece: Option<(usize, usize)>,
 }
 
+/// Seconds by the name of the phase.
+pub type Seconds = Vec<(&'static str, f64)>;
+
 /// Operations above which threads share the work, and above which someone can watch it.
 const SHARED: f64 = 2e7;
 
@@ -64,7 +67,7 @@ pub fn expand_timed(
     max_degree: Option<u32>,
     limits: &Limits,
     watch: &mut dyn FnMut(Step) -> Result<()>,
-) -> Result<(Expansion, Plan, Vec<(&'static str, f64)>)> {
+) -> Result<(Expansion, Plan, Seconds)> {
     let prediction = predict(network, max_degree)?;
     let plan = prediction.plan.clone();
     plan.check(limits)?;
