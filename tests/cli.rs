@@ -120,7 +120,14 @@ fn answers_carry_their_keys() {
         assert!(expansion[key].is_number(), "{key} in {}", run.out);
     }
     assert!(run.keys().contains(&"peak_bytes".to_owned()));
-    assert!(expansion["seconds"]["expand"].is_number() && expansion["seconds"]["plan"].is_number());
+    for phase in ["plan", "expand", "evaluate", "prove", "write"] {
+        assert!(expansion["seconds"][phase].is_number(), "{phase} in {}", run.out);
+    }
+    assert_eq!(expansion["method"], plan["method"]);
+    assert_eq!(expansion["primes"], plan["primes"]);
+    if cfg!(target_os = "linux") {
+        assert!(expansion["peak_bytes"].as_f64().unwrap() > 1e5, "{}", run.out);
+    }
     assert_eq!((&expansion["proved"], &expansion["points"]), (&true.into(), &6.into()));
     assert_eq!(expansion["terms"], plan["terms"]);
 
@@ -342,7 +349,7 @@ fn a_defect_is_named_and_ends_with_2() {
         ("expand poly.json -o x.json", &["poly.json", "polynomial"]),
         ("expand net.json -o net.json", &["-o net.json", "input"]),
         ("expand net.json", &["--output"]),
-        ("expand net.json --limit-terms 2 -o x.json", &["6 terms", "KiB", " ms,", "2 terms"]),
+        ("expand net.json --limit-terms 2 -o x.json", &["6 terms", "MiB", " ms,", "2 terms"]),
         ("expand net.json --prove --no-prove -o x.json", &["--prove", "--no-prove"]),
         ("expand net.json --plan -o x.json", &["--plan", "--output"]),
         ("expand net.json --max-degree 1 --prove -o x.json", &["--prove", "--max-degree 1"]),
@@ -475,6 +482,58 @@ fn targets_are_found_or_left_out_as_asked() {
     let original = score("evaluate numbers.json numbers.csv -o out.csv --json");
     assert_eq!(score("evaluate numbers.json renamed.csv -o out.csv --json"), Value::Null);
     assert_eq!(score("evaluate numbers.json renamed.csv --target z -o out.csv --json"), original);
+}
+
+#[test]
+fn expansions_about_a_centre_and_in_fewer_variables() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    // (a + 2 b - c / 2 + 1)^2, and twice that less 1.
+    let text = r#"{"format": "slnn.network", "version": 1,
+        "inputs": [{"name": "a"}, {"name": "b"}, {"name": "c"}], "outputs": ["y", "z"],
+        "layers": [{"kind": "affine", "weight": [["1", "2", "-1/2"]], "bias": ["1"]},
+                   {"kind": "slaf", "basis": "monomial", "coefficients": [["0", "0", "1"]]},
+                   {"kind": "affine", "weight": [["1"], ["2"]], "bias": ["0", "-1"]}],
+        "head": "identity"}"#;
+    fs::write(at.join("net.json"), text).unwrap();
+    let read = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(at.join(name)).unwrap()).unwrap()
+    };
+
+    slnn(at, "expand net.json --compressed --prove -o small.json").ends(0);
+    let small = read("small.json");
+    assert_eq!(small["variables"], serde_json::json!(["z1"]));
+    assert_eq!(
+        small["about"]["variables"],
+        serde_json::json!([
+            {"name": "z1", "weights": {"a": "1", "b": "2", "c": "-1/2"}, "bias": "1"}
+        ])
+    );
+    assert_eq!(
+        small["outputs"][1]["terms"],
+        serde_json::json!([
+            {"exponents": [0], "coefficient": "-1"}, {"exponents": [2], "coefficient": "2"}
+        ])
+    );
+    let run = slnn(at, "expand small.json --compressed -o x.json").ends(2);
+    assert!(run.err.contains("expanded already"), "{}", run.err);
+    let wide =
+        text.replace(r#"["1", "2", "-1/2"]], "bias": ["1"]"#, r#"["1", "2", "3"]], "bias": ["1"]"#);
+    let wide = wide.replace(r#"{"name": "a"}, {"name": "b"}, {"name": "c"}"#, r#"{"name": "a"}"#);
+    fs::write(at.join("wide.json"), wide.replace(r#"["1", "2", "3"]"#, r#"["1"]"#)).unwrap();
+    let run = slnn(at, "expand wide.json --compressed -o x.json").ends(2);
+    assert!(run.err.contains("--compressed") && run.err.contains("fewer"), "{}", run.err);
+
+    // About the point where a + 2 b - c / 2 + 1 is 0 there is no constant and no linear term.
+    slnn(at, "expand net.json --centre=-1,1,4 --prove -o there.json").ends(0);
+    let there = read("there.json");
+    assert_eq!(there["centre"], serde_json::json!(["-1", "1", "4"]));
+    assert_eq!(there["outputs"][0]["terms"].as_array().unwrap().len(), 6);
+    slnn(at, "compare net.json there.json").ends(0);
+
+    let run = slnn(at, "expand net.json --memory 1000 -o x.json").ends(2);
+    assert!(run.err.contains("1000 B") || run.err.contains("1000 bytes"), "{}", run.err);
+    assert!(!at.join("x.json").exists());
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         }
         match stage {
             Stage::Plan(plan) => globals.remark(describe_plan(plan)),
-            Stage::Step(Step { layer, layers, neuron }) => progress
+            Stage::Step(Step { layer, layers, neuron, .. }) => progress
                 .get_or_insert_with(|| Progress::new(globals, "expand", layers))
                 .at(layer, || format!("layer {layer}, neuron {neuron}")),
         }

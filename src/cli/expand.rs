@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use num_rational::BigRational;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{
-    Computed, Expansion, Limits, Model, Part, Plan, Step, expand_part, expand_watched, plan,
+    Computed, Expansion, Limits, Model, Part, Plan, Step, expand_part, expand_timed, plan,
     plan_part, prove_equal,
 };
-use slnn::network::Network;
-use slnn::numeric::rational::{parse_exact, rational_from_f64};
+use slnn::network::{Input, Layer, Network};
+use slnn::numeric::rational::{format_exact, parse_exact, rational_from_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
@@ -21,6 +21,10 @@ use super::progress::{Gentle, Progress};
 
 /// Lattice points up to which the expansion is proved equal without being asked.
 const PROVE_POINTS: u128 = 20_000;
+
+/// Bits of a coefficient up to which it is: exact values are fractions, whose greatest common divisors
+/// take the square of them.
+const PROVE_BITS: f64 = 100_000.0;
 
 /// Variables up to which it is: a walk copies its polynomials once a variable.
 const PROVE_VARIABLES: usize = 32;
@@ -49,10 +53,12 @@ pub struct Arguments {
     /// Only the terms of total degree up to Q, each exact, or in f64 with a proven bound of its error
     #[arg(long, value_name = "Q")]
     max_degree: Option<u32>,
-    /// With --max-degree: powers of x_i - centre_i; one number an input, or one for all
-    #[arg(long, value_name = "A,..", value_delimiter = ',', requires = "max_degree")]
-    #[arg(allow_hyphen_values = true)]
+    /// Powers of x_i - centre_i; one number an input, or one for all
+    #[arg(long, value_name = "A,..", value_delimiter = ',', allow_hyphen_values = true)]
     centre: Vec<String>,
+    /// Polynomials in the pre-activations of the first layer, z1, z2, ..., which are fewer than the inputs
+    #[arg(long, conflicts_with_all = ["max_degree", "centre"])]
+    compressed: bool,
     /// Prove the expansion equal to the network [default: where 20,000 lattice points suffice]
     #[arg(long, conflicts_with = "no_prove")]
     prove: bool,
@@ -82,6 +88,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         ));
     };
     let started = Instant::now();
+    let inputs = network.inputs().len();
+    let network = match arguments.compressed {
+        true => compressed(&network)?,
+        false => network,
+    };
     let centre = centre(&arguments.centre, network.inputs().len())?;
     let part = arguments.max_degree.map(|max_degree| Part {
         max_degree,
@@ -104,11 +115,29 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             let (expansion, computed, mut seconds) =
                 expanded(part.as_ref(), &network, &limits, globals)?;
             seconds.insert(0, ("plan", planning));
+            let moved = Instant::now();
+            let expansion = match &centre {
+                Some(centre) if part.is_none() => expansion.recentred(centre)?,
+                _ => expansion,
+            };
+            if centre.is_some() {
+                seconds.push(("centre", moved.elapsed().as_secs_f64()));
+            }
             let proved = prove(arguments, &network, &expansion, &prediction, globals)?;
             if let Some((_, time)) = proved {
                 seconds.push(("prove", time));
             }
             let started = Instant::now();
+            // What the variables are belongs to the compressed form.
+            let expansion = match network.about().get("variables").filter(|_| arguments.compressed)
+            {
+                Some(variables) => {
+                    let mut about = expansion.about().clone();
+                    about.insert("variables".into(), variables.clone());
+                    expansion.with_about(about)
+                }
+                None => expansion,
+            };
             let (written, underflowed) = match arguments.coefficients {
                 Numbers::Rational => (expansion, 0),
                 Numbers::F64 => expansion.to_f64()?,
@@ -124,7 +153,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             answer.set("points", proved.map(|(points, _)| points));
             answer.set("underflowed", underflowed);
             answer.set("file", output.display().to_string());
-            let total: f64 = seconds.iter().map(|(_, s)| s).sum();
+            let phases = ["plan", "expand", "centre", "prove", "write"];
+            let total: f64 =
+                seconds.iter().filter(|(phase, _)| phases.contains(phase)).map(|(_, s)| s).sum();
             answer.line(format_args!(
                 "{} in {}: {}, total degree {}, in {}",
                 counted(written.outputs().len(), "polynomial"),
@@ -157,11 +188,21 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                 (None, Some(degree)) => answer.line(format_args!(
                     "the part of total degree up to {degree}; the network's degree is higher"
                 )),
+                (None, None) if arguments.compressed => {
+                    answer.line("not proved here; `slnn expand --compressed --prove` does")
+                }
                 (None, None) => answer.line(format_args!(
                     "not proved here; `slnn expand --prove` or `slnn compare {} {}` does",
                     arguments.network.display(),
                     output.display()
                 )),
+            }
+            if arguments.compressed {
+                answer.line(format_args!(
+                    "in the pre-activations of the first layer, which the file's remarks define: \
+                     {} inputs",
+                    inputs
+                ));
             }
             if underflowed > 0 {
                 answer.line(format_args!(
@@ -198,6 +239,48 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
         }
     }
     answer
+}
+
+/// The network from the pre-activations of its first layer on, which become its inputs z1, z2, ...
+///
+/// Its expansion is the compressed form: with z = W x + b, which is written into the remarks, it is
+/// the whole network exactly, and it has C(w + D, D) terms for w neurons instead of C(n + D, D).
+///
+/// # Errors
+/// When the first layer is no affine map to fewer neurons than there are inputs, or the last.
+fn compressed(network: &Network) -> Result<Network> {
+    let refuse = |found: String| {
+        let expected = "a network whose first layer is an affine map to fewer neurons than inputs";
+        Err(Error::invalid("--compressed", found, expected))
+    };
+    let Some((Layer::Affine(first), later)) = network.layers().split_first() else {
+        return refuse("another first layer".into());
+    };
+    let (neurons, inputs) = (first.weight().rows(), first.weight().columns());
+    if neurons >= inputs || later.is_empty() {
+        return refuse(format!("{inputs} inputs, {neurons} neurons, {} more layers", later.len()));
+    }
+    let (weight, bias) = (first.weight().to_exact(), first.bias().to_exact());
+    let names = network.input_names();
+    let definitions: Vec<Value> = (0..neurons)
+        .map(|i| {
+            let weights: Map<String, Value> = names
+                .iter()
+                .zip(weight.row(i))
+                .filter(|(_, w)| **w != BigRational::default())
+                .map(|(name, w)| (name.clone(), format_exact(w).into()))
+                .collect();
+            json!({"name": format!("z{}", i + 1), "weights": weights, "bias": format_exact(&bias[i])})
+        })
+        .collect();
+    // A bound of the distance to another network is one of the whole.
+    let target = network.about().get_key_value("target");
+    let mut about: Map<String, Value> =
+        target.map(|(k, v)| (k.clone(), v.clone())).into_iter().collect();
+    about.insert("variables".into(), definitions.into());
+    let inputs = (1..=neurons).map(|i| Input::named(format!("z{i}"))).collect();
+    let outputs = network.outputs().to_vec();
+    Ok(Network::new(inputs, outputs, later.to_vec(), network.head())?.with_about(about))
 }
 
 /// The centre that was asked for, one number an input.
@@ -249,27 +332,36 @@ fn expanded(
         if gentle.requested() {
             return Err(Error::Interrupted { saved: "nothing was written".into() });
         }
-        let Step { layer, layers, neuron } = step;
-        // Exact parts go from prime to prime.
-        match layers > network.layers().len() + 1 {
-            true => progress.at(layer * network.layers().len() / layers, || {
-                format!("prime {layer} of {layers}")
-            }),
-            false => progress.at(layer, || format!("layer {layer}, neuron {neuron}")),
+        let Step { layer, layers, neuron, piece } = step;
+        match piece {
+            Some((done, total)) => progress.at(layer, || format!("piece {done} of {total}")),
+            // Exact parts go from prime to prime.
+            None if layers > network.layers().len() + 1 => {
+                progress.at(layer * network.layers().len() / layers, || {
+                    format!("prime {layer} of {layers}")
+                });
+            }
+            None => progress.at(layer, || format!("layer {layer}, neuron {neuron}")),
         }
         Ok(())
     };
+    let mut seconds = vec![("expand", 0.0)];
     let (expansion, computed) = match part {
         Some(part) => {
             let (expansion, _, computed) = expand_part(network, part, limits, &mut watch)?;
             (expansion, Some(computed))
         }
-        None => (expand_watched(network, None, limits, &mut watch)?.0, None),
+        None => {
+            let (expansion, _, phases) = expand_timed(network, None, limits, &mut watch)?;
+            seconds.extend(phases);
+            (expansion, None)
+        }
     };
+    seconds[0].1 = started.elapsed().as_secs_f64();
     if gentle.requested() {
         return Err(Error::Interrupted { saved: "nothing was written".into() });
     }
-    Ok((expansion, computed, vec![("expand", started.elapsed().as_secs_f64())]))
+    Ok((expansion, computed, seconds))
 }
 
 /// The number of lattice points of the proof and its seconds, or `None` where none is made.
@@ -301,7 +393,9 @@ fn prove(
         };
     }
     let points = lattice_points(plan);
-    let cheap = points <= PROVE_POINTS && network.inputs().len() <= PROVE_VARIABLES;
+    let cheap = points <= PROVE_POINTS
+        && network.inputs().len() <= PROVE_VARIABLES
+        && plan.bits <= PROVE_BITS;
     if arguments.no_prove || !(arguments.prove || cheap) {
         return Ok(None);
     }

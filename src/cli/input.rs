@@ -192,7 +192,7 @@ pub struct LimitArguments {
     #[arg(long, value_name = "TERMS")]
     limit_terms: Option<u64>,
     /// Refuse an expansion that needs more memory [default: half of what is free]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, visible_alias = "memory", value_name = "BYTES")]
     limit_bytes: Option<u64>,
     /// Refuse an expansion that takes longer [default: any time]
     #[arg(long, value_name = "SECONDS")]

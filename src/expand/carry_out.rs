@@ -2,19 +2,19 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::expand::compose::{compose, kept_remarks};
-use crate::expand::lattice::{Progress, Work};
+use crate::expand::lattice::{Cancelled, Progress, Times, Work};
 use crate::expand::plan::{Prediction, predict};
-use crate::expand::{Coefficients, Expansion, Limits, Plan, Route, plan};
+use crate::expand::{Coefficients, Expansion, Limits, Plan, Route, closed, plan, roots};
 use crate::network::Network;
 use crate::network::exact::ExactNetwork;
-use crate::numeric::residues::Level;
+use crate::numeric::residues::{Job, Level, Machine};
 use crate::polynomial::Packed;
 
-/// How far an expansion has come. The lattice method counts its slabs as parts of the layers.
+/// How far an expansion has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Index of the layer, from 0.
@@ -23,7 +23,13 @@ pub struct Step {
     pub layers: usize,
     /// Index of the neuron that comes next, from 0.
     pub neuron: usize,
+    /// Pieces of work done, and of all of them, by the methods that do not go layer by layer: slabs
+    /// of the lattice, blocks of monomials, or primes. The layer is then only in proportion.
+    pub piece: Option<(usize, usize)>,
 }
+
+/// Seconds by the name of the phase.
+pub type Seconds = Vec<(&'static str, f64)>;
 
 /// Operations above which threads share the work, and above which someone can watch it.
 const SHARED: f64 = 2e7;
@@ -49,18 +55,44 @@ pub fn expand_watched(
     limits: &Limits,
     watch: &mut dyn FnMut(Step) -> Result<()>,
 ) -> Result<(Expansion, Plan)> {
+    expand_timed(network, max_degree, limits, watch).map(|(expansion, plan, _)| (expansion, plan))
+}
+
+/// As [`expand_watched`], with the seconds that each phase of the work took, by its name.
+///
+/// # Errors
+/// As [`expand_watched`].
+pub fn expand_timed(
+    network: &Network,
+    max_degree: Option<u32>,
+    limits: &Limits,
+    watch: &mut dyn FnMut(Step) -> Result<()>,
+) -> Result<(Expansion, Plan, Seconds)> {
     let prediction = predict(network, max_degree)?;
     let plan = prediction.plan.clone();
     plan.check(limits)?;
     let layers = network.layers().len();
-    let coefficients = match plan.route {
-        Route::Lattice => Coefficients::Packed(lattice(&prediction, layers, watch)?),
+    let started = Instant::now();
+    let (coefficients, seconds) = match plan.route {
+        Route::Lattice | Route::Closed | Route::Roots => {
+            let (packed, times) = in_residues(&prediction, layers, watch)?;
+            let seconds = [
+                ("evaluate", times.evaluate),
+                ("interpolate", times.interpolate),
+                ("reconstruct", times.reconstruct),
+            ];
+            // A method without a phase spends no time in it.
+            let seconds = seconds.into_iter().filter(|(_, s)| *s > 0.0).collect();
+            (Coefficients::Packed(packed), seconds)
+        }
         // A plan of series is another function's.
         Route::Composition | Route::Series => {
             let exact = ExactNetwork::new(network);
-            Coefficients::Rational(compose(&exact, max_degree, &mut |layer, neuron| {
-                watch(Step { layer, layers, neuron })
-            })?)
+            let polynomials = compose(&exact, max_degree, &mut |layer, neuron| {
+                watch(Step { layer, layers, neuron, piece: None })
+            })?;
+            let seconds = vec![("compose", started.elapsed().as_secs_f64())];
+            (Coefficients::Rational(polynomials), seconds)
         }
     };
     let expansion = Expansion::new(
@@ -69,12 +101,9 @@ pub fn expand_watched(
         coefficients,
         network.head(),
     )?;
-    let cut = match max_degree {
-        Some(q) => (plan::plan(network, None)?.degree > u128::from(q)).then_some(q),
-        None => None,
-    };
+    let cut = max_degree.filter(|q| prediction.stages.degree() > u128::from(*q));
     let about = kept_remarks(network, cut.is_some());
-    Ok((expansion.with_truncated(cut).with_about(about), plan))
+    Ok((expansion.with_truncated(cut).with_about(about), plan, seconds))
 }
 
 /// The exact polynomials of `network` as [`Packed`], by the lattice method whatever its cost, on
@@ -98,26 +127,47 @@ fn stopped() -> Error {
     Error::Interrupted { saved: "nothing was written".into() }
 }
 
-fn lattice(
+/// One of the methods that work modulo primes.
+struct Residual<'a> {
+    work: Work<'a>,
+    route: Route,
+}
+
+impl Job for Residual<'_> {
+    type Output = std::result::Result<(Vec<Packed>, Times), Cancelled>;
+
+    fn run<M: Machine>(self, machine: M) -> Self::Output {
+        let done = match self.route {
+            Route::Closed => Some(closed::expand(machine, &self.work)),
+            Route::Roots => roots::expand(machine, &self.work),
+            _ => None,
+        };
+        done.unwrap_or_else(|| self.work.run(machine))
+    }
+}
+
+/// The exact polynomials by a method that works modulo primes.
+fn in_residues(
     prediction: &Prediction,
     layers: usize,
     watch: &mut dyn FnMut(Step) -> Result<()>,
-) -> Result<Vec<Packed>> {
-    watch(Step { layer: 0, layers, neuron: 0 })?;
+) -> Result<(Vec<Packed>, Times)> {
+    watch(Step { layer: 0, layers, neuron: 0, piece: None })?;
     let progress = Progress::default();
     let large = prediction.operations > SHARED;
     let parallel = large && rayon::current_num_threads() > 1;
-    let Prediction { stages, bounds, .. } = prediction;
+    let Prediction { stages, bounds, plan, .. } = prediction;
     let work = Work { stages, bounds, parallel, progress: &progress };
+    let job = Residual { work, route: plan.route };
     if !large {
-        return Level::best().dispatch(work).map(|(packed, _)| packed).map_err(|_| stopped());
+        return Level::best().dispatch(job).map_err(|_| stopped());
     }
     // The work on a thread of its own, so that this one can watch.
     std::thread::scope(|scope| {
         let (sender, receiver) = channel();
         scope.spawn(move || {
             // A receiver that is gone has an error to return.
-            let _ = sender.send(Level::best().dispatch(work).map(|(packed, _)| packed));
+            let _ = sender.send(Level::best().dispatch(job));
         });
         loop {
             match receiver.recv_timeout(Duration::from_millis(50)) {
@@ -125,8 +175,10 @@ fn lattice(
                 Err(RecvTimeoutError::Disconnected) => return Err(stopped()),
                 Err(RecvTimeoutError::Timeout) => {
                     let total = progress.total.load(Ordering::Relaxed).max(1);
-                    let layer = progress.done.load(Ordering::Relaxed) * layers / total;
-                    if let Err(error) = watch(Step { layer, layers, neuron: 0 }) {
+                    let done = progress.done.load(Ordering::Relaxed).min(total);
+                    let layer = done * layers / total;
+                    let step = Step { layer, layers, neuron: 0, piece: Some((done, total)) };
+                    if let Err(error) = watch(step) {
                         progress.cancelled.store(true, Ordering::Relaxed);
                         return Err(error);
                     }
@@ -282,15 +334,26 @@ mod tests {
             prop_assert_eq!(stages.degree(), 0);
             return Ok(());
         };
+        let one_layer = closed::operations(&stages, &bounds).is_some();
+        let one_input = roots::operations(&stages, &bounds).is_some();
+        prop_assert_eq!(one_layer, stages.hidden.len() == 1);
+        prop_assert_eq!(one_input, stages.used.len() == 1);
+        let routes =
+            [(Route::Lattice, true), (Route::Closed, one_layer), (Route::Roots, one_input)];
         for level in [Level::Avx2, Level::Fused, Level::Portable] {
             // A fused multiply-add of the target's library takes tens of times as long.
             if level == Level::Fused && !cfg!(target_feature = "fma") && operations > 1e6 {
                 continue;
             }
             for parallel in [false, true] {
-                let packed = expand_on_lattice(network, parallel, level).unwrap();
-                for (packed, oracle) in packed.iter().zip(&oracle) {
-                    prop_assert_eq!(&packed.to_polynomial(), oracle);
+                for (route, _) in routes.iter().filter(|(_, possible)| *possible) {
+                    let progress = Progress::default();
+                    let work =
+                        Work { stages: &stages, bounds: &bounds, parallel, progress: &progress };
+                    let (packed, _) = level.dispatch(Residual { work, route: *route }).unwrap();
+                    for (packed, oracle) in packed.iter().zip(&oracle) {
+                        prop_assert_eq!(&packed.to_polynomial(), oracle);
+                    }
                 }
             }
         }
@@ -350,6 +413,20 @@ mod tests {
 
         #[test]
         fn so_it_does_with_many_inputs(network in shapes(6..=16, 2)) {
+            agrees(&network)?;
+        }
+
+        #[test]
+        fn and_with_one_hidden_layer(
+            n in 1_usize..=6, width in 1_usize..=8, degree in 0_usize..=9, how in 0_u32..2,
+            outputs in 1_usize..=3, kind in 0_u32..4, seed: u64,
+        ) {
+            let degree = if n > 4 { degree.min(5) } else { degree };
+            agrees(&network(n, &[(width, degree, how)], outputs, kind, seed))?;
+        }
+
+        #[test]
+        fn and_with_one_input(network in shapes(1..=1, 40)) {
             agrees(&network)?;
         }
 

@@ -13,6 +13,7 @@ use num_traits::{One, Zero};
 use crate::error::Result;
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
+use crate::numeric::rational::lowest_terms;
 use crate::polynomial::Polynomial;
 
 /// The exact polynomials of a network, or their parts of total degree at most `max_degree`;
@@ -91,16 +92,8 @@ struct Fraction {
 impl Fraction {
     fn to_rational(&self) -> Polynomial<BigRational> {
         let Denominator { odd, twos } = &self.denominator;
-        self.numerator.map(|c| {
-            let common = c.trailing_zeros().unwrap_or(0).min(*twos);
-            let (numerator, denominator) = (c >> common, odd << (twos - common));
-            if odd.is_one() {
-                // Odd over a power of two, or an integer: already in lowest terms.
-                BigRational::new_raw(numerator, denominator)
-            } else {
-                BigRational::new(numerator, denominator)
-            }
-        })
+        // A denominator is positive.
+        self.numerator.map(|c| lowest_terms(c.clone(), odd.magnitude(), *twos))
     }
 }
 

@@ -27,6 +27,7 @@
 //! ```
 
 mod carry_out;
+mod closed;
 mod compare;
 mod compose;
 mod evaluate;
@@ -34,10 +35,11 @@ mod expansion;
 mod lattice;
 mod plan;
 mod prove;
+mod roots;
 mod series;
 mod stages;
 
-pub use carry_out::{Step, expand, expand_on_lattice, expand_watched};
+pub use carry_out::{Seconds, Step, expand, expand_on_lattice, expand_timed, expand_watched};
 pub use compare::{Comparison, Method, Model, Stage, compare, compare_watched};
 pub use expansion::{Coefficients, ExactTerm, Expansion};
 pub use plan::{Limits, Plan, Route, plan};

@@ -16,8 +16,8 @@ use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::error::{Result, TooLarge, size};
-use crate::expand::lattice;
 use crate::expand::stages::{Bound, Stages};
+use crate::expand::{closed, lattice, roots};
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
 use crate::numeric::residues::{self, Job, Level, Machine, Residues};
@@ -58,6 +58,10 @@ pub enum Route {
     Composition,
     /// Evaluation on the principal lattice and interpolation, modulo primes.
     Lattice,
+    /// One hidden layer: every coefficient in closed form, modulo primes.
+    Closed,
+    /// One input: evaluation at roots of unity modulo primes, and number-theoretic transforms.
+    Roots,
     /// Truncated series in several variables: the part of low degree.
     Series,
 }
@@ -68,6 +72,8 @@ impl Route {
         match self {
             Route::Composition => "composition",
             Route::Lattice => "lattice",
+            Route::Closed => "closed form",
+            Route::Roots => "roots of unity",
             Route::Series => "series",
         }
     }
@@ -175,12 +181,12 @@ pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Pred
     let bounds = stages.bounds();
     // A part of low degree needs no lattice of the whole degree.
     let low = max_degree.is_some_and(|q| u128::from(q) < stages.degree());
-    let on_lattice = if low { None } else { lattice_operations(&stages, &bounds) };
+    let in_residues = if low { None } else { in_residues(&stages, &bounds) };
     let composed = || plan_exact(&ExactNetwork::new(network), max_degree);
-    let (plan, operations) = match on_lattice {
+    let (plan, operations) = match in_residues {
         None => (composed()?, 0.0),
-        Some(operations) => {
-            let plan = lattice_plan(&stages, &bounds, operations);
+        Some((route, operations)) => {
+            let plan = residual_plan(&stages, &bounds, route, operations);
             if operations <= CHEAP {
                 (plan, operations)
             } else {
@@ -191,6 +197,30 @@ pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Pred
         }
     };
     Ok(Prediction { plan, stages, bounds, operations })
+}
+
+/// The cheapest method modulo primes and its operations, or `None` where there is none.
+fn in_residues(stages: &Stages, bounds: &[Bound]) -> Option<(Route, f64)> {
+    let (n, degree) = (stages.used.len(), stages.degree());
+    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
+    // An affine network is its own polynomial.
+    let possible = !stages.hidden.is_empty()
+        && n > 0
+        && (1..=100_000).contains(&degree)
+        && dense_terms(n, degree) <= 1_000_000_000
+        && lattice::reconstructs(lattice::primes_for(bits));
+    if !possible {
+        return None;
+    }
+    let sum = |phases: [f64; 3]| phases.iter().sum::<f64>();
+    [
+        (Route::Closed, closed::operations(stages, bounds).map(sum)),
+        (Route::Roots, roots::operations(stages, bounds).map(sum)),
+        (Route::Lattice, lattice_operations(stages, bounds)),
+    ]
+    .into_iter()
+    .filter_map(|(route, operations)| Some((route, operations?)))
+    .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// Operations of the lattice method, or `None` where it is out of the question.
@@ -207,12 +237,18 @@ pub(super) fn lattice_operations(stages: &Stages, bounds: &[Bound]) -> Option<f6
     possible.then(|| lattice::operations(stages, bounds).iter().sum())
 }
 
-fn lattice_plan(stages: &Stages, bounds: &[Bound], operations: f64) -> Plan {
+fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, operations: f64) -> Plan {
     let points = dense_terms(stages.used.len(), stages.degree());
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
     let primes = lattice::primes_for(bits);
-    let residues = 8.0 * (primes.div_ceil(4) * 4 * bounds.len()) as f64;
+    let residues = match route {
+        Route::Closed => closed::bytes(stages, bounds, rayon::current_num_threads()),
+        _ => points as f64 * 8.0 * (primes.div_ceil(4) * 4 * bounds.len()) as f64,
+    };
     let words: usize = bounds.iter().map(|b| lattice::words_for(b.bits)).sum();
+    // What is being written: two decimal digits for three bits of numerator and denominator, and
+    // the exponents, in buffers that grow.
+    let text = (points.min(1 << 17) as f64) * (0.6 * bits + 100.0) * 1.3;
     Plan {
         variables: stages.inputs,
         outputs: bounds.len(),
@@ -222,12 +258,33 @@ fn lattice_plan(stages: &Stages, bounds: &[Bound], operations: f64) -> Plan {
             .iter()
             .fold(0, |sum, d| sum + dense_terms(stages.used.len(), *d)),
         bits,
-        bytes: points as f64 * (residues + 8.0 * words as f64) + 1e6,
-        seconds: operations * residue_rate(),
+        bytes: points as f64 * 8.0 * words as f64 + residues + text + PROGRAM,
+        seconds: operations * SUSTAINED * residue_rate() + numbers(stages) * NUMBER + START,
         operations: operations / RESIDUES,
         primes,
-        route: Route::Lattice,
+        route,
     }
+}
+
+/// Bytes of the program itself.
+const PROGRAM: f64 = 1e7;
+
+/// Seconds of an operation amid others over those of one in a short loop.
+const SUSTAINED: f64 = 3.0;
+
+/// Seconds to take up a parameter and bound it.
+const NUMBER: f64 = 2e-7;
+
+/// Seconds before any work is done.
+const START: f64 = 3e-5;
+
+/// Parameters that can reach an output.
+fn numbers(stages: &Stages) -> f64 {
+    let rows = stages.hidden.iter().flat_map(|stage| &stage.rows).chain(&stages.outputs);
+    let entries: usize = rows.map(|row| row.weights.len() + 1).sum();
+    let coefficients: usize =
+        stages.hidden.iter().flat_map(|stage| &stage.polynomials).map(Vec::len).sum();
+    (entries + coefficients) as f64
 }
 
 /// Seconds an operation on a residue, measured once: a few thousand products.

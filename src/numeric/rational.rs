@@ -52,6 +52,22 @@ pub fn rational_to_f64(value: &BigRational) -> Option<f64> {
     Some(if value.is_negative() { -magnitude } else { magnitude })
 }
 
+/// `numerator / (odd 2^twos)` in lowest terms, `odd` odd.
+///
+/// The greatest common divisor is one with the odd part alone, which is short where a network has
+/// few denominators that are no powers of two; num-integer's takes a pass over the numbers a bit.
+pub(crate) fn lowest_terms(numerator: BigInt, odd: &BigUint, twos: u64) -> BigRational {
+    let common = numerator.trailing_zeros().unwrap_or(twos).min(twos);
+    let numerator = numerator >> common;
+    if odd.is_one() {
+        // Odd over a power of two, or an integer.
+        return BigRational::new_raw(numerator, BigInt::one() << (twos - common));
+    }
+    let odd = BigInt::from(odd.clone());
+    let divisor = (&numerator % &odd).gcd(&odd);
+    BigRational::new_raw(numerator / &divisor, (odd / divisor) << (twos - common))
+}
+
 /// Reads an exact number in one of its two canonical spellings.
 ///
 /// They are `-?p[/q]` in lowest terms (`-3/7`, `5`, `0`) and, for a nonzero dyadic,

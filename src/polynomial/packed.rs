@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::exponents::{Ranks, advance, monomial_count};
 use super::{Polynomial, beyond_f64, words};
 use crate::error::{Error, Result};
-use crate::numeric::rational::rational_to_f64;
+use crate::numeric::rational::{lowest_terms, rational_to_f64};
 use crate::numeric::{Dyadic, modular};
 
 /// The most words that a conversion takes: 8 GiB.
@@ -198,15 +198,7 @@ impl Packed {
 
     /// The coefficient of this numerator, in lowest terms.
     pub(crate) fn value(&self, numerator: &[u64]) -> BigRational {
-        let n = words::to_integer(numerator);
-        let common = n.trailing_zeros().unwrap_or(self.twos).min(self.twos);
-        let denominator = BigInt::from(self.odd.clone()) << (self.twos - common);
-        if self.odd.is_one() {
-            // Odd over a power of two, or an integer: already in lowest terms.
-            BigRational::new_raw(n >> common, denominator)
-        } else {
-            BigRational::new(n >> common, denominator)
-        }
+        lowest_terms(words::to_integer(numerator), &self.odd, self.twos)
     }
 
     /// The terms in graded order, each as its exponents and its coefficient in lowest terms.

@@ -22,6 +22,7 @@ use rayon::prelude::*;
 use interpolate::{Lanes, Outer, conversions, differences};
 use remainder::Reconstruction;
 use simplex::{Simplex, each_point};
+pub(super) use tabulate::suits;
 use tabulate::{Batch, OwnedStart};
 
 use crate::expand::stages::{Bound, Stages};
@@ -42,7 +43,7 @@ pub(super) struct Progress {
 pub(super) struct Cancelled;
 
 impl Progress {
-    fn advance(&self) -> Result<(), Cancelled> {
+    pub(super) fn advance(&self) -> Result<(), Cancelled> {
         self.done.fetch_add(1, Ordering::Relaxed);
         if self.cancelled.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
     }
@@ -114,8 +115,13 @@ pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> [f64; 3] {
     [
         evaluate * k as f64,
         outputs * points * lanes * (8.0 * along + 16.0),
-        points * (words * k as f64 + outputs * 4.0 * (k.min(16) * k.min(16)) as f64),
+        reconstruction(points, words, k as f64, outputs),
     ]
+}
+
+/// Operations of the reconstruction of so many points, from k primes, to `words` words in all.
+pub(super) fn reconstruction(points: f64, words: f64, k: f64, outputs: f64) -> f64 {
+    points * (words * k + outputs * 4.0 * k.min(16.0) * k.min(16.0))
 }
 
 impl Job for Work<'_> {
@@ -161,7 +167,7 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
     by_piece
 }
 
-type Word<M> = <<M as Machine>::R as Residues>::Word;
+pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
 fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times), Cancelled> {
     let Work { stages, bounds, parallel, progress, .. } = *work;
@@ -383,5 +389,40 @@ impl<M: Machine> Evaluation<'_, M> {
             });
             result
         }
+    }
+}
+
+/// Chinese remainders of lists of integers, for the methods beside the lattice.
+pub(super) struct Remainders<R: Residues> {
+    /// The primes by fours; the last is repeated where they do not fill their unit.
+    pub(super) units: Vec<[u64; 4]>,
+    places: Vec<(usize, usize)>,
+    reconstruction: Reconstruction<R>,
+}
+
+impl<R: Residues> Remainders<R> {
+    /// For integers of at most `words` words and primes whose product exceeds four times their size.
+    pub(super) fn new(token: R::Token, primes: &[u64], words: usize) -> Self {
+        let units: Vec<[u64; 4]> = primes
+            .chunks(4)
+            .map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)]))
+            .collect();
+        let places = (0..primes.len()).map(|i| (i / 4, i % 4)).collect();
+        let reconstruction = Reconstruction::new(token, primes, &units, words);
+        Remainders { units, places, reconstruction }
+    }
+
+    /// Writes the integers of `words` words each of which `residues` holds the residues by unit.
+    pub(super) fn integers<M: Machine<R = R>>(
+        &self,
+        machine: M,
+        residues: &[&[[Word<M>; 4]]],
+        words: usize,
+        to: &mut [u64],
+    ) {
+        // A lattice in one variable is a list.
+        let mut segments: Vec<&mut [u64]> = to.chunks_mut(words).collect();
+        let place = (1, segments.len() - 1);
+        self.reconstruction.slab(machine, place, residues, &self.places, words, &mut segments);
     }
 }

@@ -93,7 +93,7 @@ fn each_number(stages: &Stages, visit: &mut dyn FnMut(&Number)) {
 
 /// Whether the network has an image modulo p in which no leading coefficient of the last stage
 /// vanishes.
-pub(super) fn suits(stages: &Stages, p: u64) -> bool {
+pub(in crate::expand) fn suits(stages: &Stages, p: u64) -> bool {
     let mut all = true;
     each_number(stages, &mut |x| {
         if let Number::Rational(x) = x {

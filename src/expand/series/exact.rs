@@ -22,6 +22,7 @@ use super::table::Table;
 use crate::error::{Error, Result};
 use crate::numeric::fixed::{power_of_two, times_power};
 use crate::numeric::modular::{inv, is_prime, mul};
+use crate::numeric::rational::lowest_terms;
 
 /// Among the first 90,000 primes below 33,000,000 all are above 31,400,000 > 2^24.9; the others that are
 /// taken are above 2^24.
@@ -243,14 +244,8 @@ pub(super) struct Outputs {
 
 impl Outputs {
     pub fn rational(&self, numerator: &BigInt) -> BigRational {
-        let common = numerator.trailing_zeros().unwrap_or(self.twos).min(self.twos);
-        let (numerator, denominator) = (numerator >> common, &self.odd << (self.twos - common));
-        if self.odd.is_one() {
-            // Odd over a power of two, or an integer: in lowest terms.
-            BigRational::new_raw(numerator, denominator)
-        } else {
-            BigRational::new(numerator, denominator)
-        }
+        // A denominator is positive.
+        lowest_terms(numerator.clone(), self.odd.magnitude(), self.twos)
     }
 }
 

@@ -151,7 +151,7 @@ pub fn expand_part(
 ) -> Result<(Expansion, PartPlan, Computed)> {
     let series = Series::new(network, part)?;
     series.plan.plan.check(limits)?;
-    let mut watch = |layer, layers, neuron| watch(Step { layer, layers, neuron });
+    let mut watch = |layer, layers, neuron| watch(Step { layer, layers, neuron, piece: None });
     let products =
         series.layers.layers.iter().filter(|l| matches!(l, Layer::Neurons(_))).count() > 1;
     let table = Table::new(series.layers.used.len(), series.degree, products);
