@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         }
     }
     if let Some(folder) = &arguments.output {
-        return write_coq(&certificate, folder, answer);
+        return write_coq(&certificate, &sums, folder, answer);
     }
     let parts = certificate.division.as_ref().map_or(0, |d| d.splits.len().div_ceil(2));
     let neurons: usize = certificate.layers.iter().flatten().map(Vec::len).sum();
@@ -106,8 +106,13 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
 }
 
 /// The theories, the instance, and the list of them that coq_makefile reads.
-fn write_coq(certificate: &Certificate, folder: &Path, mut answer: Answer) -> Outcome {
-    let instance = match coq::instance(certificate) {
+fn write_coq(
+    certificate: &Certificate,
+    sums: &[String; 2],
+    folder: &Path,
+    mut answer: Answer,
+) -> Outcome {
+    let instance = match coq::instance(certificate, sums) {
         Ok(instance) => instance,
         Err(failure) => {
             let neuron = failure.layer.and(failure.neuron);

@@ -11,7 +11,6 @@ use num_traits::Zero;
 
 use super::differences::middle;
 use super::{Failure, Outcome, Pair, Replacement, biases, dyadic, pairs, polynomial};
-use crate::bound::certificate::sum_of;
 use crate::bound::{Certificate, Method, Neuron, Proof};
 use crate::network::{Activation, Affine};
 use crate::numeric::Dyadic;
@@ -27,13 +26,14 @@ pub const THEORIES: [(&str, &str); 6] = [
     ("Checker.v", include_str!("../../../proofs/Checker.v")),
 ];
 
-/// The theorem that the bound of the certificate holds, as a Coq file.
+/// The theorem that the bound of the certificate holds, as a Coq file; `sums` are the SHA-256 sums of the
+/// network and of the SLNN, for its first comment.
 ///
 /// # Errors
 /// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, methods
 /// C2 and D, composite blocks, activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
 /// and sigmoid. Whether the claims are true is left to `coqc`.
-pub fn instance(certificate: &Certificate) -> Outcome<String> {
+pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     if certificate.method > Method::C {
         let what = format!(
@@ -48,8 +48,8 @@ pub fn instance(certificate: &Certificate) -> Outcome<String> {
          From SLNN Require Import Propagation Dyadic Activations Checker.\n\
          Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
          Definition box : dyadic_box := {}.\n\n",
-        sum_of(&certificate.reference),
-        sum_of(&certificate.slnn),
+        sums[0],
+        sums[1],
         list(certificate.domain.intervals().iter().map(|end| pair(end.lower, end.upper))),
     );
     let mut names = Vec::with_capacity(pairs.len());
