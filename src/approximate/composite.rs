@@ -414,7 +414,8 @@ mod tests {
         assert_eq!(block.sign.degrees(), [0]);
         assert!((1.0..1.0 + 1e-14).contains(&block.error));
         let block = composite(Activation::LeakyRelu { slope: 1.0 }, good, 0.1).unwrap();
-        assert_eq!(block.error, 0.0);
+        // Without a kink only the outward rounding of the bound is left.
+        assert!(block.error <= 2.0 * f64::EPSILON * good.magnitude());
     }
 
     proptest! {
