@@ -219,7 +219,8 @@ fn unit(layer: &Layer, i: usize) -> Box<dyn Fn(f64) -> (f64, f64) + '_> {
                 None => Box::new(|z| (z, 1.0)),
             }
         }
-        Layer::Affine(_) => Box::new(|z| (z, 1.0)),
+        // Networks of other layers are refused before.
+        _ => Box::new(|z| (z, 1.0)),
     }
 }
 
@@ -326,6 +327,7 @@ fn enclose(network: &Network, at: &[f64]) -> Option<Vec<Interval>> {
                 }
                 after
             }
+            _ => return None,
         };
     }
     values.iter().all(Interval::is_finite).then_some(values)

@@ -2,12 +2,13 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Slice};
 use num_rational::BigRational;
 use num_traits::Zero;
 
 use crate::error::{Error, Result};
 use crate::network::exact::{Dyadics, Enclosures, ExactNetwork, Rationals};
+use crate::network::image::{Conv, Pool, PoolKind};
 use crate::network::layer::{Affine, Basis, Family, Layer, Part, Slaf};
 use crate::network::{Head, Network};
 use crate::numeric::Dyadic;
@@ -15,6 +16,9 @@ use crate::numeric::interval::Enclosure;
 
 /// Fractional bits beyond which an enclosure is given up.
 const ENCLOSURE_BITS: u32 = 1 << 16;
+
+/// The most numbers of one layer that [`Network::forward`] holds at once.
+const FORWARD_NUMBERS: usize = 1 << 24;
 
 impl Network {
     /// The outputs of the last layer, before the head, for a batch: (rows, inputs) to (rows, outputs).
@@ -32,37 +36,18 @@ impl Network {
                 format!("{}, one for each input of the network", self.inputs.len()),
             ));
         }
-        let mut values = inputs.as_standard_layout().into_owned();
-        for layer in &self.layers {
-            match layer {
-                Layer::Affine(affine) => values = forward_affine(affine, &values),
-                Layer::Slaf(slaf) => {
-                    let slaf = FloatSlaf::new(slaf);
-                    for (i, column) in values.axis_iter_mut(Axis(1)).enumerate() {
-                        slaf.apply(i, column);
-                    }
-                }
-                Layer::Activation(function) => values.mapv_inplace(|z| function.value(z)),
-                Layer::Mixed(mixed) => {
-                    for group in mixed.groups() {
-                        match &group.part {
-                            Part::Activation(function) => {
-                                for &i in &group.neurons {
-                                    values.column_mut(i).mapv_inplace(|z| function.value(z));
-                                }
-                            }
-                            Part::Slaf(slaf) => {
-                                let slaf = FloatSlaf::new(slaf);
-                                for (row, &i) in group.neurons.iter().enumerate() {
-                                    slaf.apply(row, values.column_mut(i));
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+        // The layers between are wide where there are images, so that not all rows go at once.
+        let widest = self.widths().into_iter().max().unwrap_or(1).max(1);
+        let rows = (FORWARD_NUMBERS / widest).max(1);
+        let mut outputs = Array2::zeros((inputs.nrows(), self.outputs.len()));
+        for first in (0..inputs.nrows()).step_by(rows) {
+            let until = (first + rows).min(inputs.nrows());
+            let own = Slice::from(first..until);
+            let part = inputs.slice_axis(Axis(0), own).as_standard_layout().into_owned();
+            let values = self.layers.iter().fold(part, |values, layer| forward(layer, values));
+            outputs.slice_axis_mut(Axis(0), own).assign(&values);
         }
-        Ok(values)
+        Ok(outputs)
     }
 
     /// As [`Network::forward`], with the head applied: class probabilities, or the outputs themselves.
@@ -153,6 +138,106 @@ fn logistic(y: f64) -> f64 {
         let e = y.exp();
         e / (1.0 + e)
     }
+}
+
+fn forward(layer: &Layer, mut values: Array2<f64>) -> Array2<f64> {
+    match layer {
+        Layer::Affine(affine) => return forward_affine(affine, &values),
+        Layer::Conv(conv) => return forward_conv(conv, &values),
+        Layer::Pool(pool) => return forward_pool(pool, &values),
+        Layer::Slaf(slaf) => {
+            let slaf = FloatSlaf::new(slaf);
+            for (i, column) in values.axis_iter_mut(Axis(1)).enumerate() {
+                slaf.apply(i, column);
+            }
+        }
+        Layer::Activation(function) => values.mapv_inplace(|z| function.value(z)),
+        Layer::Mixed(mixed) => {
+            for group in mixed.groups() {
+                match &group.part {
+                    Part::Activation(function) => {
+                        for &i in &group.neurons {
+                            values.column_mut(i).mapv_inplace(|z| function.value(z));
+                        }
+                    }
+                    Part::Slaf(slaf) => {
+                        let slaf = FloatSlaf::new(slaf);
+                        for (row, &i) in group.neurons.iter().enumerate() {
+                            slaf.apply(row, values.column_mut(i));
+                        }
+                    }
+                }
+            }
+        }
+        Layer::Channels(channels) => {
+            // Channels lie last, so that every position is a row of its own.
+            let (rows, shape) =
+                (values.nrows(), (values.len() / channels.channels(), channels.channels()));
+            let width = values.ncols();
+            let numbers = values.into_raw_vec_and_offset().0;
+            let positions = Array2::from_shape_vec(shape, numbers).unwrap_or_default();
+            let numbers = forward(channels.layer(), positions).into_raw_vec_and_offset().0;
+            return Array2::from_shape_vec((rows, width), numbers).unwrap_or_default();
+        }
+        Layer::Flatten(_) => {}
+        Layer::Residual(layers) => {
+            let branch = layers.iter().fold(values.clone(), |values, layer| forward(layer, values));
+            values += &branch;
+        }
+    }
+    values
+}
+
+fn forward_conv(conv: &Conv, inputs: &Array2<f64>) -> Array2<f64> {
+    let (weight, bias) = (conv.weight().to_f64(), conv.bias().to_f64());
+    let (weight, window) = (weight.as_standard_layout(), conv.window());
+    let (positions, channels, length) = (window.positions(), bias.len(), window.length());
+    let mut outputs = Array2::zeros((inputs.nrows(), positions * channels));
+    let mut columns = vec![0.0; positions * length];
+    for (image, mut output) in inputs.rows().into_iter().zip(outputs.rows_mut()) {
+        // Arrays in standard layout are always slices.
+        let (Some(image), Some(y), Some(w)) =
+            (image.as_slice(), output.as_slice_mut(), weight.as_slice())
+        else {
+            continue;
+        };
+        window.gather(image, &mut columns);
+        y.chunks_exact_mut(channels)
+            .for_each(|y| y.iter_mut().zip(&*bias).for_each(|(y, b)| *y = *b));
+        matmul(
+            MatMut::from_column_major_slice_mut(y, channels, positions),
+            Accum::Add,
+            MatRef::from_row_major_slice(w, channels, length),
+            MatRef::from_column_major_slice(&columns, length, positions),
+            1.0,
+            Par::Seq,
+        );
+    }
+    outputs
+}
+
+fn forward_pool(pool: &Pool, inputs: &Array2<f64>) -> Array2<f64> {
+    let window = pool.window();
+    let (positions, channels) = (window.positions(), window.input()[2]);
+    let mut outputs = Array2::zeros((inputs.nrows(), positions * channels));
+    let mut columns = vec![0.0; positions * window.length()];
+    for (image, mut output) in inputs.rows().into_iter().zip(outputs.rows_mut()) {
+        let (Some(image), Some(y)) = (image.as_slice(), output.as_slice_mut()) else { continue };
+        window.gather(image, &mut columns);
+        for (y, under) in y.chunks_exact_mut(channels).zip(columns.chunks_exact(window.length())) {
+            for (c, y) in y.iter_mut().enumerate() {
+                let own = under.iter().skip(c).step_by(channels).copied();
+                *y = match pool.kind() {
+                    PoolKind::Average(scale) => scale * own.sum::<f64>(),
+                    // A NaN is kept.
+                    PoolKind::Max => {
+                        own.reduce(|a, b| if a >= b || a.is_nan() { a } else { b }).unwrap_or(0.0)
+                    }
+                };
+            }
+        }
+    }
+    outputs
 }
 
 fn forward_affine(affine: &Affine, inputs: &Array2<f64>) -> Array2<f64> {

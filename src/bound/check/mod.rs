@@ -489,6 +489,7 @@ fn functions(layer: &Layer, width: usize) -> Result<Vec<Activation>, String> {
             }
             Ok(functions)
         }
+        other => Err(format!("a layer of the kind {}, which is not checked", other.kind())),
     }
 }
 
