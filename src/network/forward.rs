@@ -2,7 +2,7 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Slice};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
 use num_rational::BigRational;
 use num_traits::Zero;
 
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::network::exact::{Dyadics, Enclosures, ExactNetwork, Rationals};
 use crate::network::image::{Conv, Pool, PoolKind};
 use crate::network::layer::{Affine, Basis, Family, Layer, Part, Slaf};
+use crate::network::numbers::{Matrix, Vector};
 use crate::network::{Head, Network};
 use crate::numeric::Dyadic;
 use crate::numeric::interval::Enclosure;
@@ -147,8 +148,8 @@ fn forward(layer: &Layer, mut values: Array2<f64>) -> Array2<f64> {
         Layer::Pool(pool) => return forward_pool(pool, &values),
         Layer::Slaf(slaf) => {
             let slaf = FloatSlaf::new(slaf);
-            for (i, column) in values.axis_iter_mut(Axis(1)).enumerate() {
-                slaf.apply(i, column);
+            for mut row in values.rows_mut() {
+                row.iter_mut().enumerate().for_each(|(i, z)| *z = slaf.value(i, *z));
             }
         }
         Layer::Activation(function) => values.mapv_inplace(|z| function.value(z)),
@@ -162,8 +163,10 @@ fn forward(layer: &Layer, mut values: Array2<f64>) -> Array2<f64> {
                     }
                     Part::Slaf(slaf) => {
                         let slaf = FloatSlaf::new(slaf);
-                        for (row, &i) in group.neurons.iter().enumerate() {
-                            slaf.apply(row, values.column_mut(i));
+                        for mut row in values.rows_mut() {
+                            for (place, &i) in group.neurons.iter().enumerate() {
+                                row[i] = slaf.value(place, row[i]);
+                            }
                         }
                     }
                 }
@@ -225,15 +228,19 @@ fn forward_pool(pool: &Pool, inputs: &Array2<f64>) -> Array2<f64> {
         let (Some(image), Some(y)) = (image.as_slice(), output.as_slice_mut()) else { continue };
         window.gather(image, &mut columns);
         for (y, under) in y.chunks_exact_mut(channels).zip(columns.chunks_exact(window.length())) {
-            for (c, y) in y.iter_mut().enumerate() {
-                let own = under.iter().skip(c).step_by(channels).copied();
-                *y = match pool.kind() {
-                    PoolKind::Average(scale) => scale * own.sum::<f64>(),
-                    // A NaN is kept.
-                    PoolKind::Max => {
-                        own.reduce(|a, b| if a >= b || a.is_nan() { a } else { b }).unwrap_or(0.0)
-                    }
-                };
+            y.copy_from_slice(&under[..channels]);
+            for own in under[channels..].chunks_exact(channels) {
+                for (y, x) in y.iter_mut().zip(own) {
+                    *y = match pool.kind() {
+                        PoolKind::Average(_) => *y + x,
+                        // A NaN is taken, and kept.
+                        PoolKind::Max if *x <= *y || y.is_nan() => *y,
+                        PoolKind::Max => *x,
+                    };
+                }
+            }
+            if let PoolKind::Average(scale) = pool.kind() {
+                y.iter_mut().for_each(|y| *y *= scale);
             }
         }
     }
@@ -265,63 +272,63 @@ fn forward_affine(affine: &Affine, inputs: &Array2<f64>) -> Array2<f64> {
 
 /// A SLAF with its numbers in f64, ready for many evaluations.
 struct FloatSlaf {
-    coefficients: Array2<f64>,
+    /// Coefficients of one row, and of all in their order.
+    length: usize,
+    coefficients: Vec<f64>,
     basis: FloatBasis,
 }
 
 enum FloatBasis {
     Monomial,
-    Normalised { mean: Array2<f64>, scale: Array2<f64> },
-    Orthogonal { family: Family, centre: Array1<f64>, scale: Array1<f64> },
+    Normalised { mean: Vec<f64>, scale: Vec<f64> },
+    Orthogonal { family: Family, centre: Vec<f64>, scale: Vec<f64> },
 }
 
 impl FloatSlaf {
     fn new(slaf: &Slaf) -> Self {
+        let matrix = |matrix: &Matrix| matrix.to_f64().iter().copied().collect();
+        let vector = |vector: &Vector| vector.to_f64().to_vec();
         let basis = match slaf.basis() {
             Basis::Monomial => FloatBasis::Monomial,
-            Basis::NormalisedMonomial { mean, scale } => FloatBasis::Normalised {
-                mean: mean.to_f64().into_owned(),
-                scale: scale.to_f64().into_owned(),
-            },
+            Basis::NormalisedMonomial { mean, scale } => {
+                FloatBasis::Normalised { mean: matrix(mean), scale: matrix(scale) }
+            }
             Basis::Orthogonal { family, centre, scale } => FloatBasis::Orthogonal {
                 family: *family,
-                centre: centre.to_f64().into_owned(),
-                scale: scale.to_f64().into_owned(),
+                centre: vector(centre),
+                scale: vector(scale),
             },
         };
-        FloatSlaf { coefficients: slaf.coefficients().to_f64().into_owned(), basis }
+        let length = slaf.degree() + 1;
+        FloatSlaf { length, coefficients: matrix(slaf.coefficients()), basis }
     }
 
-    /// Replaces the pre-activations of neuron `i` by its activations.
-    fn apply(&self, i: usize, mut values: ArrayViewMut1<f64>) {
-        let row = if self.coefficients.nrows() == 1 { 0 } else { i };
-        let c = self.coefficients.row(row);
+    /// The activation of neuron `i` at the pre-activation `z`.
+    fn value(&self, i: usize, z: f64) -> f64 {
+        let degree = self.length - 1;
+        let row = if self.coefficients.len() == self.length { 0 } else { i };
+        let c = &self.coefficients[row * self.length..][..self.length];
         match &self.basis {
-            FloatBasis::Monomial => {
-                values.mapv_inplace(|z| c.iter().rev().fold(0.0, |sum, c| sum * z + c));
-            }
+            FloatBasis::Monomial => c.iter().rev().fold(0.0, |sum, c| sum * z + c),
             FloatBasis::Normalised { mean, scale } => {
-                let (mean, scale) = (mean.row(i), scale.row(i));
-                values.mapv_inplace(|z| {
-                    let mut power = 1.0;
-                    let mut sum = c[0];
-                    for k in 1..c.len() {
-                        power *= z;
-                        sum += c[k] * ((power - mean[k - 1]) * scale[k - 1]);
-                    }
-                    sum
-                });
+                let own = mean[i * degree..][..degree].iter().zip(&scale[i * degree..][..degree]);
+                let mut power = 1.0;
+                let mut sum = c[0];
+                for (c, (mean, scale)) in c[1..].iter().zip(own) {
+                    power *= z;
+                    sum += c * ((power - mean) * scale);
+                }
+                sum
             }
             FloatBasis::Orthogonal { family, centre, scale } => {
-                let (centre, scale) = (centre[i], scale[i]);
-                values.mapv_inplace(|z| orthogonal(*family, c, (z - centre) * scale));
+                orthogonal(*family, c, (z - centre[i]) * scale[i])
             }
         }
     }
 }
 
 /// `sum_k c_k e_k(t)` by the forward recurrence, which is stable inside the interval.
-fn orthogonal(family: Family, c: ArrayView1<f64>, t: f64) -> f64 {
+fn orthogonal(family: Family, c: &[f64], t: f64) -> f64 {
     let (mut previous, mut current) = (1.0, f64::from(family.first()) * t);
     let mut sum = c[0];
     for k in 1..c.len() {

@@ -129,6 +129,15 @@ impl Window {
         }
     }
 
+    /// Whether no padding lies under the window.
+    fn is_inside(&self, (row, column): (usize, usize)) -> bool {
+        [row, column].into_iter().enumerate().all(|(axis, place)| {
+            let first = place * self.stride[axis];
+            let last = first + self.size[axis];
+            first >= self.padding[axis] && last <= self.padding[axis] + self.input[axis]
+        })
+    }
+
     /// The numbers under the window, place by place: one column of [`Window::length`] numbers for each.
     pub(crate) fn gather<T: Copy + Zero>(&self, image: &[T], columns: &mut [T]) {
         let [rows, across] = self.places();
@@ -136,7 +145,7 @@ impl Window {
         for row in 0..rows {
             for column in 0..across {
                 let own = &mut columns[(row * across + column) * length..][..length];
-                if self.padding != [0, 0] {
+                if !self.is_inside((row, column)) {
                     own.fill(T::zero());
                 }
                 self.runs((row, column), |under, at, count| {

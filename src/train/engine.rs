@@ -14,7 +14,7 @@ use crate::network::{Activation, Pool, PoolKind, Window};
 use crate::train::kernel::{Columns, Scratch, Slafs};
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
 use crate::train::options::{BasisKind, Loss};
-use crate::train::real::{Real, matrix, matrix_mut, vectorised};
+use crate::train::real::{LANES, Real, load, matrix, matrix_mut, store, vectorised};
 
 /// Fewest rows that make a block, where rows alone decide.
 const BLOCK_ROWS: usize = 64;
@@ -604,7 +604,12 @@ impl<T: Real> Block<T> {
                     match pool.kind() {
                         PoolKind::Average(scale) => average(pool, T::of(scale), image, y),
                         PoolKind::Max => {
-                            maximum(pool.window(), image, y, &mut largest[r * step.after..]);
+                            maximum(
+                                pool.window(),
+                                image,
+                                y,
+                                &mut largest[r * step.after..][..step.after],
+                            );
                         }
                     }
                 }
@@ -764,6 +769,9 @@ impl<T: Real> Block<T> {
 
     /// Adds what reaches the value before step `s` along residuals.
     fn join(&mut self, s: usize, model: &Model, length: usize) {
+        if !model.joins {
+            return;
+        }
         for (a, step) in model.steps.iter().enumerate().skip(s + 1) {
             if matches!(step.kind, Kind::Add(value) if value == s) {
                 let (earlier, later) = self.slopes.split_at_mut(a);
@@ -848,105 +856,146 @@ impl<T: Real> Block<T> {
     }
 }
 
-/// Adds up columns as long as `sums`, in their order.
-fn add_columns<T: Real>(columns: &[T], sums: &mut [T]) {
-    vectorised(|| {
-        for column in columns.chunks_exact(sums.len()) {
-            for (sum, x) in sums.iter_mut().zip(column) {
-                *sum += *x;
+vectorised! {
+    /// Adds up columns as long as `sums`, in their order.
+    fn add_columns<'a, T>(columns: &'a [T], sums: &'a mut [T]) -> () {
+        let width = sums.len();
+        for (tile, sums) in sums.chunks_mut(LANES).enumerate() {
+            let mut total = load(sums);
+            for column in columns.chunks_exact(width) {
+                let x = load(&column[tile * LANES..][..sums.len()]);
+                for l in 0..LANES {
+                    total[l] += x[l];
+                }
             }
+            store(sums, total);
         }
-    });
+    }
 }
 
 /// `y = function(z)` on the channels from `first` on.
 fn values_of<T: Real>(function: Activation, z: &[T], y: &mut [T], channels: usize, first: usize) {
-    let columns = z.chunks_exact(channels).zip(y.chunks_exact_mut(channels));
     if function == Activation::Relu {
-        return vectorised(|| {
-            for (z, y) in columns {
-                for (z, y) in z[first..].iter().zip(&mut y[first..]) {
-                    *y = if *z <= T::zero() { T::zero() } else { *z };
-                }
-            }
-        });
+        return relu(z, y, channels, first);
     }
-    for (z, y) in columns {
+    for (z, y) in z.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
         for (z, y) in z[first..].iter().zip(&mut y[first..]) {
             *y = T::of(function.value(z.f64()));
         }
     }
 }
 
+vectorised! {
+    fn relu<'a, T>(z: &'a [T], y: &'a mut [T], channels: usize, first: usize) -> () {
+        for (z, y) in z.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+            for (z, y) in z[first..].iter().zip(&mut y[first..]) {
+                *y = if *z <= T::zero() { T::zero() } else { *z };
+            }
+        }
+    }
+}
+
 /// Turns derivatives by `function(z)` into those by `z`, on the channels from `first` on.
 fn slopes_of<T: Real>(function: Activation, z: &[T], d: &mut [T], channels: usize, first: usize) {
-    let columns = z.chunks_exact(channels).zip(d.chunks_exact_mut(channels));
     if function == Activation::Relu {
-        return vectorised(|| {
-            for (z, d) in columns {
-                for (z, d) in z[first..].iter().zip(&mut d[first..]) {
-                    *d = if *z >= T::zero() { *d } else { T::zero() };
-                }
-            }
-        });
+        return through_relu(z, d, channels, first);
     }
-    for (z, d) in columns {
+    for (z, d) in z.chunks_exact(channels).zip(d.chunks_exact_mut(channels)) {
         for (z, d) in z[first..].iter().zip(&mut d[first..]) {
             *d *= T::of(function.derivative(z.f64()));
         }
     }
 }
 
-/// Calls `visit(position of the window, row of the image, column of the image)` for all of them.
-fn under(window: &Window, mut visit: impl FnMut(usize, usize)) {
-    let [_, width, _] = window.input();
-    let ([rows, columns], [down, across]) = (window.size(), window.stride());
-    let [_, places] = window.places();
-    for position in 0..window.positions() {
-        let (top, left) = (position / places * down, position % places * across);
-        for y in top..top + rows {
-            for x in left..left + columns {
-                visit(position, y * width + x);
+vectorised! {
+    fn through_relu<'a, T>(z: &'a [T], d: &'a mut [T], channels: usize, first: usize) -> () {
+        for (z, d) in z.chunks_exact(channels).zip(d.chunks_exact_mut(channels)) {
+            for (z, d) in z[first..].iter().zip(&mut d[first..]) {
+                *d = if *z >= T::zero() { *d } else { T::zero() };
             }
         }
     }
 }
 
+/// For every place of a window and every number under it: the place, where the window stands, and
+/// the position in the image.
+fn under(window: &Window) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let ([_, width, _], [rows, columns]) = (window.input(), window.size());
+    let ([down, across], [_, places]) = (window.stride(), window.places());
+    let count = rows * columns;
+    (0..window.positions() * count).map(move |i| {
+        let (position, own) = (i / count, i % count);
+        let (y, x) = (position / places * down, position % places * across);
+        (position, (y + own / columns) * width + x + own % columns)
+    })
+}
+
 fn average<T: Real>(pool: &Pool, scale: T, image: &[T], y: &mut [T]) {
     let channels = pool.window().input()[2];
     y.fill(T::zero());
-    under(pool.window(), |position, at| {
-        let own = &mut y[position * channels..][..channels];
-        own.iter_mut().zip(&image[at * channels..]).for_each(|(y, x)| *y += *x);
-    });
+    for (position, at) in under(pool.window()) {
+        add(
+            &mut y[position * channels..][..channels],
+            &image[at * channels..][..channels],
+            T::one(),
+        );
+    }
     y.iter_mut().for_each(|y| *y *= scale);
 }
 
 /// The transpose of [`average`].
 fn spread<T: Real>(pool: &Pool, scale: T, d: &[T], image: &mut [T]) {
     let channels = pool.window().input()[2];
-    under(pool.window(), |position, at| {
-        let own = &d[position * channels..][..channels];
-        image[at * channels..].iter_mut().zip(own).for_each(|(x, d)| *x += scale * *d);
-    });
+    for (position, at) in under(pool.window()) {
+        add(&mut image[at * channels..][..channels], &d[position * channels..][..channels], scale);
+    }
 }
 
-/// The first of the largest numbers under the window, and where it stands.
-fn maximum<T: Real>(window: &Window, image: &[T], y: &mut [T], largest: &mut [u32]) {
-    let channels = window.input()[2];
-    let mut seen = usize::MAX;
-    under(window, |position, at| {
-        let fresh = seen != position;
-        seen = position;
-        for c in 0..channels {
-            let (i, from) = (position * channels + c, at * channels + c);
-            // A NaN is taken, and kept.
-            if fresh || !(image[from] <= y[i]) && !y[i].is_nan() {
-                y[i] = image[from];
-                largest[i] = from as u32;
+fn add<T: Real>(to: &mut [T], from: &[T], scale: T) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += scale * *from;
+    }
+}
+
+vectorised! {
+    /// The first of the largest numbers under the window, and where it stands.
+    fn maximum<'a, T>(
+        window: &'a Window,
+        image: &'a [T],
+        y: &'a mut [T],
+        largest: &'a mut [u32],
+    ) -> () {
+        let [_, width, channels] = window.input();
+        let ([rows, columns], [down, across]) = (window.size(), window.stride());
+        let [_, places] = window.places();
+        for position in 0..window.positions() {
+            let corner = position / places * down * width + position % places * across;
+            let mut first = 0;
+            while first < channels {
+                let n = LANES.min(channels - first);
+                let mut best = [T::neg_infinity(); LANES];
+                let mut place = [(corner * channels + first) as u32; LANES];
+                for row in 0..rows {
+                    for column in 0..columns {
+                        let at = (corner + row * width + column) * channels + first;
+                        let own = load(&image[at..][..n]);
+                        for l in 0..LANES {
+                            // A NaN is taken, and kept.
+                            let more = (own[l] > best[l]) | (own[l] != own[l]);
+                            best[l] = if more { own[l] } else { best[l] };
+                            place[l] = if more { at as u32 } else { place[l] };
+                        }
+                    }
+                }
+                let own = position * channels + first;
+                store(&mut y[own..][..n], best);
+                for (l, largest) in largest[own..][..n].iter_mut().enumerate() {
+                    *largest = place[l] + l as u32;
+                }
+                first += LANES;
             }
         }
-    });
+    }
 }
 
 /// The loss of one row before the mean, and its derivative by the outputs `y` into `d`.

@@ -24,6 +24,8 @@ pub(super) struct Slafs<T> {
     pub degree: usize,
     /// The orthogonal family, or `None` for powers.
     pub family: Option<Family>,
+    /// Whether the powers are raw: mean 0 and scale 1, which then need not be applied.
+    pub raw: bool,
     /// Coefficients with attention multiplied in, (degree + 1) x neurons.
     pub coefficients: Vec<T>,
     /// Mean of every power, degree x neurons; for a family the centre, 1 x neurons.
@@ -63,19 +65,39 @@ pub(super) struct Columns {
     pub width: usize,
 }
 
-/// Calls `work(first neuron, neurons, columns)` for every tile of neurons, columns in parts.
-#[inline(always)]
-fn each_tile(neurons: usize, columns: Columns, mut work: impl FnMut(usize, usize, Range<usize>)) {
-    let at_once = (AT_ONCE / columns.width).max(LANES);
-    let mut first = 0;
-    while first < columns.count {
-        let until = (first + at_once).min(columns.count);
-        let mut i = 0;
-        while i < neurons {
-            work(i, LANES.min(neurons - i), first..until);
-            i += LANES;
+/// All tiles `(first neuron, neurons, columns)`, columns in parts that stay in the nearest cache.
+struct Tiles {
+    neurons: usize,
+    columns: usize,
+    at_once: usize,
+    neuron: usize,
+    column: usize,
+}
+
+impl Tiles {
+    #[inline(always)]
+    fn new(neurons: usize, columns: Columns) -> Self {
+        let at_once = (AT_ONCE / columns.width).max(LANES);
+        Tiles { neurons, columns: columns.count, at_once, neuron: 0, column: 0 }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = (usize, usize, Range<usize>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.neuron >= self.neurons {
+            self.neuron = 0;
+            self.column += self.at_once;
         }
-        first = until;
+        if self.column >= self.columns {
+            return None;
+        }
+        let i = self.neuron;
+        self.neuron += LANES;
+        let until = (self.column + self.at_once).min(self.columns);
+        Some((i, LANES.min(self.neurons - i), self.column..until))
     }
 }
 
@@ -120,7 +142,9 @@ impl<T: Real> Slafs<T> {
     fn add(&self, elements: &[Element<T>], i: usize, n: usize, sums: &mut [f64]) {
         for (k, element) in elements.iter().enumerate() {
             let own = &mut sums[k * self.neurons + i..][..n];
-            own.iter_mut().zip(element.sum).for_each(|(total, sum)| *total += sum.f64());
+            for (total, sum) in own.iter_mut().zip(element.sum) {
+                *total += sum.f64();
+            }
         }
     }
 
@@ -132,22 +156,7 @@ impl<T: Real> Slafs<T> {
         sums: &mut [f64],
         scratch: &mut Scratch<T>,
     ) {
-        vectorised(|| {
-            each_tile(self.neurons, columns, |i, n, range| {
-                let elements = self.load(i, n, scratch);
-                for column in range {
-                    let z = load(&z[column * columns.width + i..][..n]);
-                    let mut power = [T::one(); LANES];
-                    for element in &mut elements[1..] {
-                        for l in 0..LANES {
-                            power[l] *= z[l];
-                            element.sum[l] += power[l];
-                        }
-                    }
-                }
-                self.add(elements, i, n, sums);
-            });
-        });
+        add_powers(self, z, columns, sums, scratch);
     }
 
     /// Adds `(z^k - mean_k)^2`, k = 1..degree, to `sums` ((degree + 1) x neurons).
@@ -158,59 +167,12 @@ impl<T: Real> Slafs<T> {
         sums: &mut [f64],
         scratch: &mut Scratch<T>,
     ) {
-        vectorised(|| {
-            each_tile(self.neurons, columns, |i, n, range| {
-                let elements = self.load(i, n, scratch);
-                for column in range {
-                    let z = load(&z[column * columns.width + i..][..n]);
-                    let mut power = [T::one(); LANES];
-                    for element in &mut elements[1..] {
-                        for l in 0..LANES {
-                            power[l] *= z[l];
-                            let centred = power[l] - element.mean[l];
-                            element.sum[l] += centred * centred;
-                        }
-                    }
-                }
-                self.add(elements, i, n, sums);
-            });
-        });
+        add_squares(self, z, columns, sums, scratch);
     }
 
     /// The activations `y` of columns of pre-activations.
     pub fn values(&self, z: &[T], y: &mut [T], columns: Columns, scratch: &mut Scratch<T>) {
-        vectorised(|| {
-            each_tile(self.neurons, columns, |i, n, range| {
-                let elements = &*self.load(i, n, scratch);
-                for column in range {
-                    let at = column * columns.width + i;
-                    let z = load(&z[at..][..n]);
-                    let mut value = elements[0].coefficient;
-                    match self.family {
-                        None => {
-                            let mut power = [T::one(); LANES];
-                            for e in &elements[1..] {
-                                for l in 0..LANES {
-                                    power[l] *= z[l];
-                                    value[l] +=
-                                        e.coefficient[l] * ((power[l] - e.mean[l]) * e.scale[l]);
-                                }
-                            }
-                        }
-                        Some(family) => {
-                            let mut state = Recurrence::start(family, &z, &elements[0]);
-                            for e in &elements[1..] {
-                                for l in 0..LANES {
-                                    value[l] += e.coefficient[l] * state.current[l];
-                                }
-                                state.advance(e.recurrence);
-                            }
-                        }
-                    }
-                    store(&mut y[at..][..n], value);
-                }
-            });
-        });
+        values(self, z, y, columns, scratch);
     }
 
     /// From `g`, the derivative of the loss by `y`: adds that by the coefficients to `sums`
@@ -225,53 +187,7 @@ impl<T: Real> Slafs<T> {
         keep: bool,
         scratch: &mut Scratch<T>,
     ) {
-        vectorised(|| {
-            each_tile(self.neurons, columns, |i, n, range| {
-                let elements = self.load(i, n, scratch);
-                for column in range {
-                    let at = column * columns.width + i;
-                    let z = load(&z[at..][..n]);
-                    let mut own = load(&g[at..][..n]);
-                    let mut slope = [T::zero(); LANES];
-                    for l in 0..LANES {
-                        elements[0].sum[l] += own[l];
-                    }
-                    match self.family {
-                        None => {
-                            let mut power = [T::one(); LANES];
-                            for e in &mut elements[1..] {
-                                for l in 0..LANES {
-                                    slope[l] += e.slope[l] * power[l];
-                                    power[l] *= z[l];
-                                    e.sum[l] += own[l] * ((power[l] - e.mean[l]) * e.scale[l]);
-                                }
-                            }
-                        }
-                        Some(family) => {
-                            let scale = elements[0].scale;
-                            let mut state = Recurrence::start(family, &z, &elements[0]);
-                            for e in &mut elements[1..] {
-                                for l in 0..LANES {
-                                    slope[l] += e.coefficient[l] * state.slope[l];
-                                    e.sum[l] += own[l] * state.current[l];
-                                }
-                                state.advance(e.recurrence);
-                            }
-                            for l in 0..LANES {
-                                slope[l] *= scale[l];
-                            }
-                        }
-                    }
-                    if !keep {
-                        for l in 0..LANES {
-                            own[l] *= slope[l];
-                        }
-                        store(&mut g[at..][..n], own);
-                    }
-                }
-                self.add(elements, i, n, sums);
-            });
-        });
+        backward(self, z, g, columns, sums, keep, scratch);
     }
 
     /// Turns `g` into the derivative by `z` where mean and scale are moments of the batch.
@@ -287,33 +203,182 @@ impl<T: Real> Slafs<T> {
         means: &[f64],
         scratch: &mut Scratch<T>,
     ) {
-        vectorised(|| {
-            each_tile(self.neurons, columns, |i, n, range| {
-                let elements = self.load(i, n, scratch);
-                for (k, element) in elements.iter_mut().enumerate() {
-                    let own = &means[k * self.neurons + i..][..n];
-                    element.sum.iter_mut().zip(own).for_each(|(s, mean)| *s = T::of(*mean));
+        backward_through_moments(self, z, g, columns, means, scratch);
+    }
+}
+
+vectorised! {
+    fn add_powers<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], columns: Columns, sums: &'a mut [f64], scratch: &'a mut Scratch<T>) -> () {
+        for (i, n, range) in Tiles::new(slafs.neurons, columns) {
+            let elements = slafs.load(i, n, scratch);
+            for column in range {
+                let z = load(&z[column * columns.width + i..][..n]);
+                let mut power = [T::one(); LANES];
+                for element in &mut elements[1..] {
+                    for l in 0..LANES {
+                        power[l] *= z[l];
+                        element.sum[l] += power[l];
+                    }
                 }
-                let elements = &*elements;
-                let first = elements[0].sum;
-                for column in range {
-                    let at = column * columns.width + i;
-                    let z = load(&z[at..][..n]);
-                    let own = load(&g[at..][..n]);
-                    let mut total = [T::zero(); LANES];
-                    let mut power = [T::one(); LANES];
-                    for e in &elements[1..] {
-                        for l in 0..LANES {
-                            let slope = e.slope[l] * power[l];
-                            power[l] *= z[l];
-                            let u = (power[l] - e.mean[l]) * e.scale[l];
-                            total[l] += slope * (own[l] - first[l] - u * e.sum[l]);
+            }
+            slafs.add(elements, i, n, sums);
+        }
+    }
+}
+
+vectorised! {
+    fn add_squares<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], columns: Columns, sums: &'a mut [f64], scratch: &'a mut Scratch<T>) -> () {
+        for (i, n, range) in Tiles::new(slafs.neurons, columns) {
+            let elements = slafs.load(i, n, scratch);
+            for column in range {
+                let z = load(&z[column * columns.width + i..][..n]);
+                let mut power = [T::one(); LANES];
+                for element in &mut elements[1..] {
+                    for l in 0..LANES {
+                        power[l] *= z[l];
+                        let centred = power[l] - element.mean[l];
+                        element.sum[l] += centred * centred;
+                    }
+                }
+            }
+            slafs.add(elements, i, n, sums);
+        }
+    }
+}
+
+vectorised! {
+    fn values<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], y: &'a mut [T], columns: Columns, scratch: &'a mut Scratch<T>) -> () {
+        for (i, n, range) in Tiles::new(slafs.neurons, columns) {
+            let elements = &*slafs.load(i, n, scratch);
+            for column in range {
+                let at = column * columns.width + i;
+                let z = load(&z[at..][..n]);
+                let mut value = elements[0].coefficient;
+                match slafs.family {
+                    None if slafs.raw => {
+                        let mut power = [T::one(); LANES];
+                        for e in &elements[1..] {
+                            for l in 0..LANES {
+                                power[l] *= z[l];
+                                value[l] += e.coefficient[l] * power[l];
+                            }
                         }
                     }
-                    store(&mut g[at..][..n], total);
+                    None => {
+                        let mut power = [T::one(); LANES];
+                        for e in &elements[1..] {
+                            for l in 0..LANES {
+                                power[l] *= z[l];
+                                value[l] +=
+                                    e.coefficient[l] * ((power[l] - e.mean[l]) * e.scale[l]);
+                            }
+                        }
+                    }
+                    Some(family) => {
+                        let mut state = Recurrence::start(family, &z, &elements[0]);
+                        for e in &elements[1..] {
+                            for l in 0..LANES {
+                                value[l] += e.coefficient[l] * state.current[l];
+                            }
+                            state.advance(e.recurrence);
+                        }
+                    }
                 }
-            });
-        });
+                store(&mut y[at..][..n], value);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn backward<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], g: &'a mut [T], columns: Columns, sums: &'a mut [f64], keep: bool, scratch: &'a mut Scratch<T>) -> () {
+        for (i, n, range) in Tiles::new(slafs.neurons, columns) {
+            let elements = slafs.load(i, n, scratch);
+            for column in range {
+                let at = column * columns.width + i;
+                let z = load(&z[at..][..n]);
+                let mut own = load(&g[at..][..n]);
+                let mut slope = [T::zero(); LANES];
+                for l in 0..LANES {
+                    elements[0].sum[l] += own[l];
+                }
+                match slafs.family {
+                    None if slafs.raw => {
+                        let mut power = [T::one(); LANES];
+                        for e in &mut elements[1..] {
+                            for l in 0..LANES {
+                                slope[l] += e.slope[l] * power[l];
+                                power[l] *= z[l];
+                                e.sum[l] += own[l] * power[l];
+                            }
+                        }
+                    }
+                    None => {
+                        let mut power = [T::one(); LANES];
+                        for e in &mut elements[1..] {
+                            for l in 0..LANES {
+                                slope[l] += e.slope[l] * power[l];
+                                power[l] *= z[l];
+                                e.sum[l] += own[l] * ((power[l] - e.mean[l]) * e.scale[l]);
+                            }
+                        }
+                    }
+                    Some(family) => {
+                        let scale = elements[0].scale;
+                        let mut state = Recurrence::start(family, &z, &elements[0]);
+                        for e in &mut elements[1..] {
+                            for l in 0..LANES {
+                                slope[l] += e.coefficient[l] * state.slope[l];
+                                e.sum[l] += own[l] * state.current[l];
+                            }
+                            state.advance(e.recurrence);
+                        }
+                        for l in 0..LANES {
+                            slope[l] *= scale[l];
+                        }
+                    }
+                }
+                if !keep {
+                    for l in 0..LANES {
+                        own[l] *= slope[l];
+                    }
+                    store(&mut g[at..][..n], own);
+                }
+            }
+            slafs.add(elements, i, n, sums);
+        }
+    }
+}
+
+vectorised! {
+    fn backward_through_moments<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], g: &'a mut [T], columns: Columns, means: &'a [f64], scratch: &'a mut Scratch<T>) -> () {
+        for (i, n, range) in Tiles::new(slafs.neurons, columns) {
+            let elements = slafs.load(i, n, scratch);
+            for (k, element) in elements.iter_mut().enumerate() {
+                let own = &means[k * slafs.neurons + i..][..n];
+                for (s, mean) in element.sum.iter_mut().zip(own) {
+                        *s = T::of(*mean);
+                    }
+            }
+            let elements = &*elements;
+            let first = elements[0].sum;
+            for column in range {
+                let at = column * columns.width + i;
+                let z = load(&z[at..][..n]);
+                let own = load(&g[at..][..n]);
+                let mut total = [T::zero(); LANES];
+                let mut power = [T::one(); LANES];
+                for e in &elements[1..] {
+                    for l in 0..LANES {
+                        let slope = e.slope[l] * power[l];
+                        power[l] *= z[l];
+                        let u = (power[l] - e.mean[l]) * e.scale[l];
+                        total[l] += slope * (own[l] - first[l] - u * e.sum[l]);
+                    }
+                }
+                store(&mut g[at..][..n], total);
+            }
+        }
     }
 }
 

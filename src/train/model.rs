@@ -88,6 +88,8 @@ pub(super) struct Model {
     pub parameters: usize,
     /// Products of a number and a weight on the way of one row.
     pub products: usize,
+    /// Whether there is a residual.
+    pub joins: bool,
 }
 
 /// Mean and scale of every step with SLAFs, frozen; empty for the others.
@@ -132,6 +134,7 @@ impl SlafShape {
             neurons: self.neurons,
             degree: self.degree,
             family,
+            raw: self.basis == BasisKind::Monomial,
             coefficients: vec![T::zero(); (self.degree + 1) * self.neurons],
             mean: vec![T::zero(); statistics],
             scale: vec![T::one(); statistics],
@@ -407,6 +410,7 @@ impl Builder<'_> {
                     return Err(wrong(layer, found, expected));
                 }
                 self.push(Kind::Add(value), width);
+                self.model.joins = true;
             }
         }
         Ok(())
@@ -419,7 +423,7 @@ impl Model {
     /// # Errors
     /// When the layers do not fit one another or the inputs.
     pub fn new(inputs: usize, outputs: usize, options: &Options) -> Result<Self> {
-        let model = Model { steps: Vec::new(), parameters: 0, products: 0 };
+        let model = Model { steps: Vec::new(), parameters: 0, products: 0, joins: false };
         let mut builder = Builder { options, model, width: inputs, shape: None };
         match &options.layers {
             None => {
@@ -697,36 +701,31 @@ fn standardise(map: &Standardisation) -> Result<Slaf> {
     Slaf::new(Basis::NormalisedMonomial { mean, scale }, coefficients)
 }
 
-/// The sums of `|p|` and `p^2`; adds `l1 sign p + twice p` to the gradient.
-fn penalise<T: Real>(p: &[T], l1: T, twice: T, mut gradient: Option<&mut [T]>) -> (f64, f64) {
-    vectorised(|| {
+vectorised! {
+    /// The sums of `|p|` and `p^2`; adds `l1 sign p + twice p` to the gradient.
+    fn penalise<'a, T>(p: &'a [T], l1: T, twice: T, gradient: Option<&'a mut [T]>) -> (f64, f64) {
         let (mut absolute, mut squares) = (0.0, 0.0);
-        let part = 64 * LANES;
-        for first in (0..p.len()).step_by(part) {
-            let own = &p[first..p.len().min(first + part)];
+        for part in p.chunks(64 * LANES) {
             let (mut a, mut s) = ([T::zero(); LANES], [T::zero(); LANES]);
-            for chunk in own.chunks(LANES) {
+            for chunk in part.chunks(LANES) {
                 let x = load(chunk);
                 for i in 0..LANES {
                     a[i] += x[i].abs();
                     s[i] += x[i] * x[i];
                 }
             }
-            if let Some(gradient) = gradient.as_deref_mut() {
-                for (g, p) in gradient[first..].iter_mut().zip(own) {
-                    let sign = if *p > T::zero() {
-                        l1
-                    } else if *p < T::zero() {
-                        -l1
-                    } else {
-                        T::zero()
-                    };
-                    *g += sign + twice * *p;
-                }
+            for i in 0..LANES {
+                absolute += a[i].f64();
+                squares += s[i].f64();
             }
-            absolute += a.iter().map(|x| x.f64()).sum::<f64>();
-            squares += s.iter().map(|x| x.f64()).sum::<f64>();
+        }
+        if let Some(gradient) = gradient {
+            for (g, p) in gradient.iter_mut().zip(p) {
+                let positive = if *p > T::zero() { l1 } else { T::zero() };
+                let negative = if *p < T::zero() { l1 } else { T::zero() };
+                *g += positive - negative + twice * *p;
+            }
         }
         (absolute, squares)
-    })
+    }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::train::options::{Optimiser, Options};
-use crate::train::real::{LANES, Real, load, store, vectorised};
+use crate::train::real::{Real, vectorised};
 
 /// Parameters that one thread moves at a time.
 const PART: usize = 1 << 13;
@@ -66,7 +66,7 @@ impl<T: Real> Memory<T> {
                 // A power beyond i32 is 0 in f64 for any decay below 1 that matters.
                 let power = (*steps).min(i32::MAX as usize) as i32;
                 let (bias1, bias2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
-                let adam = Adam {
+                let constants = Adam {
                     factor,
                     decay: [T::of(beta1), T::of(beta2)],
                     share: [T::of(1.0 - beta1), T::of(1.0 - beta2)],
@@ -75,11 +75,11 @@ impl<T: Real> Memory<T> {
                     epsilon: T::of(epsilon),
                 };
                 if !parallel {
-                    return adam.step(parameters, gradient, first, second);
+                    return adam(constants, parameters, gradient, first, second);
                 }
                 let moments = first.par_chunks_mut(PART).zip(second.par_chunks_mut(PART));
                 let moved = parameters.par_chunks_mut(PART).zip(gradient.par_chunks(PART));
-                moved.zip(moments).for_each(|((p, g), (m, v))| adam.step(p, g, m, v));
+                moved.zip(moments).for_each(|((p, g), (m, v))| adam(constants, p, g, m, v));
             }
             (Memory::Sgd { velocity }, Optimiser::Sgd { momentum }) => {
                 let (momentum, rate) = (T::of(momentum), T::of(rate));
@@ -108,25 +108,25 @@ struct Adam<T> {
     epsilon: T,
 }
 
-impl<T: Real> Adam<T> {
-    fn step(self, parameters: &mut [T], gradient: &[T], first: &mut [T], second: &mut [T]) {
-        vectorised(|| {
-            let moments = first.chunks_mut(LANES).zip(second.chunks_mut(LANES));
-            let moved = parameters.chunks_mut(LANES).zip(gradient.chunks(LANES));
-            for ((own_p, g), (own_m, own_v)) in moved.zip(moments) {
-                let (mut p, g, mut m, mut v) = (load(own_p), load(g), load(own_m), load(own_v));
-                for l in 0..LANES {
-                    let g = g[l] * self.factor;
-                    m[l] = self.decay[0] * m[l] + self.share[0] * g;
-                    v[l] = self.decay[1] * v[l] + self.share[1] * (g * g);
-                    let root = (v[l] * self.correction).sqrt();
-                    p[l] -= self.rate * m[l] / (root + self.epsilon);
-                }
-                store(own_p, p);
-                store(own_m, m);
-                store(own_v, v);
-            }
-        });
+vectorised! {
+    /// Moves parameters and moments along the gradient.
+    fn adam<'a, T>(
+        constants: Adam<T>,
+        parameters: &'a mut [T],
+        gradient: &'a [T],
+        first: &'a mut [T],
+        second: &'a mut [T],
+    ) -> () {
+        let [decay1, decay2] = constants.decay;
+        let [share1, share2] = constants.share;
+        let Adam { factor, rate, correction, epsilon, .. } = constants;
+        let moments = first.iter_mut().zip(second.iter_mut());
+        for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+            let g = *g * factor;
+            *m = decay1 * *m + share1 * g;
+            *v = decay2 * *v + share2 * (g * g);
+            *p -= rate * *m / ((*v * correction).sqrt() + epsilon);
+        }
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
             ..Options::default()
         };
         let mut memory = Memory::new(options.optimiser, 2);
-        let mut parameters = vec![0.0, 0.0];
+        let mut parameters = vec![0.0_f64, 0.0];
         memory.step(&options, 1.0, &mut parameters, &[3.0, 4.0], 25.0);
         assert!((parameters[0] + 0.6).abs() < 1e-15 && (parameters[1] + 0.8).abs() < 1e-15);
     }

@@ -50,48 +50,59 @@ pub(super) fn matrix_mut<T>(data: &mut [T], rows: usize, columns: usize) -> MatM
     MatMut::from_column_major_slice_mut(&mut data[..rows * columns], rows, columns)
 }
 
-/// Runs `work`, compiled for the widest vectors of this machine.
+/// A function whose body is compiled for the widest vectors of this machine.
 ///
 /// No sum is reordered and no product fused with a sum by this, so that results are the same on
-/// every machine; what `work` calls must be inlined into it.
-#[inline(always)]
-pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    struct Work<F>(F);
-    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Work<F> {
-        type Output = R;
-        #[inline(always)]
-        fn call(self) -> R {
-            self.0()
+/// every machine. What the body calls must be inlined into it, and a closure need not be.
+macro_rules! vectorised {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident<$life:lifetime, $t:ident>(
+        $($arg:ident: $type:ty),* $(,)?
+    ) -> $out:ty $body:block) => {
+        $(#[$doc])*
+        $vis fn $name<$life, $t: Real>($($arg: $type),*) -> $out {
+            struct Work<A>(A);
+            impl<$life, $t: Real> pulp::NullaryFnOnce for Work<($($type,)*)> {
+                type Output = $out;
+                #[inline(always)]
+                fn call(self) -> $out {
+                    let ($($arg,)*) = self.0;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Work(($($arg,)*)))
         }
-    }
-    pulp::Arch::new().dispatch(Work(work))
+    };
 }
+pub(super) use vectorised;
 
 /// Up to [`LANES`] numbers, zeros behind them.
 #[inline(always)]
 pub(super) fn load<T: Real>(from: &[T]) -> [T; LANES] {
-    match from.first_chunk::<LANES>() {
-        Some(all) => *all,
-        None => {
-            let mut some = [T::zero(); LANES];
-            some.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-            some
-        }
+    if let Some(all) = from.first_chunk::<LANES>() {
+        return *all;
     }
+    let mut some = [T::zero(); LANES];
+    for (to, from) in some.iter_mut().zip(from) {
+        *to = *from;
+    }
+    some
 }
 
 /// The first numbers of `values`, as many as there is room for.
 #[inline(always)]
 pub(super) fn store<T: Real>(to: &mut [T], values: [T; LANES]) {
-    match to.first_chunk_mut::<LANES>() {
-        Some(all) => *all = values,
-        None => to.iter_mut().zip(values).for_each(|(to, value)| *to = value),
+    if let Some(all) = to.first_chunk_mut::<LANES>() {
+        *all = values;
+        return;
+    }
+    for (to, value) in to.iter_mut().zip(values) {
+        *to = value;
     }
 }
 
-/// The sum of squares, added up in lanes and in f64 over parts: the same on every machine.
-pub(super) fn sum_of_squares<T: Real>(numbers: &[T]) -> f64 {
-    vectorised(|| {
+vectorised! {
+    /// The sum of squares, added up in lanes and in f64 over parts: the same on every machine.
+    pub(super) fn sum_of_squares<'a, T>(numbers: &'a [T]) -> f64 {
         let mut total = 0.0;
         for part in numbers.chunks(64 * LANES) {
             let mut lanes = [T::zero(); LANES];
@@ -101,8 +112,10 @@ pub(super) fn sum_of_squares<T: Real>(numbers: &[T]) -> f64 {
                     lanes[i] += x[i] * x[i];
                 }
             }
-            total += lanes.iter().map(|x| x.f64()).sum::<f64>();
+            for x in lanes {
+                total += x.f64();
+            }
         }
         total
-    })
+    }
 }
