@@ -207,7 +207,7 @@ const MOST_NESTED: usize = 16;
 
 fn read_inner(cursor: &Cursor, depth: usize) -> Result<Layer> {
     if depth == MOST_NESTED {
-        return Err(cursor.expected(&format!("layers in at most {MOST_NESTED} others")));
+        return Err(cursor.expected(format!("layers in at most {MOST_NESTED} others")));
     }
     read_layer_at(cursor, depth + 1)
 }
@@ -215,7 +215,7 @@ fn read_inner(cursor: &Cursor, depth: usize) -> Result<Layer> {
 fn read_counts<const N: usize>(cursor: &Cursor) -> Result<[usize; N]> {
     let counts: Vec<usize> =
         cursor.array()?.map(|c| c.index(u32::MAX as usize)).collect::<Result<_>>()?;
-    counts.try_into().map_err(|_| cursor.expected(&format!("an array of {N} counts")))
+    counts.try_into().map_err(|_| cursor.expected(format!("an array of {N} counts")))
 }
 
 fn read_window(fields: &mut Fields, padding: [usize; 2]) -> Result<Window> {

@@ -981,7 +981,7 @@ vectorised! {
                         let own = load(&image[at..][..n]);
                         for l in 0..LANES {
                             // A NaN is taken, and kept.
-                            let more = (own[l] > best[l]) | (own[l] != own[l]);
+                            let more = (own[l] > best[l]) | own[l].is_nan();
                             best[l] = if more { own[l] } else { best[l] };
                             place[l] = if more { at as u32 } else { place[l] };
                         }
