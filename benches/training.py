@@ -159,7 +159,7 @@ def main():
         for precision, dtype, rate in [("f64", "float64", f64_rate), ("f32", "float32", f32_rate)]:
             floor = flops / rate * 1e-9
             times = {}
-            for threads in (1, 2):
+            for threads in (1, 2) if case == "mlp" else (1,):
                 cores = {1: "0", 2: "0,1"}[threads]
                 environment = dict(
                     os.environ,
@@ -170,9 +170,8 @@ def main():
                 )
                 pinned = ["taskset", "-c", cores]
                 runs = {"slnn": [bench, case, precision, str(threads)]}
-                if threads == 1 or case == "mlp":
-                    for name in ("jax", "torch"):
-                        runs[name] = [sys.executable, __file__, "peer", name, case, dtype, str(threads)]
+                for name in ("jax", "torch"):
+                    runs[name] = [sys.executable, __file__, "peer", name, case, dtype, str(threads)]
                 for name, command in runs.items():
                     done = subprocess.run(
                         pinned + command, env=environment, capture_output=True, text=True
