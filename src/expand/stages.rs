@@ -258,10 +258,8 @@ impl Builder {
             }
             Layer::Flatten(_) => {}
             Layer::Residual(layers) => {
-                let unit = |i: usize| Row {
-                    bias: Number::ZERO,
-                    weights: vec![(i as u32, Number::ONE)],
-                };
+                let unit =
+                    |i: usize| Row { bias: Number::ZERO, weights: vec![(i as u32, Number::ONE)] };
                 self.affine((0..2 * width).map(|i| unit(i % width)).collect(), carried);
                 let mut own = width;
                 for layer in layers {

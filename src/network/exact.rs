@@ -498,7 +498,9 @@ fn evaluate_layer<A: Algebra>(
                 watch(l, i)?;
                 let under: Vec<_> = places.iter().map(|at| values[*at].clone()).collect();
                 let largest = algebra.max(&under);
-                next.push(largest.ok_or_else(|| not_polynomial(l, format!("max_pool (neuron {i})")))?);
+                next.push(
+                    largest.ok_or_else(|| not_polynomial(l, format!("max_pool (neuron {i})")))?,
+                );
             }
         }
         ExactLayer::Residual { layers, ones, zero } => {

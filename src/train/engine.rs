@@ -365,12 +365,7 @@ impl<T: Real> Engine<T> {
     }
 
     /// The loss of a large batch, part by part; moments are set step by step, each over all parts.
-    fn evaluate_in_parts(
-        &mut self,
-        parameters: &[T],
-        batch: Batch<T>,
-        moments: Moments,
-    ) -> f64 {
+    fn evaluate_in_parts(&mut self, parameters: &[T], batch: Batch<T>, moments: Moments) -> f64 {
         let parts = self.parts(batch);
         for s in 0..self.model.steps.len() {
             if self.sets_moments(s, moments) {
@@ -1031,13 +1026,7 @@ fn beyond<T: Real>(kernel: &Slafs<T>, z: &[T], channels: usize) -> f64 {
 }
 
 /// Adds the derivative of `weight` times [`beyond`] to `d`.
-fn through_beyond<T: Real>(
-    kernel: &Slafs<T>,
-    z: &[T],
-    d: &mut [T],
-    channels: usize,
-    weight: f64,
-) {
+fn through_beyond<T: Real>(kernel: &Slafs<T>, z: &[T], d: &mut [T], channels: usize, weight: f64) {
     for (z, d) in z.chunks_exact(channels).zip(d.chunks_exact_mut(channels)) {
         for i in 0..kernel.neurons {
             let t = (z[i] - kernel.mean[i]) * kernel.scale[i];
