@@ -19,7 +19,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::expand::lattice::{
-    Cancelled, Remainders, Times, Word, Work, primes_for, suits, words_for,
+    Cancelled, Demands, Remainders, Times, Word, Work, primes_for, words_for,
 };
 use crate::expand::plan::dense_terms;
 use crate::expand::stages::{Bound, Number, Stages};
@@ -251,7 +251,8 @@ pub(super) fn expand<M: Machine>(
     let width = stages.hidden[0].rows.len();
     let started = Instant::now();
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-    let primes: Vec<u64> = primes().filter(|p| suits(stages, *p)).take(primes_for(bits)).collect();
+    let demands = Demands::new(stages);
+    let primes: Vec<u64> = primes().filter(|p| demands.suits(*p)).take(primes_for(bits)).collect();
     let widths: Vec<usize> = bounds.iter().map(|b| words_for(b.bits)).collect();
     let widest = widths.iter().copied().max().unwrap_or(1);
     let remainders = Remainders::<M::R>::new(machine.token(), &primes, widest);

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::expand::closed::{denominator, dot, pack, residue};
 use crate::expand::lattice::{
-    Cancelled, Remainders, Times, Word, Work, primes_for, reconstruction, suits, words_for,
+    Cancelled, Demands, Remainders, Times, Word, Work, primes_for, reconstruction, words_for,
 };
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
@@ -34,11 +34,12 @@ const LEAST: u64 = (1 << 50) - 7_700_000_000;
 /// are not enough of them.
 fn primes(stages: &Stages, order: u64, count: usize) -> Option<Vec<u64>> {
     let most = ((1_u64 << 50) - 5) / order;
+    let demands = Demands::new(stages);
     let found: Vec<u64> = (1..=most)
         .rev()
         .map(|k| k * order + 1)
         .take_while(|p| *p > LEAST)
-        .filter(|p| modular::is_prime(*p) && suits(stages, *p))
+        .filter(|p| modular::is_prime(*p) && demands.suits(*p))
         .take(count)
         .collect();
     (found.len() == count).then_some(found)

@@ -150,7 +150,10 @@ impl Residues for Fma {
     }
     #[inline(always)]
     fn centred(word: f64, _: u64) -> i64 {
-        word as i64
+        // An integer below 2^51 in size: its sum with 1.5 2^52 has it in the last bits. A cast would
+        // look after what cannot be.
+        const SHIFT: f64 = 6_755_399_441_055_744.0;
+        (word + SHIFT).to_bits() as i64 - SHIFT.to_bits() as i64
     }
     #[inline(always)]
     fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
@@ -286,8 +289,8 @@ mod avx2 {
             Self::reduce([x as f64; W], m)
         }
         #[inline(always)]
-        fn centred(word: f64, _: u64) -> i64 {
-            word as i64
+        fn centred(word: f64, p: u64) -> i64 {
+            Fma::centred(word, p)
         }
         #[inline(always)]
         fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
@@ -490,6 +493,9 @@ pub trait Machine: Copy + Send + Sync {
     /// The form of residues.
     type R: Residues;
 
+    /// Whether kernels for every short length pay: not where there are no vectors.
+    const UNROLLS: bool;
+
     /// The proof that the operations on residues ask for.
     fn token(self) -> <Self::R as Residues>::Token;
 
@@ -505,6 +511,7 @@ pub struct Avx2(pulp::x86::V3);
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx2 {
     type R = FmaAvx2;
+    const UNROLLS: bool = true;
     fn token(self) -> pulp::x86::V3 {
         self.0
     }
@@ -520,6 +527,7 @@ pub struct Fused;
 
 impl Machine for Fused {
     type R = Fma;
+    const UNROLLS: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
     fn token(self) {}
     #[inline(always)]
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
@@ -533,6 +541,7 @@ pub struct Portable;
 
 impl Machine for Portable {
     type R = Montgomery;
+    const UNROLLS: bool = false;
     fn token(self) {}
     #[inline(always)]
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T {

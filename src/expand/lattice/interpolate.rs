@@ -6,28 +6,27 @@
 //! A difference looks down an axis and a conversion up, where what lies outside of the lattice is
 //! zero only once all differences are taken: so all differences come first.
 //!
-//! An element of the lattice is a row of `stride` vectors of `W` residues.
+//! An element of the lattice is a row of `stride` vectors of four residues.
 
+use super::Four;
 use super::simplex::{Simplex, TABULATED};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
-type Word<M> = <<M as Machine>::R as Residues>::Word;
-
 /// The moduli of one row and what the conversions need.
 #[derive(Clone, Debug)]
-pub(super) struct Lanes<R: Residues, const W: usize> {
-    pub(super) moduli: Moduli<R, W>,
+pub(super) struct Lanes<R: Residues> {
+    pub(super) moduli: Moduli<R, 4>,
     /// The words of 0, 1, 2, ... up to the degree.
-    small: Vec<[R::Word; W]>,
+    small: Vec<Four<R>>,
     /// The words of 1 / k!.
-    pub(super) inverse_factorials: Vec<[R::Word; W]>,
+    pub(super) inverse_factorials: Vec<Four<R>>,
 }
 
-impl<R: Residues, const W: usize> Lanes<R, W> {
+impl<R: Residues> Lanes<R> {
     /// For lattices of degree up to `degree`; must run under [`Machine::run`].
     #[inline(always)]
-    pub(super) fn new(token: R::Token, primes: [u64; W], degree: usize) -> Self {
-        let moduli = Moduli::<R, W>::new(token, primes);
+    pub(super) fn new(token: R::Token, primes: [u64; 4], degree: usize) -> Self {
+        let moduli = Moduli::<R, 4>::new(token, primes);
         let small: Vec<_> = (0..=degree as u64).map(|k| moduli.words(k)).collect();
         let mut factorial = moduli.words(1);
         for k in &small[1..] {
@@ -45,20 +44,20 @@ impl<R: Residues, const W: usize> Lanes<R, W> {
 
 /// The inverses of residues that are not zero; a zero lane stays zero.
 #[inline(always)]
-pub(super) fn invert<R: Residues, const W: usize>(
-    x: [R::Word; W],
-    moduli: &Moduli<R, W>,
-) -> [R::Word; W] {
+pub(super) fn invert<R: Residues>(
+    x: Four<R>,
+    moduli: &Moduli<R, 4>,
+) -> Four<R> {
     power(x, moduli.primes.map(|p| p - 2), moduli)
 }
 
 /// Powers, one exponent a lane, by squaring.
 #[inline(always)]
-pub(super) fn power<R: Residues, const W: usize>(
-    x: [R::Word; W],
-    exponents: [u64; W],
-    moduli: &Moduli<R, W>,
-) -> [R::Word; W] {
+pub(super) fn power<R: Residues>(
+    x: Four<R>,
+    exponents: [u64; 4],
+    moduli: &Moduli<R, 4>,
+) -> Four<R> {
     let bits = exponents.iter().map(|e| 64 - e.leading_zeros()).max().unwrap_or(0);
     let one = moduli.words(1);
     let mut result = one;
@@ -72,13 +71,13 @@ pub(super) fn power<R: Residues, const W: usize>(
 }
 
 /// Differences along all axes of a lattice in `m` variables of degree `b`.
-pub(super) fn differences<M: Machine, const W: usize>(
+pub(super) fn differences<M: Machine>(
     machine: M,
     simplex: &Simplex,
-    x: &mut [[Word<M>; W]],
+    x: &mut [Four<M::R>],
     stride: usize,
     (m, b): (usize, usize),
-    moduli: &Moduli<M::R, W>,
+    moduli: &Moduli<M::R, 4>,
 ) {
     if b == 0 {
         return;
@@ -86,7 +85,7 @@ pub(super) fn differences<M: Machine, const W: usize>(
     if m <= 3 {
         machine.run(
             #[inline(always)]
-            || small_differences::<M::R, W>(simplex, x, stride, m, b, moduli),
+            || small_differences::<M::R>(simplex, x, stride, m, b, moduli),
         );
         return;
     }
@@ -99,12 +98,12 @@ pub(super) fn differences<M: Machine, const W: usize>(
 }
 
 /// Conversions along all axes of a lattice in `m` variables of degree `b`.
-pub(super) fn conversions<M: Machine, const W: usize>(
+pub(super) fn conversions<M: Machine>(
     machine: M,
     simplex: &Simplex,
-    x: &mut [[Word<M>; W]],
+    x: &mut [Four<M::R>],
     (m, b): (usize, usize),
-    lanes: &Lanes<M::R, W>,
+    lanes: &Lanes<M::R>,
 ) {
     if b < 2 {
         // 1 and x are falling factorials and monomials alike.
@@ -113,7 +112,7 @@ pub(super) fn conversions<M: Machine, const W: usize>(
     if m <= 3 {
         machine.run(
             #[inline(always)]
-            || small_conversions::<M::R, W>(simplex, x, m, b, lanes),
+            || small_conversions::<M::R>(simplex, x, m, b, lanes),
         );
         return;
     }
@@ -133,25 +132,25 @@ enum Direction {
 
 /// Along the first axis alone: by alignments that are tabulated, or by recursion over them.
 #[allow(clippy::too_many_arguments)]
-fn first_axis<M: Machine, const W: usize>(
+fn first_axis<M: Machine>(
     machine: M,
     simplex: &Simplex,
-    x: &mut [[Word<M>; W]],
+    x: &mut [Four<M::R>],
     stride: usize,
     (m, b): (usize, usize),
     direction: Direction,
-    moduli: &Moduli<M::R, W>,
-    small: &[[Word<M>; W]],
+    moduli: &Moduli<M::R, 4>,
+    small: &[Four<M::R>],
 ) {
     if m - 1 <= TABULATED {
         machine.run(
             #[inline(always)]
             || match direction {
                 Direction::Differences => {
-                    differences_along::<M::R, W>(simplex, x, stride, m, b, moduli);
+                    differences_along::<M::R>(simplex, x, stride, m, b, moduli);
                 }
                 Direction::Conversions => {
-                    conversions_along::<M::R, W>(simplex, x, m, b, moduli, small);
+                    conversions_along::<M::R>(simplex, x, m, b, moduli, small);
                 }
             },
         );
@@ -194,15 +193,15 @@ fn first_axis<M: Machine, const W: usize>(
 /// `small -= large` without a factor, `large -= factor small` with one, where the lattice `small`
 /// is (m, e) and `large` is (m, e + 1).
 #[allow(clippy::too_many_arguments)]
-fn combine<M: Machine, const W: usize>(
+fn combine<M: Machine>(
     machine: M,
     simplex: &Simplex,
-    small: &mut [[Word<M>; W]],
-    large: &mut [[Word<M>; W]],
+    small: &mut [Four<M::R>],
+    large: &mut [Four<M::R>],
     stride: usize,
     (m, e): (usize, usize),
-    factor: Option<(u64, [Word<M>; W])>,
-    moduli: &Moduli<M::R, W>,
+    factor: Option<(u64, Four<M::R>)>,
+    moduli: &Moduli<M::R, 4>,
 ) {
     if m <= TABULATED {
         machine.run(
@@ -212,13 +211,13 @@ fn combine<M: Machine, const W: usize>(
                     for &(s, l, n) in simplex.runs(m, e) {
                         let (s, l, n) =
                             (s as usize * stride, l as usize * stride, n as usize * stride);
-                        subtract::<M::R, W>(&mut small[s..s + n], &large[l..l + n], moduli);
+                        subtract::<M::R>(&mut small[s..s + n], &large[l..l + n], true, moduli);
                     }
                 }
                 Some((k, word)) => {
                     for &(s, l, n) in simplex.runs(m, e) {
                         let (s, l, n) = (s as usize, l as usize, n as usize);
-                        subtract_multiple::<M::R, W>(
+                        subtract_multiple::<M::R>(
                             &mut large[l..l + n],
                             &small[s..s + n],
                             k,
@@ -247,26 +246,40 @@ fn combine<M: Machine, const W: usize>(
     }
 }
 
+/// Whether differences of an order, of which the highest to come is `last`, are reduced: every third
+/// and the last, as one doubles what came out of `reduce`, and sums may be 8 p.
 #[inline(always)]
-fn subtract<R: Residues, const W: usize>(
-    to: &mut [[R::Word; W]],
-    from: &[[R::Word; W]],
-    moduli: &Moduli<R, W>,
+fn reduces(order: usize, last: usize) -> bool {
+    order.is_multiple_of(3) || order == last
+}
+
+#[inline(always)]
+fn subtract<R: Residues>(
+    to: &mut [Four<R>],
+    from: &[Four<R>],
+    reduces: bool,
+    moduli: &Moduli<R, 4>,
 ) {
     // By index: adaptors of iterators are not inlined across units of code generation.
     let from = &from[..to.len()];
-    for i in 0..to.len() {
-        to[i] = R::reduce(R::sub(to[i], from[i], moduli), moduli);
+    if reduces {
+        for i in 0..to.len() {
+            to[i] = R::reduce(R::sub(to[i], from[i], moduli), moduli);
+        }
+    } else {
+        for i in 0..to.len() {
+            to[i] = R::sub(to[i], from[i], moduli);
+        }
     }
 }
 
 #[inline(always)]
-fn subtract_multiple<R: Residues, const W: usize>(
-    to: &mut [[R::Word; W]],
-    from: &[[R::Word; W]],
+fn subtract_multiple<R: Residues>(
+    to: &mut [Four<R>],
+    from: &[Four<R>],
     k: u64,
-    word: [R::Word; W],
-    moduli: &Moduli<R, W>,
+    word: Four<R>,
+    moduli: &Moduli<R, 4>,
 ) {
     let from = &from[..to.len()];
     for i in 0..to.len() {
@@ -276,13 +289,13 @@ fn subtract_multiple<R: Residues, const W: usize>(
 
 /// Differences along the first axis, its inner lattices tabulated.
 #[inline(always)]
-pub(super) fn differences_along<R: Residues, const W: usize>(
+pub(super) fn differences_along<R: Residues>(
     simplex: &Simplex,
-    x: &mut [[R::Word; W]],
+    x: &mut [Four<R>],
     stride: usize,
     m: usize,
     b: usize,
-    moduli: &Moduli<R, W>,
+    moduli: &Moduli<R, 4>,
 ) {
     for order in 1..=b {
         for k in (order..=b).rev() {
@@ -290,7 +303,7 @@ pub(super) fn differences_along<R: Residues, const W: usize>(
             let low = &low[simplex.start(m, b, k - 1) * stride..];
             for &(s, l, n) in simplex.runs(m - 1, b - k) {
                 let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
-                subtract::<R, W>(&mut high[s..s + n], &low[l..l + n], moduli);
+                subtract::<R>(&mut high[s..s + n], &low[l..l + n], reduces(order, k), moduli);
             }
         }
     }
@@ -298,13 +311,13 @@ pub(super) fn differences_along<R: Residues, const W: usize>(
 
 /// Conversions along the first axis, its inner lattices tabulated.
 #[inline(always)]
-pub(super) fn conversions_along<R: Residues, const W: usize>(
+pub(super) fn conversions_along<R: Residues>(
     simplex: &Simplex,
-    x: &mut [[R::Word; W]],
+    x: &mut [Four<R>],
     m: usize,
     b: usize,
-    moduli: &Moduli<R, W>,
-    small: &[[R::Word; W]],
+    moduli: &Moduli<R, 4>,
+    small: &[Four<R>],
 ) {
     // p = c_0 + (x - 0)(c_1 + (x - 1)(c_2 + ...)): multiplied out from the innermost factor.
     for node in (1..b).rev() {
@@ -313,7 +326,7 @@ pub(super) fn conversions_along<R: Residues, const W: usize>(
             let low = &mut low[simplex.start(m, b, k)..];
             for &(s, l, n) in simplex.runs(m - 1, b - k - 1) {
                 let (s, l, n) = (s as usize, l as usize, n as usize);
-                subtract_multiple::<R, W>(
+                subtract_multiple::<R>(
                     &mut low[l..l + n],
                     &high[s..s + n],
                     node as u64,
@@ -327,101 +340,104 @@ pub(super) fn conversions_along<R: Residues, const W: usize>(
 
 /// Differences along all axes for at most three variables: no recursion, so that all is inlined.
 #[inline(always)]
-fn small_differences<R: Residues, const W: usize>(
+fn small_differences<R: Residues>(
     simplex: &Simplex,
-    x: &mut [[R::Word; W]],
+    x: &mut [Four<R>],
     stride: usize,
     m: usize,
     b: usize,
-    moduli: &Moduli<R, W>,
+    moduli: &Moduli<R, 4>,
 ) {
     if m == 3 {
         for k in 0..b {
             let start = simplex.start(3, b, k) * stride;
             let x = &mut x[start..start + simplex.count(2, b - k) * stride];
-            plane_differences::<R, W>(simplex, x, stride, 2, b - k, moduli);
+            plane_differences::<R>(simplex, x, stride, 2, b - k, moduli);
         }
-        differences_along::<R, W>(simplex, x, stride, 3, b, moduli);
+        differences_along::<R>(simplex, x, stride, 3, b, moduli);
     } else {
-        plane_differences::<R, W>(simplex, x, stride, m, b, moduli);
+        plane_differences::<R>(simplex, x, stride, m, b, moduli);
     }
 }
 
 #[inline(always)]
-fn plane_differences<R: Residues, const W: usize>(
+fn plane_differences<R: Residues>(
     simplex: &Simplex,
-    x: &mut [[R::Word; W]],
+    x: &mut [Four<R>],
     stride: usize,
     m: usize,
     b: usize,
-    moduli: &Moduli<R, W>,
+    moduli: &Moduli<R, 4>,
 ) {
     if m == 2 {
         for k in 0..b {
             let start = simplex.start(2, b, k) * stride;
-            line_differences::<R, W>(&mut x[start..start + (b - k + 1) * stride], stride, moduli);
+            line_differences::<R>(&mut x[start..start + (b - k + 1) * stride], stride, moduli);
         }
-        differences_along::<R, W>(simplex, x, stride, 2, b, moduli);
+        differences_along::<R>(simplex, x, stride, 2, b, moduli);
     } else {
-        line_differences::<R, W>(x, stride, moduli);
+        line_differences::<R>(x, stride, moduli);
     }
 }
 
 #[inline(always)]
-fn line_differences<R: Residues, const W: usize>(
-    x: &mut [[R::Word; W]],
+fn line_differences<R: Residues>(
+    x: &mut [Four<R>],
     stride: usize,
-    moduli: &Moduli<R, W>,
+    moduli: &Moduli<R, 4>,
 ) {
-    for start in (0..x.len().saturating_sub(stride)).step_by(stride) {
-        for i in (start + stride..x.len()).rev() {
-            x[i] = R::reduce(R::sub(x[i], x[i - stride], moduli), moduli);
+    let b = x.len() / stride - 1;
+    for order in 1..=b {
+        for k in (order..=b).rev() {
+            let (low, high) = x.split_at_mut(k * stride);
+            let low = &low[(k - 1) * stride..];
+            subtract::<R>(&mut high[..stride], low, reduces(order, k), moduli);
         }
     }
 }
 
 /// Conversions along all axes for at most three variables.
 #[inline(always)]
-fn small_conversions<R: Residues, const W: usize>(
+fn small_conversions<R: Residues>(
     simplex: &Simplex,
-    x: &mut [[R::Word; W]],
+    x: &mut [Four<R>],
     m: usize,
     b: usize,
-    lanes: &Lanes<R, W>,
+    lanes: &Lanes<R>,
 ) {
     if m == 3 {
         for k in 0..b - 1 {
             let start = simplex.start(3, b, k);
             let x = &mut x[start..start + simplex.count(2, b - k)];
-            plane_conversions::<R, W>(simplex, x, 2, b - k, lanes);
+            plane_conversions::<R>(simplex, x, 2, b - k, lanes);
         }
-        conversions_along::<R, W>(simplex, x, 3, b, &lanes.moduli, &lanes.small);
+        conversions_along::<R>(simplex, x, 3, b, &lanes.moduli, &lanes.small);
     } else {
-        plane_conversions::<R, W>(simplex, x, m, b, lanes);
+        plane_conversions::<R>(simplex, x, m, b, lanes);
     }
 }
 
 #[inline(always)]
-fn plane_conversions<R: Residues, const W: usize>(
+fn plane_conversions<R: Residues>(
     simplex: &Simplex,
-    x: &mut [[R::Word; W]],
+    x: &mut [Four<R>],
     m: usize,
     b: usize,
-    lanes: &Lanes<R, W>,
+    lanes: &Lanes<R>,
 ) {
     if m == 2 {
         for k in 0..b - 1 {
             let start = simplex.start(2, b, k);
-            line_conversions::<R, W>(&mut x[start..start + b - k + 1], lanes);
+            line_conversions::<R>(&mut x[start..start + b - k + 1], lanes);
         }
-        conversions_along::<R, W>(simplex, x, 2, b, &lanes.moduli, &lanes.small);
+        conversions_along::<R>(simplex, x, 2, b, &lanes.moduli, &lanes.small);
     } else {
-        line_conversions::<R, W>(x, lanes);
+        line_conversions::<R>(x, lanes);
     }
 }
 
 #[inline(always)]
-fn line_conversions<R: Residues, const W: usize>(x: &mut [[R::Word; W]], lanes: &Lanes<R, W>) {
+fn line_conversions<R: Residues>(x: &mut [Four<R>], lanes: &Lanes<R>) {
     let b = x.len() - 1;
     for node in (1..b).rev() {
         for k in node..b {
@@ -439,18 +455,18 @@ fn line_conversions<R: Residues, const W: usize>(x: &mut [[R::Word; W]], lanes: 
 pub(super) struct Outer<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
-    pub(super) lanes: &'a Lanes<M::R, 4>,
+    pub(super) lanes: &'a Lanes<M::R>,
     /// The number of outer axes, at most 2.
     pub(super) h: usize,
     /// The coordinate sums of the outer points, in lexicographic order, and their weights.
-    pub(super) outer: Vec<(usize, [Word<M>; 4])>,
+    pub(super) outer: Vec<(usize, Four<M::R>)>,
 }
 
 impl<'a, M: Machine> Outer<'a, M> {
     pub(super) fn new(
         machine: M,
         simplex: &'a Simplex,
-        lanes: &'a Lanes<M::R, 4>,
+        lanes: &'a Lanes<M::R>,
         h: usize,
         degree: usize,
     ) -> Self {
@@ -472,15 +488,15 @@ impl<'a, M: Machine> Outer<'a, M> {
     /// degree `b` less the point's; `weight` is that of the coordinates between that are fixed.
     pub(super) fn run(
         &self,
-        slices: &mut [&mut [[Word<M>; 4]]],
+        slices: &mut [&mut [Four<M::R>]],
         (m, b): (usize, usize),
-        weight: [Word<M>; 4],
+        weight: Four<M::R>,
     ) {
         let mut offsets = vec![vec![0_usize; b + 1]; m];
         let mut local = Vec::with_capacity(self.simplex.count(self.h + 1, b));
         // Within the smaller lattices of outer points the same point has the same place, whatever the
         // outer point of its degree.
-        let members: Vec<(usize, usize, [Word<M>; 4])> = {
+        let members: Vec<(usize, usize, Four<M::R>)> = {
             let mut all = Vec::new();
             let mut s = 0;
             for (e, w) in &self.outer {
@@ -497,13 +513,13 @@ impl<'a, M: Machine> Outer<'a, M> {
     #[allow(clippy::too_many_arguments)]
     fn between(
         &self,
-        slices: &mut [&mut [[Word<M>; 4]]],
-        members: &[(usize, usize, [Word<M>; 4])],
+        slices: &mut [&mut [Four<M::R>]],
+        members: &[(usize, usize, Four<M::R>)],
         m: usize,
         (total, b): (usize, usize),
-        weight: [Word<M>; 4],
+        weight: Four<M::R>,
         offsets: &mut [Vec<usize>],
-        local: &mut Vec<[Word<M>; 4]>,
+        local: &mut Vec<Four<M::R>>,
     ) {
         let Some((mine, rest)) = offsets.split_first_mut() else { return };
         if m == 1 {
@@ -529,12 +545,12 @@ impl<'a, M: Machine> Outer<'a, M> {
     #[inline(always)]
     fn block(
         &self,
-        slices: &mut [&mut [[Word<M>; 4]]],
-        members: &[(usize, usize, [Word<M>; 4])],
+        slices: &mut [&mut [Four<M::R>]],
+        members: &[(usize, usize, Four<M::R>)],
         (total, b): (usize, usize),
-        weight: [Word<M>; 4],
+        weight: Four<M::R>,
         offsets: &[usize],
-        local: &mut Vec<[Word<M>; 4]>,
+        local: &mut Vec<Four<M::R>>,
     ) {
         let Lanes { moduli, inverse_factorials, small } = self.lanes;
         local.clear();
@@ -550,11 +566,11 @@ impl<'a, M: Machine> Outer<'a, M> {
             for k in 0..b {
                 let start = self.simplex.start(3, b, k);
                 let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                differences_along::<M::R, 4>(self.simplex, x, 1, 2, b - k, moduli);
+                differences_along::<M::R>(self.simplex, x, 1, 2, b - k, moduli);
             }
         }
         if b > 0 && h > 0 {
-            differences_along::<M::R, 4>(self.simplex, local, 1, h + 1, b, moduli);
+            differences_along::<M::R>(self.simplex, local, 1, h + 1, b, moduli);
         }
         let mut next = 0;
         for (_, e, w) in members {
@@ -572,11 +588,11 @@ impl<'a, M: Machine> Outer<'a, M> {
             for k in 0..b - 1 {
                 let start = self.simplex.start(3, b, k);
                 let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                conversions_along::<M::R, 4>(self.simplex, x, 2, b - k, moduli, small);
+                conversions_along::<M::R>(self.simplex, x, 2, b - k, moduli, small);
             }
         }
         if b > 1 && h > 0 {
-            conversions_along::<M::R, 4>(self.simplex, local, h + 1, b, moduli, small);
+            conversions_along::<M::R>(self.simplex, local, h + 1, b, moduli, small);
         }
         let mut next = 0;
         for (s, e, _) in members {

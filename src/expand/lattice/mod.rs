@@ -10,9 +10,11 @@
 //! coordinates; the result does not depend on how many threads share them.
 
 mod interpolate;
+mod last;
 mod remainder;
 mod simplex;
 mod tabulate;
+mod through;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -22,8 +24,8 @@ use rayon::prelude::*;
 use interpolate::{Lanes, Outer, conversions, differences};
 use remainder::Reconstruction;
 use simplex::{Simplex, each_point};
-pub(super) use tabulate::suits;
-use tabulate::{Batch, OwnedStart};
+pub(super) use tabulate::Demands;
+use tabulate::{Batch, OwnedStart, Schedule};
 
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
@@ -66,11 +68,12 @@ pub(super) fn primes_for(bits: f64) -> usize {
 /// The primes of an expansion: small ones, which save reductions, where no more of them are needed.
 fn choose_primes(stages: &Stages, bits: f64) -> Vec<u64> {
     let k = primes_for(bits);
+    let demands = Demands::new(stages);
     // Each of the first million small primes is above 2^44.999.
     if bits + 2.0 < 44.999 * k as f64 {
-        small_primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect()
+        small_primes().filter(|p| demands.suits(*p)).take(k).collect()
     } else {
-        primes().filter(|p| tabulate::suits(stages, *p)).take(k).collect()
+        primes().filter(|p| demands.suits(*p)).take(k).collect()
     }
 }
 
@@ -169,6 +172,9 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
 
 pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
+/// The residues of four primes, or of fewer primes and several neurons.
+type Four<R> = [<R as Residues>::Word; 4];
+
 fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times), Cancelled> {
     let Work { stages, bounds, parallel, progress, .. } = *work;
     let (n, degree) = (stages.used.len(), stages.degree() as usize);
@@ -190,16 +196,14 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let sizes = || sums.iter().map(|e| simplex.count(m, degree - e));
 
     // Residues by output and unit of four primes.
-    let batches: Vec<&[u64]> = primes.chunks(8).collect();
-    let units: Vec<[u64; 4]> = batches
-        .iter()
-        .flat_map(|batch| batch.chunks(4))
+    let units: Vec<[u64; 4]> = primes
+        .chunks(4)
         .map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)]))
         .collect();
-    let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 8 * 2 + i % 8 / 4, i % 4)).collect();
-    let mut residues: Vec<Vec<[Word<M>; 4]>> =
+    let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 4, i % 4)).collect();
+    let mut residues: Vec<Vec<Four<M::R>>> =
         (0..outputs * units.len()).map(|_| vec![[Word::<M>::default(); 4]; points]).collect();
-    let lanes: Vec<Lanes<M::R, 4>> = units
+    let lanes: Vec<Lanes<M::R>> = units
         .iter()
         .map(|unit| {
             machine.run(
@@ -210,36 +214,22 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         .collect();
     progress
         .total
-        .store(batches.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
+        .store(units.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
 
-    let mut unit = 0;
-    for batch in &batches {
-        let count = batch.len().div_ceil(4);
-        // The vectors of this batch, by output.
-        let mut mine: Vec<&mut [[Word<M>; 4]]> = residues
-            .iter_mut()
-            .enumerate()
-            .filter(|(i, _)| (unit..unit + count).contains(&(i % units.len())))
-            .map(|(_, x)| &mut x[..])
-            .collect();
-        let slabs: Vec<Vec<&mut [[Word<M>; 4]]>> = transpose(
-            std::mem::take(&mut mine).into_iter().map(|x| cut(x, sizes())).collect(),
-            sums.len(),
-        );
+    let schedule = Schedule::new(&simplex, n, stages, from);
+    for (u, batch) in primes.chunks(4).enumerate() {
+        let mine = residues.iter_mut().enumerate().filter(|(i, _)| i % units.len() == u);
+        let slabs = transpose(mine.map(|(_, x)| cut(x, sizes())).collect(), sums.len());
         let task = Evaluation {
             machine,
             work,
             simplex: &simplex,
-            lanes: &lanes[unit..unit + count],
-            from,
+            schedule: &schedule,
+            lanes: &lanes[u],
+            count: batch.len(),
             h,
         };
-        if batch.len() <= 4 {
-            task.batch::<4>(batch, slabs)?;
-        } else {
-            task.batch::<8>(batch, slabs)?;
-        }
-        unit += count;
+        task.batch(units[u], slabs)?;
     }
     times.evaluate = started.elapsed().as_secs_f64();
 
@@ -302,7 +292,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
             conversions(machine, &simplex, x, place, lanes);
         }
         for (o, segments) in segments.iter_mut().enumerate() {
-            let units: Vec<&[[Word<M>; 4]]> =
+            let units: Vec<&[Four<M::R>]> =
                 slab[o * units.len()..(o + 1) * units.len()].iter().map(|x| &**x).collect();
             reconstruction.slab(machine, place, &units, &places, widths[o], segments);
         }
@@ -327,54 +317,57 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     Ok((packed, times))
 }
 
-/// The evaluation of one batch, and the differences within its slabs.
+/// The evaluation modulo four primes, and the differences within its slabs.
 struct Evaluation<'a, M: Machine> {
     machine: M,
     work: &'a Work<'a>,
     simplex: &'a Simplex,
-    lanes: &'a [Lanes<M::R, 4>],
-    from: usize,
+    schedule: &'a Schedule,
+    lanes: &'a Lanes<M::R>,
+    /// How many of the primes differ.
+    count: usize,
     h: usize,
 }
 
 impl<M: Machine> Evaluation<'_, M> {
-    fn batch<const W: usize>(
+    /// By slab, the values of each output.
+    fn batch(
         &self,
-        primes: &[u64],
-        slabs: Vec<Vec<&mut [[Word<M>; 4]]>>,
+        primes: [u64; 4],
+        slabs: Vec<Vec<&mut [Four<M::R>]>>,
     ) -> Result<(), Cancelled> {
+        let Evaluation { machine, simplex, schedule, h, .. } = *self;
         let Work { stages, bounds, parallel, progress, .. } = *self.work;
-        let lanes: [u64; W] = std::array::from_fn(|l| primes[l.min(primes.len() - 1)]);
-        let denominators: Vec<[u64; W]> = bounds
+        let denominators: Vec<[u64; 4]> = bounds
             .iter()
             .map(|bound| {
-                lanes.map(|p| {
+                primes.map(|p| {
                     let twos = modular::pow(2, bound.twos, p);
                     modular::mul(twos, modular::reduce(&bound.odd.clone().into(), p), p)
                 })
             })
             .collect();
-        let batch = Batch::<M::R, W>::new(
-            self.machine,
-            self.simplex,
+        let batch = Batch::<M::R>::new(
+            machine,
+            simplex,
+            schedule,
             stages,
-            (lanes, primes.len()),
+            (primes, self.count),
             &denominators,
-            self.from,
         );
         let degree = stages.degree() as usize;
-        let m = stages.used.len() - self.h;
-        let slab = |start: tabulate::Start<'_, M::R, W>, out: &mut [&mut [[Word<M>; 4]]]| {
-            let budget = start.budget();
-            batch.evaluate(self.machine, self.simplex, start, self.h, out);
-            for (x, lanes) in out.iter_mut().zip(self.lanes.iter().cycle()) {
-                differences(self.machine, self.simplex, x, 1, (m, budget), &lanes.moduli);
+        let m = stages.used.len() - h;
+        let slab = |start: tabulate::Start<'_, M::R>, out: &mut [&mut [Four<M::R>]]| {
+            let budget = start.budget;
+            batch.evaluate(machine, simplex, schedule, start, h, out);
+            for x in out.iter_mut() {
+                differences(machine, simplex, x, 1, (m, budget), &self.lanes.moduli);
             }
             progress.advance()
         };
         if parallel {
-            let mut starts: Vec<OwnedStart<M::R, W>> = Vec::new();
-            batch.each_slab(self.machine, self.simplex, degree, self.h, &mut |_, start| {
+            let mut starts: Vec<OwnedStart<M::R>> = Vec::new();
+            batch.each_slab(machine, simplex, schedule, degree, h, &mut |_, start| {
                 starts.push(start.to_owned());
             });
             let jobs: Vec<_> = starts.into_iter().zip(slabs).collect();
@@ -382,7 +375,7 @@ impl<M: Machine> Evaluation<'_, M> {
         } else {
             let mut slabs = slabs;
             let mut result = Ok(());
-            batch.each_slab(self.machine, self.simplex, degree, self.h, &mut |s, start| {
+            batch.each_slab(machine, simplex, schedule, degree, h, &mut |s, start| {
                 if result.is_ok() {
                     result = slab(start, &mut slabs[s]);
                 }
@@ -416,7 +409,7 @@ impl<R: Residues> Remainders<R> {
     pub(super) fn integers<M: Machine<R = R>>(
         &self,
         machine: M,
-        residues: &[&[[Word<M>; 4]]],
+        residues: &[&[Four<M::R>]],
         words: usize,
         to: &mut [u64],
     ) {

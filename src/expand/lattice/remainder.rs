@@ -25,8 +25,9 @@ pub(super) const MOST_PRIMES: usize = 8000;
 /// The constants of a reconstruction.
 pub(super) struct Reconstruction<R: Residues> {
     primes: Vec<u64>,
-    /// By word of the result: the factors of all digits, then that of the correction.
-    columns: Vec<u64>,
+    /// By word of the result: from which digit on the factors reach it, and the factors of all
+    /// digits, then that of the correction.
+    columns: Vec<(usize, Vec<u64>)>,
     digits: Digits<R>,
 }
 
@@ -123,7 +124,13 @@ impl<R: Residues> Reconstruction<R> {
             }
         };
         let factors: Vec<Vec<u64>> = factors.iter().map(|x| words_of(x, words)).collect();
-        let columns = (0..words).flat_map(|w| factors.iter().map(move |f| f[w])).collect();
+        let columns = (0..words)
+            .map(|w| {
+                let column: Vec<u64> = factors.iter().map(|f| f[w]).collect();
+                let first = column.iter().position(|f| *f != 0).unwrap_or(k);
+                (first, column)
+            })
+            .collect();
         Reconstruction { primes: primes.to_vec(), columns, digits }
     }
 
@@ -230,9 +237,9 @@ impl<R: Residues> Reconstruction<R> {
                 *place += 1;
                 let mut sum = 0_u128;
                 for w in 0..words {
-                    let column = &self.columns[w * terms..][..terms];
-                    let flat = &flat[..terms];
-                    for i in 0..terms {
+                    let (first, column) = &self.columns[w];
+                    let (flat, column) = (&flat[*first..terms], &column[*first..terms]);
+                    for i in 0..flat.len() {
                         sum += u128::from(flat[i]) * u128::from(column[i]);
                     }
                     to[w] = sum as u64;
