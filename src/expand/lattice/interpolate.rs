@@ -9,7 +9,7 @@
 //! An element of the lattice is a row of `stride` vectors of four residues.
 
 use super::Four;
-use super::simplex::{Simplex, TABULATED};
+use super::simplex::Simplex;
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
 /// The moduli of one row and what the conversions need.
@@ -142,7 +142,7 @@ fn first_axis<M: Machine>(
     moduli: &Moduli<M::R, 4>,
     small: &[Four<M::R>],
 ) {
-    if m - 1 <= TABULATED {
+    if simplex.tabulates(m - 1) {
         machine.run(
             #[inline(always)]
             || match direction {
@@ -203,7 +203,7 @@ fn combine<M: Machine>(
     factor: Option<(u64, Four<M::R>)>,
     moduli: &Moduli<M::R, 4>,
 ) {
-    if m <= TABULATED {
+    if simplex.tabulates(m) {
         machine.run(
             #[inline(always)]
             || match factor {

@@ -172,6 +172,9 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
 
 pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
+/// Lattice points up to which all are one slab: below a megabyte of residues.
+const UNCUT: usize = 8192;
+
 /// The residues of four primes, or of fewer primes and several neurons.
 type Four<R> = [<R as Residues>::Word; 4];
 
@@ -187,7 +190,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let primes = choose_primes(stages, bits);
     let points = simplex.count(n, degree);
     let outputs = bounds.len();
-    let h = (n - 1).min(2);
+    // What fits into a cache need not be cut.
+    let h = if points <= UNCUT { 0 } else { (n - 1).min(2) };
     let m = n - h;
 
     // The slabs, by the sums of their first coordinates.
@@ -216,7 +220,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         .total
         .store(units.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
 
-    let schedule = Schedule::new(&simplex, n, stages, from);
+    let schedule = Schedule::new(&simplex, n, stages, from, primes.iter().copied().max().unwrap_or(1));
     for (u, batch) in primes.chunks(4).enumerate() {
         let mine = residues.iter_mut().enumerate().filter(|(i, _)| i % units.len() == u);
         let slabs = transpose(mine.map(|(_, x)| cut(x, sizes())).collect(), sums.len());

@@ -5,8 +5,8 @@
 /// larger, and the length.
 pub(super) type Runs = Vec<(u32, u32, u32)>;
 
-/// Variables up to which the alignment of lattices is tabulated; beyond, it is a recursion.
-pub(super) const TABULATED: usize = 4;
+/// Runs up to which the alignment of lattices is tabulated; beyond, it is a recursion.
+const TABULATED: usize = 1 << 14;
 
 /// Numbers of points, and alignments, of all lattices up to a size.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Simplex {
     counts: Vec<Vec<usize>>,
     /// `starts[m][b][k]`: where the points with first coordinate k begin.
     starts: Vec<Vec<Vec<usize>>>,
-    /// `runs[m][b]`: how the lattice (m, b) lies within (m, b + 1).
+    /// `runs[m][b]`: how the lattice (m, b) lies within (m, b + 1), for the first few m.
     runs: Vec<Vec<Runs>>,
 }
 
@@ -49,7 +49,13 @@ impl Simplex {
         if variables >= 2 {
             runs.push((0..degree).map(|b| vec![(0, 0, b as u32 + 1)]).collect());
         }
-        for m in 2..variables.min(TABULATED + 1) {
+        let mut total = 0;
+        for m in 2..variables {
+            // A run for each choice of all coordinates but the last.
+            total += (0..degree).map(|b| counts[m - 1][b]).sum::<usize>();
+            if m > 4 && total > TABULATED {
+                break;
+            }
             let row = (0..degree)
                 .map(|b| {
                     let mut all = Runs::new();
@@ -81,7 +87,13 @@ impl Simplex {
         if m == 1 { k } else { self.starts[m][b][k] }
     }
 
-    /// How the lattice (m, b) lies within (m, b + 1); m at most [`TABULATED`].
+    /// Whether the alignments of lattices in m variables are tabulated.
+    #[inline(always)]
+    pub(super) fn tabulates(&self, m: usize) -> bool {
+        m < self.runs.len()
+    }
+
+    /// How the lattice (m, b) lies within (m, b + 1), where that is tabulated.
     #[inline(always)]
     pub(super) fn runs(&self, m: usize, b: usize) -> &[(u32, u32, u32)] {
         &self.runs[m][b]

@@ -186,6 +186,8 @@ pub(super) struct Steps {
     variables: usize,
     /// The degree of the tabulated polynomials, at least 1.
     q: usize,
+    /// Steps that may go unreduced.
+    unreduced: usize,
     /// Differences of order below q, by level.
     rows: Vec<usize>,
     /// By level and the largest order e below q that matters: each difference up to that order,
@@ -198,7 +200,7 @@ pub(super) struct Steps {
 const TOP: u32 = 1 << 31;
 
 impl Steps {
-    fn new(simplex: &Simplex, n: usize, q: usize) -> Self {
+    fn new(simplex: &Simplex, n: usize, q: usize, largest: u64) -> Self {
         let sources = (0..n)
             .map(|level| {
                 let m = n - level;
@@ -224,27 +226,27 @@ impl Steps {
             })
             .collect();
         let rows = (0..n).map(|level| simplex.count(n - level, q - 1)).collect();
-        Steps { variables: n, q, rows, sources }
+        Steps { variables: n, q, unreduced: unreduced_steps(q, largest), rows, sources }
     }
+}
 
-    /// How many steps in turn may go unreduced, along whatever axes.
-    ///
-    /// A difference after s steps is a sum of differences of before, those of order j higher with
-    /// weights that sum up to C(s, j) (Vandermonde); each is at most p / 2 + 2 when it has been
-    /// reduced, and a sum is exact up to 2^53. So C(s, 0) + ... + C(s, q) may be 2^53 / (p / 2 + 2).
-    fn unreduced(&self, primes: &[u64]) -> usize {
-        let largest = primes.iter().copied().max().unwrap_or(1);
-        let most = (1_u64 << 53) / (largest / 2 + 3);
-        let sum = |s: usize| {
-            let (mut sum, mut term) = (0_u64, 1_u64);
-            for j in 0..=self.q.min(s) as u64 {
-                sum = sum.saturating_add(term);
-                term = term.saturating_mul(s as u64 - j) / (j + 1);
-            }
-            sum
-        };
-        (0..64).take_while(|s| sum(s + 1) <= most).count()
-    }
+/// How many steps in turn differences of order up to q may go unreduced, along whatever axes, modulo
+/// primes up to `largest`.
+///
+/// A difference after s steps is a sum of differences of before, those of order j higher with
+/// weights that sum up to C(s, j) (Vandermonde); each is at most p / 2 + 2 when it has been
+/// reduced, and a sum is exact up to 2^53. So C(s, 0) + ... + C(s, q) may be 2^53 / (p / 2 + 2).
+fn unreduced_steps(q: usize, largest: u64) -> usize {
+    let most = (1_u64 << 53) / (largest / 2 + 3);
+    let sum = |s: usize| {
+        let (mut sum, mut term) = (0_u64, 1_u64);
+        for j in 0..=q.min(s) as u64 {
+            sum = sum.saturating_add(term);
+            term = term.saturating_mul(s as u64 - j) / (j + 1);
+        }
+        sum
+    };
+    (0..64).take_while(|s| sum(s + 1) <= most).count()
 }
 
 /// The position of a point of degree q among those of degree exactly q, in lexicographic order.
@@ -281,8 +283,6 @@ struct Walk<'a, M: Machine> {
     simplex: &'a Simplex,
     steps: &'a Steps,
     tables: &'a [Table<M::R>],
-    /// Steps that may go unreduced.
-    unreduced: usize,
 }
 
 impl<'a, M: Machine> Walk<'a, M> {
@@ -292,8 +292,7 @@ impl<'a, M: Machine> Walk<'a, M> {
         steps: &'a Steps,
         tables: &'a [Table<M::R>],
     ) -> Self {
-        let unreduced = tables.iter().map(|t| steps.unreduced(&t.moduli.primes)).min().unwrap_or(0);
-        Walk { machine, simplex, steps, tables, unreduced }
+        Walk { machine, simplex, steps, tables }
     }
 
     /// Walks the lattice of degree `budget` in the axes from `level` on; `offset` is where it
@@ -331,7 +330,7 @@ impl<'a, M: Machine> Walk<'a, M> {
         remaining: usize,
         unreduced: usize,
     ) -> usize {
-        let reduces = unreduced + 1 >= self.unreduced;
+        let reduces = unreduced + 1 >= self.steps.unreduced;
         self.machine.run(
             #[inline(always)]
             || {
@@ -439,11 +438,18 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(simplex: &Simplex, n: usize, stages: &Stages, from: usize) -> Self {
+    /// For a lattice that is walked from stage `from` on, modulo primes up to `largest`.
+    pub(super) fn new(
+        simplex: &Simplex,
+        n: usize,
+        stages: &Stages,
+        from: usize,
+        largest: u64,
+    ) -> Self {
         // The first stages may be constant; a difference table has at least order 1.
         let orders = stages.hidden[1..=from].iter().map(|s| (s.degree() as usize).max(1));
-        let steps = [1].into_iter().chain(orders).map(|q| Steps::new(simplex, n, q)).collect();
-        Schedule { steps }
+        let orders = [1].into_iter().chain(orders);
+        Schedule { steps: orders.map(|q| Steps::new(simplex, n, q, largest)).collect() }
     }
 
     fn last(&self) -> &Steps {
@@ -633,7 +639,7 @@ impl<R: Residues> Batch<R> {
                     packing,
                     outputs: self.outputs,
                     q: steps.q,
-                    unreduced: walk.unreduced,
+                    unreduced: steps.unreduced,
                     accumulators: vec![[R::Word::default(); 4]; self.outputs * (budget + 1)],
                     differences: vec![[R::Word::default(); 4]; steps.q + 1],
                     zeros: &zeros,

@@ -40,7 +40,8 @@ impl<R: Residues> Products<R> {
             let rows = &images.rows[s + 1];
             let mut blocks = Vec::with_capacity(rows.len().div_ceil(4));
             for first in (0..rows.len()).step_by(4) {
-                blocks.push(Block::new(&rows[first..rows.len().min(first + 4)], m));
+                let rows = &rows[first..rows.len().min(first + 4)];
+                blocks.push(Block::new(rows, polynomials.len(), m));
             }
             all.push(Product { polynomials, blocks, rows: rows.len() });
         }
@@ -50,15 +51,19 @@ impl<R: Residues> Products<R> {
 
 impl<R: Residues> Block<R> {
     #[inline(always)]
-    fn new(rows: &[RowImage<R>], m: &Moduli<R, 4>) -> Self {
-        let mut columns = Vec::new();
+    fn new(rows: &[RowImage<R>], inputs: usize, m: &Moduli<R, 4>) -> Self {
+        let mut used = vec![false; inputs];
         for row in rows {
             for (j, _) in &row.weights {
-                columns.push(*j);
+                used[*j as usize] = true;
             }
         }
-        columns.sort_unstable();
-        columns.dedup();
+        let mut columns = Vec::with_capacity(inputs);
+        for j in 0..inputs {
+            if used[j] {
+                columns.push(j as u32);
+            }
+        }
         let zero = [R::Word::default(); 4];
         let mut bias = [zero; 4];
         let mut weights = vec![[zero; 4]; columns.len()];
