@@ -44,10 +44,7 @@ impl<R: Residues> Lanes<R> {
 
 /// The inverses of residues that are not zero; a zero lane stays zero.
 #[inline(always)]
-pub(super) fn invert<R: Residues>(
-    x: Four<R>,
-    moduli: &Moduli<R, 4>,
-) -> Four<R> {
+pub(super) fn invert<R: Residues>(x: Four<R>, moduli: &Moduli<R, 4>) -> Four<R> {
     power(x, moduli.primes.map(|p| p - 2), moduli)
 }
 
@@ -381,11 +378,7 @@ fn plane_differences<R: Residues>(
 }
 
 #[inline(always)]
-fn line_differences<R: Residues>(
-    x: &mut [Four<R>],
-    stride: usize,
-    moduli: &Moduli<R, 4>,
-) {
+fn line_differences<R: Residues>(x: &mut [Four<R>], stride: usize, moduli: &Moduli<R, 4>) {
     let b = x.len() / stride - 1;
     for order in 1..=b {
         for k in (order..=b).rev() {
@@ -507,7 +500,7 @@ impl<'a, M: Machine> Outer<'a, M> {
             }
             all
         };
-        self.between(slices, &members, m, (b, b), weight, &mut offsets, &mut local);
+        self.between(slices, &members, m, b, weight, &mut offsets, &mut local);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -516,7 +509,7 @@ impl<'a, M: Machine> Outer<'a, M> {
         slices: &mut [&mut [Four<M::R>]],
         members: &[(usize, usize, Four<M::R>)],
         m: usize,
-        (total, b): (usize, usize),
+        b: usize,
         weight: Four<M::R>,
         offsets: &mut [Vec<usize>],
         local: &mut Vec<Four<M::R>>,
@@ -526,7 +519,7 @@ impl<'a, M: Machine> Outer<'a, M> {
             let machine = self.machine;
             machine.run(
                 #[inline(always)]
-                || self.block(slices, members, (total, b), weight, mine, local),
+                || self.block(slices, members, b, weight, mine, local),
             );
             return;
         }
@@ -538,7 +531,7 @@ impl<'a, M: Machine> Outer<'a, M> {
                 #[inline(always)]
                 || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli),
             );
-            self.between(slices, members, m - 1, (total, b - k), weight, rest, local);
+            self.between(slices, members, m - 1, b - k, weight, rest, local);
         }
     }
 
@@ -547,7 +540,7 @@ impl<'a, M: Machine> Outer<'a, M> {
         &self,
         slices: &mut [&mut [Four<M::R>]],
         members: &[(usize, usize, Four<M::R>)],
-        (total, b): (usize, usize),
+        b: usize,
         weight: Four<M::R>,
         offsets: &[usize],
         local: &mut Vec<Four<M::R>>,
@@ -556,11 +549,12 @@ impl<'a, M: Machine> Outer<'a, M> {
         local.clear();
         for (s, e, _) in members {
             if *e <= b {
-                let start = offsets[*e];
-                local.extend_from_slice(&slices[*s][start..start + b - e + 1]);
+                // Short: no call to copy it.
+                for x in &slices[*s][offsets[*e]..][..b - e + 1] {
+                    local.push(*x);
+                }
             }
         }
-        let _ = total;
         let h = self.h;
         if b > 0 && h == 2 {
             for k in 0..b {
@@ -597,10 +591,10 @@ impl<'a, M: Machine> Outer<'a, M> {
         let mut next = 0;
         for (s, e, _) in members {
             if *e <= b {
-                let start = offsets[*e];
-                let length = b - e + 1;
-                slices[*s][start..start + length].copy_from_slice(&local[next..next + length]);
-                next += length;
+                for x in &mut slices[*s][offsets[*e]..][..b - e + 1] {
+                    *x = local[next];
+                    next += 1;
+                }
             }
         }
     }

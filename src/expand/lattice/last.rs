@@ -356,13 +356,8 @@ impl<M: Machine> Last<'_, '_, M> {
         for t in 0..self.tables.len() {
             let (table, pass) = (&self.tables[t], &self.packing.passes[t]);
             let m = &table.moduli;
-            let begin = Beginning {
-                lower: &lower[t],
-                table,
-                q: self.q,
-                steps,
-                unreduced: self.unreduced,
-            };
+            let begin =
+                Beginning { lower: &lower[t], table, q: self.q, steps, unreduced: self.unreduced };
             let sums = &mut self.accumulators[..outputs * length];
             // The rest of each output begins the sum.
             for o in 0..outputs {

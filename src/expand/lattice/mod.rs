@@ -200,10 +200,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let sizes = || sums.iter().map(|e| simplex.count(m, degree - e));
 
     // Residues by output and unit of four primes.
-    let units: Vec<[u64; 4]> = primes
-        .chunks(4)
-        .map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)]))
-        .collect();
+    let units: Vec<[u64; 4]> =
+        primes.chunks(4).map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)])).collect();
     let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 4, i % 4)).collect();
     let mut residues: Vec<Vec<Four<M::R>>> =
         (0..outputs * units.len()).map(|_| vec![[Word::<M>::default(); 4]; points]).collect();
@@ -216,11 +214,10 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
             )
         })
         .collect();
-    progress
-        .total
-        .store(units.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
+    progress.total.store(units.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
 
-    let schedule = Schedule::new(&simplex, n, stages, from, primes.iter().copied().max().unwrap_or(1));
+    let schedule =
+        Schedule::new(&simplex, n, stages, from, primes.iter().copied().max().unwrap_or(1));
     for (u, batch) in primes.chunks(4).enumerate() {
         let mine = residues.iter_mut().enumerate().filter(|(i, _)| i % units.len() == u);
         let slabs = transpose(mine.map(|(_, x)| cut(x, sizes())).collect(), sums.len());
@@ -335,11 +332,7 @@ struct Evaluation<'a, M: Machine> {
 
 impl<M: Machine> Evaluation<'_, M> {
     /// By slab, the values of each output.
-    fn batch(
-        &self,
-        primes: [u64; 4],
-        slabs: Vec<Vec<&mut [Four<M::R>]>>,
-    ) -> Result<(), Cancelled> {
+    fn batch(&self, primes: [u64; 4], slabs: Vec<Vec<&mut [Four<M::R>]>>) -> Result<(), Cancelled> {
         let Evaluation { machine, simplex, schedule, h, .. } = *self;
         let Work { stages, bounds, parallel, progress, .. } = *self.work;
         let denominators: Vec<[u64; 4]> = bounds

@@ -229,21 +229,30 @@ impl<R: Residues> Reconstruction<R> {
                 }
             }
             for t in 0..take {
-                for i in 0..terms {
-                    flat[i] = digits[i][t];
-                }
                 let place = &mut filled[degree];
                 let to = &mut segments[degree][*place * words..(*place + 1) * words];
                 *place += 1;
-                let mut sum = 0_u128;
-                for w in 0..words {
-                    let (first, column) = &self.columns[w];
-                    let (flat, column) = (&flat[*first..terms], &column[*first..terms]);
-                    for i in 0..flat.len() {
-                        sum += u128::from(flat[i]) * u128::from(column[i]);
+                match terms {
+                    2 => few::<2>(&digits, t, &self.columns, to),
+                    3 => few::<3>(&digits, t, &self.columns, to),
+                    4 => few::<4>(&digits, t, &self.columns, to),
+                    5 => few::<5>(&digits, t, &self.columns, to),
+                    6 => few::<6>(&digits, t, &self.columns, to),
+                    _ => {
+                        for i in 0..terms {
+                            flat[i] = digits[i][t];
+                        }
+                        let mut sum = 0_u128;
+                        for w in 0..words {
+                            let (first, column) = &self.columns[w];
+                            let (flat, column) = (&flat[*first..], &column[*first..]);
+                            for i in 0..flat.len() {
+                                sum += u128::from(flat[i]) * u128::from(column[i]);
+                            }
+                            to[w] = sum as u64;
+                            sum >>= 64;
+                        }
                     }
-                    to[w] = sum as u64;
-                    sum >>= 64;
                 }
                 // The point before, in lexicographic order.
                 if point[m - 1] > 0 {
@@ -259,5 +268,29 @@ impl<R: Residues> Reconstruction<R> {
             }
             next -= take;
         }
+    }
+}
+
+/// The words of one integer from its `T` terms: straight through, without looking for zeros.
+#[inline(always)]
+fn few<const T: usize>(
+    digits: &[[u64; 8]],
+    t: usize,
+    columns: &[(usize, Vec<u64>)],
+    to: &mut [u64],
+) {
+    let digits = &digits[..T];
+    let mut flat = [0; T];
+    for i in 0..T {
+        flat[i] = digits[i][t];
+    }
+    let mut sum = 0_u128;
+    for w in 0..to.len() {
+        let column = &columns[w].1[..T];
+        for i in 0..T {
+            sum += u128::from(flat[i]) * u128::from(column[i]);
+        }
+        to[w] = sum as u64;
+        sum >>= 64;
     }
 }

@@ -286,12 +286,7 @@ struct Walk<'a, M: Machine> {
 }
 
 impl<'a, M: Machine> Walk<'a, M> {
-    fn new(
-        machine: M,
-        simplex: &'a Simplex,
-        steps: &'a Steps,
-        tables: &'a [Table<M::R>],
-    ) -> Self {
+    fn new(machine: M, simplex: &'a Simplex, steps: &'a Steps, tables: &'a [Table<M::R>]) -> Self {
         Walk { machine, simplex, steps, tables }
     }
 
@@ -418,11 +413,7 @@ impl<'a, M: Machine> Walk<'a, M> {
 }
 
 /// Room for the differences at each level that is walked.
-fn buffers<R: Residues>(
-    steps: &Steps,
-    tables: &[Table<R>],
-    from: usize,
-) -> Vec<Vec<Vec<Four<R>>>> {
+fn buffers<R: Residues>(steps: &Steps, tables: &[Table<R>], from: usize) -> Vec<Vec<Vec<Four<R>>>> {
     (from..steps.variables - 1)
         .map(|level| {
             let rows = steps.rows[level];
@@ -724,4 +715,3 @@ fn split<R: Residues>(
     });
     Table { moduli, vectors: width, lower, top }
 }
-
