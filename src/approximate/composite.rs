@@ -11,7 +11,7 @@ use super::remez::{Problem, Sample};
 use super::{check_activation, check_interval};
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
-use crate::numeric::outward::{Interval, div_up, mul_up, sum_up};
+use crate::numeric::outward::{Interval, div_up, mul_up, sum_up, two_sum};
 
 /// The degrees that a stage may have.
 const DEGREES: [usize; 4] = [3, 5, 7, 9];
@@ -116,16 +116,14 @@ impl Composite {
         while mul_up(size, scale) > 1.0 {
             scale = scale.next_down();
         }
-        let (linear, square) = ((1.0 + slope) / 4.0, (1.0 - slope) / 8.0);
-        // 4 square |x| |s - sign x|, x = t / scale, and what the two roundings cost.
-        let a = Interval::point(slope);
-        let off = |rounded: f64, exact: Interval| {
-            mul_up((Interval::point(rounded) - exact.scaled(0.5)).magnitude(), size)
-        };
+        let (sum, lost) = two_sum(1.0, slope);
+        let (difference, lost_too) = two_sum(1.0, -slope);
+        let (linear, square) = (sum / 4.0, difference / 8.0);
+        // 4 square |x| |s - sign x|, x = t / scale, and what the two roundings cost: halves of them.
         let error = sum_up([
             mul_up(4.0 * square.abs(), div_up(sign.deviation, scale)),
-            off(2.0 * linear, Interval::point(1.0) + a),
-            off(4.0 * square, Interval::point(1.0) - a),
+            mul_up(lost.abs() / 2.0, size),
+            mul_up(lost_too.abs() / 2.0, size),
         ]);
         Ok(Composite { scale, sign: sign.clone(), linear, square, error })
     }
@@ -414,8 +412,7 @@ mod tests {
         assert_eq!(block.sign.degrees(), [0]);
         assert!((1.0..1.0 + 1e-14).contains(&block.error));
         let block = composite(Activation::LeakyRelu { slope: 1.0 }, good, 0.1).unwrap();
-        // Without a kink only the outward rounding of the bound is left.
-        assert!(block.error <= 2.0 * f64::EPSILON * good.magnitude());
+        assert_eq!(block.error, 0.0);
     }
 
     proptest! {

@@ -30,12 +30,18 @@ pub struct Interval {
     pub upper: f64,
 }
 
+/// a + b and the exact error of it (Knuth 1969).
+#[inline(always)]
+pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let shadow = sum - a;
+    (sum, (a - (sum - shadow)) + (b - shadow))
+}
+
 /// The least f64 at or above a + b.
 #[inline]
 pub fn add_up(a: f64, b: f64) -> f64 {
-    let sum = a + b;
-    let shadow = sum - a;
-    let error = (a - (sum - shadow)) + (b - shadow);
+    let (sum, error) = two_sum(a, b);
     // Where the sum overflows the error is no number, and the step stays at infinity.
     if error <= 0.0 { sum } else { sum.next_up() }
 }

@@ -11,6 +11,8 @@
 //!
 //! Underflow adds at most 2^-1074 a product to the first two.
 
+use crate::numeric::outward::two_sum;
+
 /// Neurons that one operation works on.
 pub(super) const LANES: usize = 16;
 
@@ -200,14 +202,6 @@ impl Arithmetic for Residue {
 /// Unevaluated sums of two f64, the second about 2^-53 of the first or smaller.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DoubleDouble;
-
-/// a + b and the exact error of it (Knuth 1969).
-#[inline(always)]
-fn two_sum(a: f64, b: f64) -> (f64, f64) {
-    let sum = a + b;
-    let shadow = sum - a;
-    (sum, (a - (sum - shadow)) + (b - shadow))
-}
 
 /// a b and its error, exact but for underflow; infinite or no number where a or b is above 2^996
 /// and the processor cannot fuse (Veltkamp's splitting; Dekker 1971).
