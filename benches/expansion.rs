@@ -1,45 +1,64 @@
 //! The exact expansion alone, one thread, over sizes: terms, primes, milliseconds of processor time
-//! and megabytes of coefficients.
+//! and megabytes, beside what the plan says of them.
 //!
 //! `cargo bench --bench expansion [-- --write FOLDER] [NAME ...]`: networks from SplitMix64 with
 //! seed 1, parameters k / 64 with |k| <= 64, or full f64 in [-1, 1) for names that end in f64.
 //! With a folder every network is written there as JSON. Each case also prints one line of JSON.
+//!
+//! Seconds are the least of several runs, without the planning. Bytes are the most that `slnn expand`
+//! has held, which plans, expands and writes the polynomial as rationals, here to nowhere.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use ndarray::{Array1, Array2};
-use slnn::expand::{expand_on_lattice, plan};
+use slnn::expand::{expand_packed, plan};
 use slnn::network::{Affine, Basis, Head, Input, Layer, Network, Slaf};
 use slnn::numeric::residues::Level;
 
-/// Inputs, width, degree, hidden layers, whether the parameters are full f64.
-const CASES: &[(usize, usize, usize, usize, bool)] = &[
-    (4, 16, 2, 2, false),
-    (2, 16, 3, 3, false),
-    (4, 16, 3, 2, false),
-    (16, 32, 2, 2, false),
-    (8, 32, 2, 3, false),
-    (8, 16, 3, 2, false),
-    (4, 16, 3, 3, false),
-    (10, 32, 4, 2, false),
-    (2, 16, 3, 3, true),
-    (8, 16, 3, 2, true),
-    (4, 16, 3, 3, true),
-    (2, 4, 2, 2, false),
-    (3, 8, 3, 1, false),
-    (6, 16, 2, 2, false),
-    (5, 16, 3, 2, false),
-    (6, 16, 3, 2, false),
-    (10, 24, 2, 3, false),
-    (12, 16, 2, 3, false),
-    (5, 16, 4, 2, false),
-    (7, 24, 4, 2, false),
-    (1, 8, 4, 4, false),
-    (3, 8, 2, 5, false),
-    (4, 16, 3, 2, true),
-    (6, 16, 3, 2, true),
-    (10, 24, 2, 3, true),
+/// Inputs, widths of the hidden layers, degree, whether the parameters are full f64.
+type Case = (usize, &'static [usize], usize, bool);
+
+const CASES: &[Case] = &[
+    (4, &[16; 2], 2, false),
+    (2, &[16; 3], 3, false),
+    (4, &[16; 2], 3, false),
+    (16, &[32; 2], 2, false),
+    (8, &[32; 3], 2, false),
+    (8, &[16; 2], 3, false),
+    (4, &[16; 3], 3, false),
+    (10, &[32; 2], 4, false),
+    (2, &[16; 3], 3, true),
+    (8, &[16; 2], 3, true),
+    (4, &[16; 3], 3, true),
+    (2, &[4; 2], 2, false),
+    (3, &[8; 1], 3, false),
+    (6, &[16; 2], 2, false),
+    (5, &[16; 2], 3, false),
+    (6, &[16; 2], 3, false),
+    (10, &[24; 3], 2, false),
+    (12, &[16; 3], 2, false),
+    (5, &[16; 2], 4, false),
+    (7, &[24; 2], 4, false),
+    (1, &[8; 4], 4, false),
+    (3, &[8; 5], 2, false),
+    (4, &[16; 2], 3, true),
+    (6, &[16; 2], 3, true),
+    (10, &[24; 3], 2, true),
+    // Narrow first layers.
+    (8, &[3, 16], 3, false),
+    (12, &[4, 32, 16], 2, false),
+    (8, &[3, 16], 3, true),
 ];
+
+fn name((n, widths, degree, full): Case) -> String {
+    let equal = widths.iter().all(|w| *w == widths[0]);
+    let widths: Vec<String> = widths.iter().map(ToString::to_string).collect();
+    let width = if equal { widths[0].clone() } else { widths.join("-") };
+    let kind = if full { "_f64" } else { "" };
+    format!("n{n}_w{width}_d{degree}_L{}{kind}", widths.len())
+}
 
 struct Stream(u64);
 
@@ -67,13 +86,11 @@ impl Stream {
     }
 }
 
-fn network(
-    (n, width, degree, layers, full): (usize, usize, usize, usize, bool),
-) -> slnn::Result<Network> {
+fn network((n, widths, degree, full): Case) -> slnn::Result<Network> {
     let mut stream = Stream(1);
     let mut all = Vec::new();
     let mut before = n;
-    for _ in 0..layers {
+    for &width in widths {
         all.push(stream.affine(width, before, full)?);
         let coefficients = stream.matrix(width, degree + 1, full);
         all.push(Layer::Slaf(Slaf::new(Basis::Monomial, coefficients)?));
@@ -91,48 +108,66 @@ fn seconds(start: Instant) -> f64 {
     field.map_or_else(|| start.elapsed().as_secs_f64(), |nanoseconds| nanoseconds * 1e-9)
 }
 
+/// The most memory that the program holds which expands a network and writes it to nowhere.
+fn peak_of(network: &Path) -> Option<f64> {
+    let output = Command::new(env!("CARGO_BIN_EXE_slnn"))
+        .args(["--json", "--quiet", "--threads", "1", "expand", "--no-prove", "-o", "/dev/null"])
+        .arg(network)
+        .output()
+        .ok()?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    answer["peak_bytes"].as_f64()
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut folder = None;
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--write" => folder = arguments.next(),
+            "--write" => folder = arguments.next().map(PathBuf::from),
             "--bench" => {}
             _ => wanted.push(argument),
         }
     }
+    let temporary = tempfile::tempdir()?;
+    let folder = folder.as_deref().unwrap_or(temporary.path());
     let start = Instant::now();
-    println!("case                 terms  primes  ms         MB");
+    println!("case                 terms    primes ms         plan ms    MB       plan MB method");
     for &case in CASES {
-        let (n, width, degree, layers, full) = case;
-        let name = format!("n{n}_w{width}_d{degree}_L{layers}{}", if full { "_f64" } else { "" });
+        let name = name(case);
         if !wanted.is_empty() && !wanted.contains(&name) {
             continue;
         }
         let network = network(case)?;
-        if let Some(folder) = &folder {
-            network.write(&std::path::Path::new(folder).join(format!("{name}.json")))?;
-        }
-        let plan = plan(&network, None)?;
-        // Many calls a measurement, for a clock of milliseconds; the median of five.
+        let path = folder.join(format!("{name}.json"));
+        network.write(&path)?;
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        let plan = one.install(|| plan(&network, None))?;
+        // Many calls a measurement, for a clock of milliseconds; the least of seven.
         let calls = (0.02 / plan.seconds.max(1e-6)).clamp(1.0, 1000.0) as usize;
-        let repetitions = if plan.seconds > 1.0 { 1 } else { 5 };
-        let mut times = Vec::new();
+        let repetitions = if plan.seconds > 1.0 { 2 } else { 7 };
+        let mut time = f64::INFINITY;
         for _ in 0..repetitions {
             let before = seconds(start);
             for _ in 0..calls {
-                std::hint::black_box(expand_on_lattice(&network, false, Level::best())?);
+                std::hint::black_box(expand_packed(&network, false, Level::best())?);
             }
-            times.push((seconds(start) - before) / calls as f64);
+            time = time.min((seconds(start) - before) / calls as f64);
         }
-        times.sort_by(f64::total_cmp);
-        let (time, terms, primes) = (times[times.len() / 2], plan.terms, plan.primes);
-        let megabytes = plan.bytes / 1e6;
-        println!("{name:<20} {terms:<6} {primes:<7} {:<10.3} {megabytes:.1}", time * 1e3);
+        let (terms, primes, method) = (plan.terms, plan.primes, plan.route.name());
+        let peak = peak_of(&path).unwrap_or(f64::NAN);
         println!(
-            "{{\"case\": \"{name}\", \"terms\": {terms}, \"primes\": {primes}, \"seconds\": {time}, \
-             \"predicted_seconds\": {}, \"bytes\": {}}}",
+            "{name:<20} {terms:<8} {primes:<6} {:<10.3} {:<10.3} {:<8.1} {:<7.1} {method}",
+            time * 1e3,
+            plan.seconds * 1e3,
+            peak / 1e6,
+            plan.bytes / 1e6,
+        );
+        println!(
+            "{{\"case\": \"{name}\", \"terms\": {terms}, \"primes\": {primes}, \
+             \"method\": \"{method}\", \"seconds\": {time}, \"predicted_seconds\": {}, \
+             \"peak_bytes\": {peak}, \"predicted_bytes\": {}}}",
             plan.seconds, plan.bytes
         );
     }

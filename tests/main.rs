@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod common;
 mod ensemble;
+mod equality;
 mod expansion;
 mod formats;
 mod gradients;

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use num_rational::BigRational;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{
-    Computed, Expansion, Limits, Model, Part, Plan, Step, expand_part, expand_timed, plan,
-    plan_part, prove_equal,
+    Coefficients, Computed, Expansion, Limits, Model, Part, Plan, Step, compressed, expand_part,
+    expand_timed, plan, plan_part, prove_equal,
 };
-use slnn::network::{Input, Layer, Network};
-use slnn::numeric::rational::{format_exact, parse_exact, rational_from_f64};
+use slnn::network::Network;
+use slnn::numeric::rational::{parse_exact, rational_from_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let started = Instant::now();
     let inputs = network.inputs().len();
     let network = match arguments.compressed {
-        true => compressed(&network)?,
+        true => compressed(&network).map_err(|e| e.within("--compressed"))?,
         false => network,
     };
     let centre = centre(&arguments.centre, network.inputs().len())?;
@@ -241,48 +241,6 @@ fn planned(prediction: &Plan, limits: &Limits) -> Answer {
     answer
 }
 
-/// The network from the pre-activations of its first layer on, which become its inputs z1, z2, ...
-///
-/// Its expansion is the compressed form: with z = W x + b, which is written into the remarks, it is
-/// the whole network exactly, and it has C(w + D, D) terms for w neurons instead of C(n + D, D).
-///
-/// # Errors
-/// When the first layer is no affine map to fewer neurons than there are inputs, or the last.
-fn compressed(network: &Network) -> Result<Network> {
-    let refuse = |found: String| {
-        let expected = "a network whose first layer is an affine map to fewer neurons than inputs";
-        Err(Error::invalid("--compressed", found, expected))
-    };
-    let Some((Layer::Affine(first), later)) = network.layers().split_first() else {
-        return refuse("another first layer".into());
-    };
-    let (neurons, inputs) = (first.weight().rows(), first.weight().columns());
-    if neurons >= inputs || later.is_empty() {
-        return refuse(format!("{inputs} inputs, {neurons} neurons, {} more layers", later.len()));
-    }
-    let (weight, bias) = (first.weight().to_exact(), first.bias().to_exact());
-    let names = network.input_names();
-    let definitions: Vec<Value> = (0..neurons)
-        .map(|i| {
-            let weights: Map<String, Value> = names
-                .iter()
-                .zip(weight.row(i))
-                .filter(|(_, w)| **w != BigRational::default())
-                .map(|(name, w)| (name.clone(), format_exact(w).into()))
-                .collect();
-            json!({"name": format!("z{}", i + 1), "weights": weights, "bias": format_exact(&bias[i])})
-        })
-        .collect();
-    // A bound of the distance to another network is one of the whole.
-    let target = network.about().get_key_value("target");
-    let mut about: Map<String, Value> =
-        target.map(|(k, v)| (k.clone(), v.clone())).into_iter().collect();
-    about.insert("variables".into(), definitions.into());
-    let inputs = (1..=neurons).map(|i| Input::named(format!("z{i}"))).collect();
-    let outputs = network.outputs().to_vec();
-    Ok(Network::new(inputs, outputs, later.to_vec(), network.head())?.with_about(about))
-}
-
 /// The centre that was asked for, one number an input.
 ///
 /// # Errors
@@ -382,7 +340,7 @@ fn prove(
             )),
         };
     }
-    if expansion.rational().is_err() {
+    if matches!(expansion.coefficients(), Coefficients::Float(_)) {
         return match arguments.prove {
             false => Ok(None),
             true => Err(Error::invalid(

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::expand::compose::{compose, kept_remarks};
 use crate::expand::lattice::{Cancelled, Progress, Times, Work};
-use crate::expand::plan::{Prediction, predict};
-use crate::expand::{Coefficients, Expansion, Limits, Plan, Route, closed, plan, roots};
+use crate::expand::plan::{Prediction, SHARED, predict};
+use crate::expand::{
+    Coefficients, Expansion, Limits, Plan, Route, closed, compressed, plan, roots,
+};
 use crate::network::Network;
 use crate::network::exact::ExactNetwork;
 use crate::numeric::residues::{Job, Level, Machine};
@@ -30,9 +32,6 @@ pub struct Step {
 
 /// Seconds by the name of the phase.
 pub type Seconds = Vec<(&'static str, f64)>;
-
-/// Operations above which threads share the work, and above which someone can watch it.
-const SHARED: f64 = 2e7;
 
 /// The exact polynomials of `network`, one an output, before its head.
 ///
@@ -74,7 +73,7 @@ pub fn expand_timed(
     let layers = network.layers().len();
     let started = Instant::now();
     let (coefficients, seconds) = match plan.route {
-        Route::Lattice | Route::Closed | Route::Roots => {
+        Route::Lattice | Route::Closed | Route::Roots | Route::Compressed => {
             let (packed, times) = in_residues(&prediction, layers, watch)?;
             let seconds = [
                 ("evaluate", times.evaluate),
@@ -106,21 +105,21 @@ pub fn expand_timed(
     Ok((expansion.with_truncated(cut).with_about(about), plan, seconds))
 }
 
-/// The exact polynomials of `network` as [`Packed`], by the lattice method whatever its cost, on
-/// one thread or on all, at a [`Level`] of instructions: for measurements and tests.
+/// The exact polynomials of `network` as [`Packed`], by the cheapest method modulo primes whatever
+/// its cost, on one thread or on all, at a [`Level`] of instructions: for measurements.
 ///
 /// # Errors
-/// When a layer is not polynomial, or the network is constant or too large for the method.
-pub fn expand_on_lattice(network: &Network, parallel: bool, level: Level) -> Result<Vec<Packed>> {
+/// When a layer is not polynomial, or the network is affine or too large for these methods.
+pub fn expand_packed(network: &Network, parallel: bool, level: Level) -> Result<Vec<Packed>> {
     let stages = crate::expand::stages::Stages::new(network)?;
     let bounds = stages.bounds();
-    if plan::lattice_operations(&stages, &bounds).is_none() {
-        let found = "a constant or a very large network";
-        return Err(Error::invalid("network", found, "one for the lattice method"));
-    }
+    let Some((route, _)) = plan::in_residues(&stages, &bounds) else {
+        let found = "an affine or a very large network";
+        return Err(Error::invalid("network", found, "one for methods modulo primes"));
+    };
     let progress = Progress::default();
     let work = Work { stages: &stages, bounds: &bounds, parallel, progress: &progress };
-    level.dispatch(work).map(|(packed, _)| packed).map_err(|_| stopped())
+    level.dispatch(Residual { work, route }).map(|(packed, _)| packed).map_err(|_| stopped())
 }
 
 fn stopped() -> Error {
@@ -128,9 +127,9 @@ fn stopped() -> Error {
 }
 
 /// One of the methods that work modulo primes.
-struct Residual<'a> {
-    work: Work<'a>,
-    route: Route,
+pub(super) struct Residual<'a> {
+    pub(super) work: Work<'a>,
+    pub(super) route: Route,
 }
 
 impl Job for Residual<'_> {
@@ -140,6 +139,7 @@ impl Job for Residual<'_> {
         let done = match self.route {
             Route::Closed => Some(closed::expand(machine, &self.work)),
             Route::Roots => roots::expand(machine, &self.work),
+            Route::Compressed => compressed::expand(machine, &self.work),
             _ => None,
         };
         done.unwrap_or_else(|| self.work.run(machine))
@@ -338,8 +338,13 @@ mod tests {
         let one_input = roots::operations(&stages, &bounds).is_some();
         prop_assert_eq!(one_layer, stages.hidden.len() == 1);
         prop_assert_eq!(one_input, stages.used.len() == 1);
-        let routes =
-            [(Route::Lattice, true), (Route::Closed, one_layer), (Route::Roots, one_input)];
+        let narrow = compressed::operations(&stages, &bounds).is_some();
+        let routes = [
+            (Route::Lattice, true),
+            (Route::Closed, one_layer),
+            (Route::Roots, one_input),
+            (Route::Compressed, narrow),
+        ];
         for level in [Level::Avx2, Level::Fused, Level::Portable] {
             // A fused multiply-add of the target's library takes tens of times as long.
             if level == Level::Fused && !cfg!(target_feature = "fma") && operations > 1e6 {
@@ -423,6 +428,22 @@ mod tests {
         ) {
             let degree = if n > 4 { degree.min(5) } else { degree };
             agrees(&network(n, &[(width, degree, how)], outputs, kind, seed))?;
+        }
+
+        #[test]
+        fn and_through_a_narrow_layer(
+            n in 2_usize..=6, narrow in 1_usize..6, degree in 0_usize..=3,
+            later in prop::collection::vec((1_usize..=5, 1_usize..=3, 0_u32..3), 1..=2),
+            outputs in 1_usize..=3, kind in 0_u32..4, seed: u64,
+        ) {
+            let mut hidden = vec![(narrow.min(n - 1), degree, 0)];
+            hidden.extend(later);
+            let mut product = 1;
+            for layer in &mut hidden {
+                layer.1 = layer.1.min((if n > 4 { 6 } else { 9 }) / product);
+                product *= layer.1.max(1);
+            }
+            agrees(&network(n, &hidden, outputs, kind, seed))?;
         }
 
         #[test]

@@ -17,10 +17,9 @@ use num_traits::{One, Zero};
 
 use crate::error::{Result, TooLarge, size};
 use crate::expand::stages::{Bound, Stages};
-use crate::expand::{closed, lattice, roots};
+use crate::expand::{closed, compressed, lattice, rates};
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
-use crate::numeric::residues::{self, Job, Level, Machine, Residues};
 use crate::polynomial::Polynomial;
 
 /// What an expansion may cost; above it, it is refused.
@@ -62,6 +61,9 @@ pub enum Route {
     Closed,
     /// One input: evaluation at roots of unity modulo primes, and number-theoretic transforms.
     Roots,
+    /// A first layer narrower than the inputs: the polynomials in its pre-activations, into which
+    /// these are then substituted.
+    Compressed,
     /// Truncated series in several variables: the part of low degree.
     Series,
 }
@@ -74,6 +76,7 @@ impl Route {
             Route::Lattice => "lattice",
             Route::Closed => "closed form",
             Route::Roots => "roots of unity",
+            Route::Compressed => "compressed form",
             Route::Series => "series",
         }
     }
@@ -152,8 +155,8 @@ impl Plan {
 
 /// Predicts the expansion of `network`, or of its part of total degree at most `max_degree`.
 ///
-/// Cost: one walk through the network, whatever the size of the expansion, and a millisecond of
-/// measurement.
+/// Cost: one walk through the network, whatever the size of the expansion, and measurements: a
+/// millisecond once, and a thirtieth of a long expansion, at most a few milliseconds.
 ///
 /// # Errors
 /// [`Error::NotPolynomial`](crate::Error::NotPolynomial) when an activation is not a polynomial.
@@ -170,6 +173,9 @@ pub(super) struct Prediction {
     pub(super) operations: f64,
 }
 
+/// Operations above which threads share the work, and above which someone can watch it.
+pub(super) const SHARED: f64 = 2e7;
+
 /// Operations of the lattice method below which composition is not considered.
 const CHEAP: f64 = 2e7;
 
@@ -177,16 +183,21 @@ const CHEAP: f64 = 2e7;
 const RESIDUES: f64 = 64.0;
 
 pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Prediction> {
+    let started = Instant::now();
     let stages = Stages::new(network)?;
     let bounds = stages.bounds();
+    // What has been done here is done again by the expansion.
+    let preparing = started.elapsed().as_secs_f64();
     // A part of low degree needs no lattice of the whole degree.
     let low = max_degree.is_some_and(|q| u128::from(q) < stages.degree());
     let in_residues = if low { None } else { in_residues(&stages, &bounds) };
     let composed = || plan_exact(&ExactNetwork::new(network), max_degree);
     let (plan, operations) = match in_residues {
         None => (composed()?, 0.0),
-        Some((route, operations)) => {
-            let plan = residual_plan(&stages, &bounds, route, operations);
+        Some((route, phases)) => {
+            let mut plan = residual_plan(&stages, &bounds, route, phases);
+            plan.seconds += preparing;
+            let operations = phases.iter().sum();
             if operations <= CHEAP {
                 (plan, operations)
             } else {
@@ -199,8 +210,15 @@ pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Pred
     Ok(Prediction { plan, stages, bounds, operations })
 }
 
-/// The cheapest method modulo primes and its operations, or `None` where there is none.
-fn in_residues(stages: &Stages, bounds: &[Bound]) -> Option<(Route, f64)> {
+/// The cheapest method modulo primes and its operations by phase, or `None` where there is none.
+pub(super) fn in_residues(stages: &Stages, bounds: &[Bound]) -> Option<(Route, [f64; 3])> {
+    let direct = direct(stages, bounds)?;
+    let compressed = compressed::operations(stages, bounds).map(|o| (Route::Compressed, o));
+    Some(compressed.into_iter().fold(direct, cheaper))
+}
+
+/// The cheapest of those that take the network as it is.
+pub(super) fn direct(stages: &Stages, bounds: &[Bound]) -> Option<(Route, [f64; 3])> {
     let (n, degree) = (stages.used.len(), stages.degree());
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
     // An affine network is its own polynomial.
@@ -212,15 +230,16 @@ fn in_residues(stages: &Stages, bounds: &[Bound]) -> Option<(Route, f64)> {
     if !possible {
         return None;
     }
-    let sum = |phases: [f64; 3]| phases.iter().sum::<f64>();
-    [
-        (Route::Closed, closed::operations(stages, bounds).map(sum)),
-        (Route::Roots, roots::operations(stages, bounds).map(sum)),
-        (Route::Lattice, lattice_operations(stages, bounds)),
-    ]
-    .into_iter()
-    .filter_map(|(route, operations)| Some((route, operations?)))
-    .min_by(|a, b| a.1.total_cmp(&b.1))
+    let lattice = lattice_operations(stages, bounds).map(|_| Route::Lattice);
+    [Some(Route::Closed), Some(Route::Roots), lattice]
+        .into_iter()
+        .flatten()
+        .filter_map(|route| Some((route, rates::operations(stages, bounds, route)?)))
+        .reduce(cheaper)
+}
+
+fn cheaper(a: (Route, [f64; 3]), b: (Route, [f64; 3])) -> (Route, [f64; 3]) {
+    if b.1.iter().sum::<f64>() < a.1.iter().sum::<f64>() { b } else { a }
 }
 
 /// Operations of the lattice method, or `None` where it is out of the question.
@@ -237,18 +256,22 @@ pub(super) fn lattice_operations(stages: &Stages, bounds: &[Bound]) -> Option<f6
     possible.then(|| lattice::operations(stages, bounds).iter().sum())
 }
 
-fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, operations: f64) -> Plan {
+fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, phases: [f64; 3]) -> Plan {
     let points = dense_terms(stages.used.len(), stages.degree());
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-    let primes = lattice::primes_for(bits);
-    let residues = match route {
-        Route::Closed => closed::bytes(stages, bounds, rayon::current_num_threads()),
-        _ => points as f64 * 8.0 * (primes.div_ceil(4) * 4 * bounds.len()) as f64,
-    };
     let words: usize = bounds.iter().map(|b| lattice::words_for(b.bits)).sum();
+    let numerators = points as f64 * 8.0 * words as f64;
+    let operations = phases.iter().sum::<f64>();
+    let threads = if operations > SHARED { rayon::current_num_threads() } else { 1 };
+    let (work, kept) = match route {
+        Route::Closed => (numerators + closed::bytes(stages, bounds, threads), 0.0),
+        Route::Compressed => (numerators + compressed::bytes(stages, bounds, threads), 0.0),
+        _ => lattice::bytes(stages, bounds, threads),
+    };
     // What is being written: two decimal digits for three bits of numerator and denominator, and
-    // the exponents, in buffers that grow.
-    let text = (points.min(1 << 17) as f64) * (0.6 * bits + 100.0) * 1.3;
+    // the exponents, in buffers of which a few are full at a time.
+    let term = 0.6 * bits + 100.0;
+    let text = (points as f64 * term).min(WRITTEN.max(32.0 * term));
     Plan {
         variables: stages.inputs,
         outputs: bounds.len(),
@@ -258,69 +281,19 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, operations: f6
             .iter()
             .fold(0, |sum, d| sum + dense_terms(stages.used.len(), *d)),
         bits,
-        bytes: points as f64 * 8.0 * words as f64 + residues + text + PROGRAM,
-        seconds: operations * SUSTAINED * residue_rate() + numbers(stages) * NUMBER + START,
+        bytes: work.max(numerators + kept + text) + PROGRAM,
+        seconds: rates::seconds(stages, bounds, route, phases, threads),
         operations: operations / RESIDUES,
-        primes,
+        primes: lattice::primes_for(bits),
         route,
     }
 }
 
 /// Bytes of the program itself.
-const PROGRAM: f64 = 1e7;
+const PROGRAM: f64 = 1.1e7;
 
-/// Seconds of an operation amid others over those of one in a short loop.
-const SUSTAINED: f64 = 3.0;
-
-/// Seconds to take up a parameter and bound it.
-const NUMBER: f64 = 2e-7;
-
-/// Seconds before any work is done.
-const START: f64 = 3e-5;
-
-/// Parameters that can reach an output.
-fn numbers(stages: &Stages) -> f64 {
-    let rows = stages.hidden.iter().flat_map(|stage| &stage.rows).chain(&stages.outputs);
-    let entries: usize = rows.map(|row| row.weights.len() + 1).sum();
-    let coefficients: usize =
-        stages.hidden.iter().flat_map(|stage| &stage.polynomials).map(Vec::len).sum();
-    (entries + coefficients) as f64
-}
-
-/// Seconds an operation on a residue, measured once: a few thousand products.
-fn residue_rate() -> f64 {
-    static RATE: OnceLock<f64> = OnceLock::new();
-    *RATE.get_or_init(|| {
-        (0..3).map(|_| Level::best().dispatch(Products)).fold(f64::INFINITY, f64::min)
-    })
-}
-
-struct Products;
-
-impl Job for Products {
-    /// Seconds an operation: a product of residues counts seven.
-    type Output = f64;
-
-    fn run<M: Machine>(self, machine: M) -> f64 {
-        let count = 2000;
-        let start = Instant::now();
-        machine.run(
-            #[inline(always)]
-            || {
-                let p = residues::primes().next().unwrap_or(2_147_483_647);
-                let m = residues::Moduli::<M::R, 8>::new(machine.token(), [p; 8]);
-                let mut x = [m.words(3), m.words(5), m.words(7), m.words(11)];
-                for _ in 0..count / 4 {
-                    for x in &mut x {
-                        *x = M::R::mul(*x, *x, &m);
-                    }
-                }
-                std::hint::black_box(x);
-            },
-        );
-        start.elapsed().as_secs_f64() / (7.0 * 8.0 * f64::from(count))
-    }
-}
+/// Bytes of the text that is made before it is written.
+const WRITTEN: f64 = 9e6;
 
 pub(super) fn plan_exact(
     network: &ExactNetwork<BigRational>,

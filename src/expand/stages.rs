@@ -33,7 +33,7 @@ pub(super) enum Number {
 
 impl Number {
     const ZERO: Number = Number::Dyadic { mantissa: 0, exponent: 0 };
-    const ONE: Number = Number::Dyadic { mantissa: 1, exponent: 0 };
+    pub(super) const ONE: Number = Number::Dyadic { mantissa: 1, exponent: 0 };
 
     fn from_f64(x: f64) -> Self {
         let bits = x.to_bits();
@@ -282,6 +282,49 @@ impl Stages {
         *used = keep_columns(later, *inputs);
     }
 
+    /// The polynomial of which this one is the value at W x, W the weights of the first stage: with
+    /// its biases, in as many variables as it has pre-activations; `None` where these are not fewer
+    /// than the inputs, or where there is one stage only.
+    pub(super) fn compressed(&self) -> Option<Stages> {
+        let (first, later) = self.hidden.split_first()?;
+        let mut used = 0;
+        let rows = first
+            .rows
+            .iter()
+            .map(|row| {
+                // A constant has no weights.
+                let own = (!row.weights.is_empty()).then_some((used, Number::ONE));
+                used += u32::from(own.is_some());
+                Row { bias: row.bias.clone(), weights: own.into_iter().collect() }
+            })
+            .collect();
+        if later.is_empty() || used == 0 || used as usize >= self.used.len() {
+            return None;
+        }
+        let mut hidden = self.hidden.clone();
+        hidden[0].rows = rows;
+        Some(Stages::of(used as usize, hidden, self.outputs.clone()))
+    }
+
+    /// The same with the inputs that are used from the n-th on set to zero; `None` where that changes
+    /// the degree.
+    pub(super) fn with_inputs(&self, n: usize) -> Option<Stages> {
+        let mut hidden = self.hidden.clone();
+        for row in &mut hidden.first_mut()?.rows {
+            row.weights.retain(|(j, _)| (*j as usize) < n);
+        }
+        let part = Stages::of(n, hidden, self.outputs.clone());
+        (part.degree() == self.degree()).then_some(part)
+    }
+
+    /// Stages in which everything is used.
+    pub(super) fn of(inputs: usize, hidden: Vec<Stage>, outputs: Vec<Row>) -> Stages {
+        let used = (0..inputs as u32).collect();
+        let mut stages = Stages { inputs, used, hidden, outputs, output_degrees: Vec::new() };
+        stages.find_degrees();
+        stages
+    }
+
     fn find_degrees(&mut self) {
         let mut degrees: Vec<u128> = vec![1; self.used.len()];
         let of_row = |row: &Row, degrees: &[u128]| {
@@ -302,6 +345,14 @@ impl Stages {
     /// A bound on the total degree of all outputs.
     pub(super) fn degree(&self) -> u128 {
         self.output_degrees.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The number of parameters.
+    pub(super) fn numbers(&self) -> usize {
+        let rows = self.hidden.iter().flat_map(|stage| &stage.rows).chain(&self.outputs);
+        let entries: usize = rows.map(|row| row.weights.len() + 1).sum();
+        let polynomials = self.hidden.iter().flat_map(|stage| &stage.polynomials);
+        entries + polynomials.map(Vec::len).sum::<usize>()
     }
 
     /// What is proven of the coefficients of each output.

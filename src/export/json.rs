@@ -227,8 +227,10 @@ impl Write for List<'_> {
     }
 }
 
-/// Monomials spelled by one thread at a time, and how many such chunks are held in memory.
+/// Monomials spelled by one thread at a time, at most, bytes that they are to take about, and how
+/// many such chunks are held in memory.
 const PACKED_CHUNK: usize = 1 << 11;
+const PACKED_BYTES: usize = 1 << 18;
 const PACKED_CHUNKS: usize = 16;
 
 /// Writes the terms in order while the next ones are spelled.
@@ -236,13 +238,16 @@ fn write_packed(out: &mut dyn Write, packed: &Packed, sparse: bool) -> io::Resul
     let mut out = List { out, begun: false };
     let (ranks, spelling) = (packed.ranks(), Spelling::new(packed));
     let places = packed.places();
+    // Twenty digits a word, of numerator and denominator.
+    let size = 40 * packed.words + 4 * packed.variables + 40;
+    let each = (PACKED_BYTES / size).clamp(1, PACKED_CHUNK);
     let spell = |batch: usize| -> Vec<Vec<u8>> {
-        let start = batch * PACKED_CHUNKS * PACKED_CHUNK;
+        let start = batch * PACKED_CHUNKS * each;
         (0..PACKED_CHUNKS)
             .into_par_iter()
             .map(|chunk| {
-                let start = (start + chunk * PACKED_CHUNK).min(places);
-                let range = start..(start + PACKED_CHUNK).min(places);
+                let start = (start + chunk * each).min(places);
+                let range = start..(start + each).min(places);
                 let (mut text, mut scratch) = (Vec::new(), Vec::new());
                 packed.visit(&ranks, range, |exponents, numerator| {
                     write_exponents(exponents, sparse, &mut text);
@@ -254,7 +259,7 @@ fn write_packed(out: &mut dyn Write, packed: &Packed, sparse: bool) -> io::Resul
             })
             .collect()
     };
-    let batches = places.div_ceil(PACKED_CHUNKS * PACKED_CHUNK);
+    let batches = places.div_ceil(PACKED_CHUNKS * each);
     let mut texts = spell(0);
     for batch in 1..=batches {
         let mut next = Vec::new();

@@ -96,7 +96,8 @@ pub(super) struct Work<'a> {
 }
 
 /// Operations on a residue that the expansion takes, by phase: evaluation, interpolation,
-/// reconstruction (in products of words).
+/// reconstruction. An operation is one of the seven of a product, of a vector's lanes each; what is
+/// quicker or slower than those of the evaluation counts less or more.
 pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> [f64; 3] {
     let (n, degree) = (stages.used.len(), stages.degree() as usize);
     let simplex = Simplex::new(n, degree);
@@ -115,16 +116,51 @@ pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> [f64; 3] {
     let lanes = (k.div_ceil(4) * 4) as f64;
     let along = n as f64 * degree as f64 / (n as f64 + 1.0);
     let words: f64 = bounds.iter().map(|b| words_for(b.bits) as f64).sum();
+    // Differences by sums alone, conversions by a product where a node is large.
+    let passes = outputs * points * lanes * (8.0 * along + 16.0) * 0.4;
     [
-        evaluate * k as f64,
-        outputs * points * lanes * (8.0 * along + 16.0),
-        reconstruction(points, words, k as f64, outputs),
+        evaluate * k as f64 + lanes * stages.numbers() as f64 * IMAGE,
+        passes,
+        passes + reconstruction(points, words, k as f64, outputs),
     ]
 }
 
-/// Operations of the reconstruction of so many points, from k primes, to `words` words in all.
+/// Operations to take up a parameter modulo a prime.
+const IMAGE: f64 = 150.0;
+
+/// Bytes below which a block that is freed stays with the allocator.
+const KEPT: usize = 1 << 17;
+
+/// Bytes at the peak of the work, and those that are held beside the integers after it.
+pub(super) fn bytes(stages: &Stages, bounds: &[Bound], threads: usize) -> (f64, f64) {
+    let (n, degree) = (stages.used.len(), stages.degree() as usize);
+    let simplex = Simplex::new(n, degree);
+    let k = primes_for(bounds.iter().map(|b| b.bits).fold(0.0, f64::max));
+    let h = cut_axes(n, simplex.count(n, degree));
+    let words: usize = bounds.iter().map(|b| words_for(b.bits)).sum();
+    let units = k.div_ceil(4) * bounds.len();
+    let residues = simplex.count(n, degree) * units * 32;
+    let mut kept = 0;
+    each_point(h, degree, |point| {
+        let slab = simplex.count(n - h, degree - point.iter().sum::<usize>()) * 32;
+        kept += if slab < KEPT { slab * units } else { 0 };
+    });
+    // The integers of the first slabs, beside their residues.
+    let integers = threads * simplex.count(n - h, degree) * words * 8;
+    // The differences with which threads begin.
+    let stage = &stages.hidden[tabulate::first_stage(&simplex, n, degree, stages)];
+    let q = (stage.degree() as usize).max(1);
+    let vectors = stage.rows.len() * k.min(4);
+    let starts = if threads > 1 { simplex.count(h, degree) } else { 1 };
+    let differences = vectors * (simplex.count(n, q) + starts * simplex.count(n, q - 1)) * 8;
+    ((residues + integers + differences) as f64, kept as f64)
+}
+
+/// Operations of the reconstruction of so many points, from k primes, to `words` words in all: a
+/// product of words counts 3.5.
 pub(super) fn reconstruction(points: f64, words: f64, k: f64, outputs: f64) -> f64 {
-    points * (words * k + outputs * 4.0 * k.min(16.0) * k.min(16.0))
+    let digits = if k <= remainder::GARNER as f64 { 1.5 * k * k + 20.0 * k } else { 30.0 * k };
+    points * (3.5 * words * k + outputs * digits)
 }
 
 impl Job for Work<'_> {
@@ -148,18 +184,11 @@ fn each<J: Send>(
     }
 }
 
-/// Cuts a slice into pieces of the given lengths.
-fn cut<T>(mut whole: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    lengths
-        .map(|length| {
-            let (piece, rest) = std::mem::take(&mut whole).split_at_mut(length);
-            whole = rest;
-            piece
-        })
-        .collect()
+fn slices<T>(vectors: &mut [Vec<T>]) -> Vec<&mut [T]> {
+    vectors.iter_mut().map(|x| &mut x[..]).collect()
 }
 
-/// The pieces of several slices, by piece first.
+/// The pieces of several wholes, by piece first.
 fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
     let mut by_piece: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(pieces.len())).collect();
     for pieces in pieces {
@@ -174,6 +203,11 @@ pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
 /// Lattice points up to which all are one slab: below a megabyte of residues.
 const UNCUT: usize = 8192;
+
+/// The coordinates whose choices are the slabs; what fits into a cache need not be cut.
+fn cut_axes(n: usize, points: usize) -> usize {
+    if points <= UNCUT { 0 } else { (n - 1).min(2) }
+}
 
 /// The residues of four primes, or of fewer primes and several neurons.
 type Four<R> = [<R as Residues>::Word; 4];
@@ -190,8 +224,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let primes = choose_primes(stages, bits);
     let points = simplex.count(n, degree);
     let outputs = bounds.len();
-    // What fits into a cache need not be cut.
-    let h = if points <= UNCUT { 0 } else { (n - 1).min(2) };
+    let h = cut_axes(n, points);
     let m = n - h;
 
     // The slabs, by the sums of their first coordinates.
@@ -199,12 +232,14 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     each_point(h, degree, |point| sums.push(point.iter().sum::<usize>()));
     let sizes = || sums.iter().map(|e| simplex.count(m, degree - e));
 
-    // Residues by output and unit of four primes.
+    // Residues by output and unit of four primes, each slab on its own: it is freed once its integers
+    // are known, which take less room.
     let units: Vec<[u64; 4]> =
         primes.chunks(4).map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)])).collect();
     let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 4, i % 4)).collect();
-    let mut residues: Vec<Vec<Four<M::R>>> =
-        (0..outputs * units.len()).map(|_| vec![[Word::<M>::default(); 4]; points]).collect();
+    let room = |size| vec![[Word::<M>::default(); 4]; size];
+    let mut residues: Vec<Vec<Vec<Four<M::R>>>> =
+        (0..outputs * units.len()).map(|_| sizes().map(room).collect()).collect();
     let lanes: Vec<Lanes<M::R>> = units
         .iter()
         .map(|unit| {
@@ -220,7 +255,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         Schedule::new(&simplex, n, stages, from, primes.iter().copied().max().unwrap_or(1));
     for (u, batch) in primes.chunks(4).enumerate() {
         let mine = residues.iter_mut().enumerate().filter(|(i, _)| i % units.len() == u);
-        let slabs = transpose(mine.map(|(_, x)| cut(x, sizes())).collect(), sums.len());
+        let slabs = transpose(mine.map(|(_, x)| slices(x)).collect(), sums.len());
         let task = Evaluation {
             machine,
             work,
@@ -239,7 +274,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         let lanes = &lanes[i % units.len()];
         let outer = Outer::new(machine, &simplex, lanes, h, degree);
         let one = lanes.inverse_factorials[0];
-        let mut slices = cut(x, sizes());
+        let mut slices = slices(x);
         if parallel && m >= 2 {
             // The coordinate after the outer ones cuts every slab alike.
             let mut jobs = Vec::new();
@@ -285,8 +320,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
             }
         }
     }
-    let slabs = transpose(residues.iter_mut().map(|x| cut(x, sizes())).collect(), sums.len());
-    let jobs: Vec<_> = sums.iter().zip(slabs).zip(segments).collect();
+    let jobs: Vec<_> = sums.iter().zip(transpose(residues, sums.len())).zip(segments).collect();
     each(parallel, jobs, |((e, mut slab), mut segments)| {
         let place = (m, degree - e);
         for (x, lanes) in slab.iter_mut().zip(lanes.iter().cycle()) {
@@ -294,7 +328,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         }
         for (o, segments) in segments.iter_mut().enumerate() {
             let units: Vec<&[Four<M::R>]> =
-                slab[o * units.len()..(o + 1) * units.len()].iter().map(|x| &**x).collect();
+                slab[o * units.len()..(o + 1) * units.len()].iter().map(|x| &x[..]).collect();
             reconstruction.slab(machine, place, &units, &places, widths[o], segments);
         }
         progress.advance()
