@@ -7,7 +7,7 @@ use num_rational::BigRational;
 use num_traits::{One, ToPrimitive, Zero};
 use proptest::prelude::*;
 use slnn::Polynomial;
-use slnn::expand::{Coefficients, Expansion, Limits, compressed, expand, plan};
+use slnn::expand::{Coefficients, Expansion, Limits, Route, compressed, expand, plan};
 use slnn::network::{
     Activation, Affine, Basis, Group, Head, Input, Layer, Mixed, Network, Part, Slaf,
 };
@@ -302,6 +302,19 @@ proptest! {
     #[test]
     fn thirty_inputs(shape in shapes(30..=30, 1..=4, 2)) {
         agrees(&shape.network())?;
+    }
+}
+
+#[test]
+fn a_wide_layer_after_a_narrow_one_is_expanded_through_the_compressed_form() {
+    let hidden = vec![(2, 3, 0, false, false), (24, 2, 0, false, false)];
+    for kind in [Kind::Of(Parameters::Small), Kind::Of(Parameters::Rational)] {
+        let shape =
+            Shape { inputs: 7, hidden: hidden.clone(), outputs: 2, kind, cancels: false, seed: 3 };
+        let network = shape.network();
+        assert_eq!(plan(&network, None).unwrap().route, Route::Compressed);
+        assert_eq!(Route::Compressed.name(), "compressed form");
+        agrees(&network).unwrap();
     }
 }
 

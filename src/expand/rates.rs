@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::expand::carry_out::Residual;
 use crate::expand::lattice::{Progress, Work, operations as on_lattice, primes_for};
-use crate::expand::plan::Route;
+use crate::expand::plan::{Route, dense_terms};
 use crate::expand::stages::{Bound, Number, Row, Stage, Stages};
 use crate::expand::{closed, compressed, roots};
 use crate::numeric::residues::Level;
@@ -74,23 +74,26 @@ fn measured(
     let budget = (phases.iter().sum::<f64>() * PART).min(MOST);
     let most = primes_for(bounds.iter().map(|b| b.bits).fold(0.0, f64::max));
     let mut best: Option<(f64, Stages, Vec<Bound>, [f64; 3])> = None;
-    for n in (1..=stages.used.len()).rev() {
-        let Some(part) = stages.with_inputs(n) else { continue };
-        for k in [most, 16, 8, 4] {
-            let bounds = with_primes(bounds, k.min(most), most);
-            let Some(phases) = operations(&part, &bounds, route) else { continue };
+    for k in [most, 16, 8, 4].into_iter().filter(|k| *k <= most) {
+        let bounds = with_primes(bounds, k, most);
+        let enough = |n: usize| {
+            // A point takes more than an operation, whatever the method.
+            let least = dense_terms(n, stages.degree()) as f64 * k as f64;
+            let part = stages.with_inputs(n).filter(|_| least <= budget)?;
+            let phases = operations(&part, &bounds, route)?;
             let sum = phases.iter().sum::<f64>();
-            if sum <= budget && best.as_ref().is_none_or(|b| b.0 < sum) {
-                best = Some((sum, part.clone(), bounds, phases));
-            }
-        }
+            (sum <= budget).then(|| (sum, part, bounds.clone(), phases))
+        };
+        let found = (1..=stages.used.len()).rev().find_map(enough);
+        best = best.into_iter().chain(found).reduce(|a, b| if b.0 > 2.0 * a.0 { b } else { a });
     }
     let (sum, part, bounds, phases) = best?;
     // Less is a measurement of what comes before the work.
     if sum < budget / 32.0 {
         return None;
     }
-    let measured = time(&part, &bounds, route);
+    let mut measured = time(&part, &bounds, route);
+    measured[0] = (measured[0] - standard.start).max(measured[0] / 2.0);
     let rate = |i: usize| match phases[i] > 0.0 {
         true => measured[i] / phases[i],
         false => standard.phases[i],
