@@ -99,7 +99,7 @@ pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> Option<[f64; 3]> 
     for left in 0..=degree {
         // Prefixes of j exponents after which `left` of the degree is left, whatever the degree.
         let prefixes = |j: usize| choose(j + degree - left, j);
-        let chain = w as f64 * choose(w + left - 1, w);
+        let chain = if left == 0 { 0.0 } else { w as f64 * choose(w + left - 1, w) };
         products += (0..n - 1).map(|j| prefixes(j) * chain).sum::<f64>();
         products += prefixes(n - 1) * choose(w - 1 + left, w - 1);
     }
