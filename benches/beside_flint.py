@@ -101,15 +101,21 @@ def expand(network, order, powers):
 VARIANTS = [("lex", False), ("lex", True), ("degrevlex", False)]
 
 
-def timed(work, least=0.2, most=20):
-    """The least processor time of several runs, and the last result."""
-    best, spent = math.inf, 0.0
+def timed(work, least=0.1, most=5):
+    """The least processor time of several measurements, of many calls each where one is short for a clock of
+    milliseconds, and the last result."""
+    calls, best = 1, math.inf
     for _ in range(most):
-        start = time.process_time()
-        result = work()
-        took = time.process_time() - start
-        best, spent = min(best, took), spent + took
-        if spent >= least:
+        while True:
+            start = time.process_time()
+            for _ in range(calls):
+                result = work()
+            took = time.process_time() - start
+            if took >= least:
+                break
+            calls = math.ceil(calls * min(max(1.2 * least / max(took, 1e-9), 2), 100))
+        best = min(best, took / calls)
+        if took > 10 * least:
             break
     return best, result
 

@@ -144,9 +144,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         network.write(&path)?;
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let plan = one.install(|| plan(&network, None))?;
-        // Many calls a measurement, for a clock of milliseconds; the least of seven.
-        let calls = (0.02 / plan.seconds.max(1e-6)).clamp(1.0, 1000.0) as usize;
-        let repetitions = if plan.seconds > 1.0 { 2 } else { 7 };
+        // Many calls a measurement, for a clock of milliseconds; the least of five.
+        let calls = (0.1 / plan.seconds.max(1e-6)).clamp(1.0, 10_000.0) as usize;
+        let repetitions = if plan.seconds > 1.0 { 2 } else { 5 };
         let mut time = f64::INFINITY;
         for _ in 0..repetitions {
             let before = seconds(start);
