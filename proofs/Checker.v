@@ -570,6 +570,16 @@ Proof.
       cbn [arriving]. symmetry. apply (relax_spec l us _ E3 (HR x Hx)).
 Qed.
 
+(** At the inputs there is no difference. *)
+Lemma no_difference_spec B x : inside_box B x -> C_holds (state_value (no_difference (length B))) (minus x x).
+Proof.
+  intros Hx. unfold C_holds, no_difference, state_value, minus; cbn [fst snd].
+  replace (length B) with (length x) by (clear - Hx; induction Hx; simpl; auto).
+  assert (forall t, Rabs (t - t) <= 0) as H0 by (intros; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra).
+  split; [|exists []; split; [constructor|]]; clear - H0; induction x as [|t x IH]; cbn; constructor; auto.
+  - unfold within; rewrite value_0; auto.
+  - unfold is_form; cbn. rewrite value_0. replace (t - t - 0) with (t - t) by ring; auto.
+Qed.
 (** What the checker says is true: [reference] is the network, [slnn] has polynomials for activations. *)
 Theorem check_sound B net bounds : check B net bounds = true ->
   forall x, inside_box B x ->
@@ -579,12 +589,7 @@ Proof.
   intros H x Hx. destruct (check_from_spec B net [] _ _ H ltac:(intros; exact I)) as [V F].
   pose proof (propagation method_C (network_value net) _ _ V x x ltac:(exists x; auto) eq_refl) as P.
   assert (Forall2 within (values bounds) (minus (slnn (network_value net) x) (reference (network_value net) x))) as Q.
-  { apply F, P. cbn. unfold C_holds, no_difference, state_value, minus; cbn [fst snd].
-    replace (length B) with (length x) by (clear - Hx; induction Hx; simpl; auto).
-    assert (forall t, Rabs (t - t) <= 0) as H0 by (intros; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra).
-    split; [|exists []; split; [constructor|]]; clear - H0; induction x as [|t x IH]; cbn; constructor; auto.
-    - unfold within; rewrite value_0; auto.
-    - unfold is_form; cbn. rewrite value_0. replace (t - t - 0) with (t - t) by ring; auto. }
+  { apply F, P. apply no_difference_spec; auto. }
   clear - Q. unfold minus in Q. revert Q. generalize (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
   induction bounds as [|b bounds IH]; intros D Q; inversion Q; subst; constructor; auto.
 Qed.
