@@ -243,6 +243,7 @@ Definition behind (n : certified_neuron) (bs : neuron_bands) (zt dt : linear) : 
 Definition bands_ok (n : certified_neuron) (bs : neuron_bands) : bool :=
   let c := claims n in
   let q := powers (coefficients n) in
+  if match block n with None => true | Some _ => false end then
   if cover (low c) (high c) (of_values bs) then
   if cover (interval_low c) (interval_high c) (of_residuals bs) then
   if forallb (value_band (act n)) (of_values bs) then
@@ -251,7 +252,7 @@ Definition bands_ok (n : certified_neuron) (bs : neuron_bands) : bool :=
     let (a, b) := slopes (act n) (interval_low c) (interval_high c) in
     if dleb (slope_low c) a then dleb b (slope_high c) else false
   else polynomial_slopes q (centre n) (scale n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)
-  else false else false else false else false.
+  else false else false else false else false else false.
 
 (** f(zh) - f(z) by a slope c: how far it is from c (zh - z). *)
 Lemma chord_near f l u a b l' u' a' b' z zh c h :
@@ -270,9 +271,9 @@ Proof.
     assert (- (h * (z - zh)) <= f z - f zh - c * (z - zh)) by (destruct Ha; nra). apply Rabs_le; lra.
 Qed.
 
-Lemma polynomial_of_powers n z :
+Lemma polynomial_of_powers n z : block n = None ->
   polynomial_of n z = dpoly (powers (coefficients n)) ((z - value (centre n)) * value (scale n)).
-Proof. unfold polynomial_of. rewrite <- powers_spec. reflexivity. Qed.
+Proof. intros HB. unfold polynomial_of. rewrite HB, <- powers_spec. reflexivity. Qed.
 
 Lemma behind_spec n bs zt dt zt' dt' eta z zh : bands_ok n bs = true -> Forall (within 1) eta ->
   near eta zt z -> near eta dt (zh - z) ->
@@ -281,13 +282,14 @@ Lemma behind_spec n bs zt dt zt' dt' eta z zh : bands_ok n bs = true -> Forall (
   near eta zt' (function (act n) z) /\ near eta dt' (polynomial_of n zh - function (act n) z).
 Proof.
   unfold bands_ok. set (c := claims n). set (q := powers (coefficients n)). cbv zeta.
+  destruct (block n) eqn:HB; [discriminate|].
   destruct (cover (low c) (high c) (of_values bs)) eqn:C1; [|discriminate].
   destruct (cover (interval_low c) (interval_high c) (of_residuals bs)) eqn:C2; [|discriminate].
   destruct (forallb (value_band (act n)) (of_values bs)) eqn:V; [|discriminate].
   destruct (forallb (residual_band (act n) q (centre n) (scale n)) (of_residuals bs)) eqn:Q; [|discriminate].
   intros HS He Hz Hd Hr Hi Hih.
   set (p := fun z => dpoly q ((z - value (centre n)) * value (scale n))).
-  assert (forall t, polynomial_of n t = p t) as Hp by (intros; apply polynomial_of_powers). rewrite Hp.
+  assert (forall t, polynomial_of n t = p t) as Hp by (intros; apply polynomial_of_powers; auto). rewrite Hp.
   set (s := function (act n)) in *.
   assert (Forall (true_of s) (of_values bs)) as TV.
   { apply Forall_forall; intros b Hb. rewrite forallb_forall in V. apply value_band_spec; auto. }

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 
 use num_traits::Zero;
 
+use super::composite::{Composition, Exact, REACH};
 use super::differences::middle;
+use super::polynomial::Chebyshev;
 use super::{
     Failure, Outcome, Pair, Replacement, biases, carried_by_activation, dyadic, pairs, polynomial,
 };
@@ -18,14 +20,17 @@ use crate::bound::{Certificate, Division, Neuron, Proof, Split};
 use crate::network::{Activation, Affine};
 use crate::numeric::Dyadic;
 use crate::numeric::elementary;
+use crate::numeric::outward::Interval;
 
 /// What an instance rests on, as (name, text), each after those that it uses.
-pub const THEORIES: [(&str, &str); 7] = [
+pub const THEORIES: [(&str, &str); 9] = [
     ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
     ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
     ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
     ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
     ("Activations.v", include_str!("../../../proofs/Activations.v")),
+    ("Linear.v", include_str!("../../../proofs/Linear.v")),
+    ("Composite.v", include_str!("../../../proofs/Composite.v")),
     ("Checker.v", include_str!("../../../proofs/Checker.v")),
     ("Division.v", include_str!("../../../proofs/Division.v")),
 ];
@@ -35,14 +40,14 @@ pub const THEORIES: [(&str, &str); 7] = [
 ///
 /// # Errors
 /// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic,
-/// composite blocks, activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
+/// activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
 /// and sigmoid. Whether the claims are true, and the splits of a box leave no part out, is left to `coqc`.
 pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     let mut out = format!(
         "(* Of the network with SHA-256 {}\n   and the SLNN with SHA-256 {}. *)\n\
          From Coq Require Import Reals ZArith List.\n\
-         From SLNN Require Import Propagation Dyadic Activations Checker{}.\n\
+         From SLNN Require Import Propagation Dyadic Activations Composite Checker{}.\n\
          Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
          Definition box : dyadic_box := {}.\n\n",
         sums[0],
@@ -167,9 +172,6 @@ fn neuron(
     replacement: &Replacement,
     claim: &Neuron,
 ) -> Result<String, String> {
-    let Replacement::Polynomial(polynomial) = replacement else {
-        return Err("composite blocks are not replayed in Coq".into());
-    };
     let name = match function {
         Activation::Identity => "Identity".into(),
         Activation::Relu => "Relu".into(),
@@ -200,17 +202,77 @@ fn neuron(
         Some(proof) => tree(proof, before),
         None => "(Leaf [] [])".into(),
     };
+    let (polynomial, block) = match replacement {
+        Replacement::Polynomial(polynomial) => {
+            let Chebyshev { centre, scale, coefficients } = polynomial;
+            let coefficients = list(coefficients.iter().map(number));
+            (format!("({}) ({}) {coefficients}", number(centre), number(scale)), "None".to_owned())
+        }
+        // Nothing of the polynomial is used.
+        Replacement::Composition(composition) => {
+            ("d0 d0 []".to_owned(), block(composition, claim.error))
+        }
+    };
     Ok(format!(
-        "\n  Neuron {name} ({}) ({}) {}\n    (Claim {})\n    {} {} {} {}",
-        number(&polynomial.centre),
-        number(&polynomial.scale),
-        list(polynomial.coefficients.iter().map(number)),
+        "\n  Neuron {name} {polynomial}\n    (Claim {})\n    {} {} {} {} {block}",
         claimed.join(" "),
         line(0),
         line(1),
         proof(0),
         proof(1),
     ))
+}
+
+/// The steps of a composite block, and the power of two to which the checker rounds, far below the error.
+fn block(composition: &Composition, error: f64) -> String {
+    let mut columns = 1;
+    let steps = composition.steps().map(|(step, turns)| match step {
+        Exact::Affine(rows) => {
+            let weights = rows.iter().map(|(terms, _)| {
+                let mut row = vec![Dyadic::zero(); columns];
+                terms.iter().for_each(|(j, weight)| row[*j] = weight.clone());
+                list(row.iter().map(number))
+            });
+            let weights = list(weights);
+            columns = rows.len();
+            format!("\n      Combine {weights} {}", list(rows.iter().map(|(_, b)| number(b))))
+        }
+        Exact::Polynomials(all) => {
+            let stages = all.iter().zip(turns).map(|(polynomial, turns)| {
+                let coefficients = polynomial.powers();
+                let segments = if coefficients.len() > 3 { segments(turns) } else { Vec::new() };
+                let segments = segments.into_iter().map(|(lower, upper, turning)| {
+                    let [lower, upper] = [lower, upper].map(|x| number(&dyadic(x)));
+                    format!("Segment ({lower}) ({upper}) {turning}")
+                });
+                let [centre, scale] = [&polynomial.centre, &polynomial.scale].map(number);
+                let coefficients = list(coefficients.iter().map(number));
+                format!("\n        Stage ({centre}) ({scale}) {coefficients} {}", list(segments))
+            });
+            format!("\n      Apply {}", list(stages))
+        }
+    });
+    let steps = list(steps);
+    let digits = if error > 0.0 { error.log2().floor() - 50.0 } else { -100.0 };
+    format!("(Some (({digits}), {steps}))")
+}
+
+/// The turns of a polynomial and, between them, where it is monotone.
+fn segments(mut turns: Vec<Interval>) -> Vec<(f64, f64, bool)> {
+    turns.sort_by(|a, b| a.lower.total_cmp(&b.lower));
+    let mut segments = Vec::new();
+    let mut end = -REACH;
+    for turn in turns {
+        if end < turn.lower {
+            segments.push((end, turn.lower, false));
+        }
+        segments.push((turn.lower, turn.upper, true));
+        end = end.max(turn.upper);
+    }
+    if end < REACH {
+        segments.push((end, REACH, false));
+    }
+    segments
 }
 
 /// The tree of a proof; the layers `before` are counted backward.
