@@ -10,9 +10,9 @@
           over |j| <= m; the terms with some j_i > a_i are zero. It is the mixed forward
           difference of orders a, at t = 0, of (t.x)^m.
       (b) Over a field of characteristic 0 or larger than k, every polynomial of total degree
-          at most k is the expansion of a network with one hidden layer, whose weights are
-          natural numbers, whose biases are 0, and whose activations have degree at most k;
-          the output adds up the neurons.
+          at most k is the expansion of a network with one hidden layer of at most C(n + k, k)
+          neurons, whose weights are natural numbers, whose biases are 0, and whose
+          activations have degree at most k; the output adds up the neurons.
 
     Code: src/network/converse.rs.
     Tests: tests/representation.rs (the_converse_round_trip_is_equal). *)
@@ -120,34 +120,55 @@ rewrite !mxE mpolyC1 mul1r; congr _.[_]; rewrite addr0.
 by apply: eq_bigr => i _; rewrite !mxE.
 Qed.
 
+(** One neuron for each j in N^n with |j| <= k. *)
+Definition neurons (F : fieldType) n k (p : 'X_{1..n < k.+1} -> {poly F}) : seq ('X_{1..n} * {poly F}) :=
+  [seq (bmnm j, p j) | j <- enum {: 'X_{1..n < k.+1}}].
+
+Lemma expansion_neurons (F : fieldType) n k (p : 'X_{1..n < k.+1} -> {poly F}) :
+  expansion (one_layer (neurons p)) 0 0 = \sum_(j : 'X_{1..n < k.+1}) (map_poly (@mpolyC n F) (p j)).[form F j].
+Proof. by rewrite expansion_one_layer big_map big_enum. Qed.
+
 (** (b) *)
 Theorem converse (F : fieldType) n k (P : {mpoly F[n]}) :
   nonzero_upto F k -> degree_le k P ->
   exists h : seq ('X_{1..n} * {poly F}),
-    (forall u, u \in h -> (size u.2 <= k.+1)%N) /\ expansion (one_layer h) 0 0 = P.
+    [/\ (size h <= 'C(n + k, k))%N, forall u, u \in h -> (size u.2 <= k.+1)%N
+      & expansion (one_layer h) 0 0 = P].
 Proof.
-move=> nz HP; pose represented Q := exists h : seq ('X_{1..n} * {poly F}),
-  (forall u, u \in h -> (size u.2 <= k.+1)%N) /\ expansion (one_layer h) 0 0 = Q.
-have rep0 : represented 0 by exists [::]; rewrite expansion_one_layer big_nil.
+move=> nz HP; pose represented Q := exists p : 'X_{1..n < k.+1} -> {poly F},
+  (forall j, (size (p j) <= k.+1)%N) /\ \sum_(j : 'X_{1..n < k.+1}) (map_poly (@mpolyC n F) (p j)).[form F j] = Q.
+suff [p [Hp E]] : represented P.
+  exists (neurons p); split; last by rewrite expansion_neurons.
+    rewrite -(size_map fst); apply: count_exponents => [|a].
+      rewrite /neurons -map_comp map_inj_uniq ?enum_uniq // => i j /= E'.
+      by apply/eqP; rewrite bmeqP; apply/eqP.
+    by rewrite /neurons -map_comp => /mapP[j _ ->]; rewrite -ltnS bmdeg.
+  by move=> _ /mapP[j _ ->]; apply: Hp.
+have rep0 : represented 0.
+  by exists (fun=> 0); split=> [j|]; rewrite ?size_poly0 // big1 // => j _; rewrite map_polyC horner0.
 have repD Q Q' : represented Q -> represented Q' -> represented (Q + Q').
-  case=> h [H <-] [h' [H' <-]]; exists (h ++ h'); rewrite !expansion_one_layer big_cat.
-  by split=> // u; rewrite mem_cat => /orP[/H|/H'].
+  case=> p [H <-] [p' [H' <-]]; exists (fun j => p j + p' j); split=> [j|].
+    by apply: leq_trans (size_add _ _) _; rewrite geq_max H H'.
+  by rewrite -big_split; apply: eq_bigr => j _ /=; rewrite rmorphD hornerD.
 have repZ c Q : represented Q -> represented (c *: Q).
-  case=> h [H <-]; exists [seq (u.1, c *: u.2) | u <- h]; split.
-    by move=> _ /mapP[u /H le ->] /=; apply: leq_trans (size_scale_leq _ _) le.
-  rewrite !expansion_one_layer big_map scaler_sumr; apply: eq_bigr => u _ /=.
-  by rewrite map_polyZ hornerZ mul_mpolyC.
-have rep_power t m : (m <= k)%N -> represented (form F t ^+ m).
-  move=> le; exists [:: (t, 'X^m)]; split; last first.
-    by rewrite expansion_one_layer big_seq1 /= map_polyXn hornerXn.
-  by move=> u; rewrite inE => /eqP -> /=; rewrite size_polyXn ltnS.
-have rep_differences s m t : (m <= k)%N ->
-    represented (differences s (fun t => form F t ^+ m) t).
-  move=> le; elim: s t => [|i s IH] t /=; first exact: rep_power.
-  by rewrite /difference -scaleN1r; apply/repD/repZ.
+  case=> p [H <-]; exists (fun j => c *: p j); split=> [j|].
+    exact: leq_trans (size_scale_leq _ _) (H j).
+  by rewrite scaler_sumr; apply: eq_bigr => j _; rewrite map_polyZ hornerZ mul_mpolyC.
+have rep_power (j : 'X_{1..n < k.+1}) m : (m <= k)%N -> represented (form F j ^+ m).
+  move=> le; exists (fun i => if i == j then 'X^m else 0); split=> [i|].
+    by case: eqP => _; rewrite ?size_poly0 // size_polyXn.
+  rewrite (bigD1 j) //= eqxx map_polyXn hornerXn big1 ?addr0 // => i /negbTE ->.
+  by rewrite map_polyC horner0.
 move/degree_leP/mpolywE: HP => ->; apply: (big_ind represented) => // a _; apply/repZ.
 have le : (mdeg a <= k)%N by have := bmdeg a.
-have := repZ (mdeg a)`!%:R^-1 _ (rep_differences (m2s a) _ 0%MM le).
-rewrite -/(Delta _ _ _) Delta_power -scaler_nat scalerA mulVf ?scale1r //.
-exact: fact_neq0 nz le.
+have nz_a : (mdeg a)`!%:R != 0 :> F := fact_neq0 nz le.
+have -> : 'X_[a] = (mdeg a)`!%:R^-1 *: ('X_[a] *+ (mdeg a)`!) :> {mpoly F[n]}.
+  by rewrite -scaler_nat scalerA mulVf ?scale1r.
+rewrite monomial_of_powers; apply/repZ/(big_ind represented) => // j _.
+have lej : (mdeg j < k.+1)%N by apply: leq_trans (bmdeg j) _; rewrite ltnS.
+have -> : \prod_i ((-1) ^+ (a i + j i) *+ 'C(a i, j i)) =
+    (\prod_i ((-1) ^+ (a i + j i) *+ 'C(a i, j i)) : F)%:MP :> {mpoly F[n]}.
+  rewrite rmorph_prod; apply: eq_bigr => i _ /=.
+  by rewrite mpolyCMn rmorphX /= mpolyCN mpolyC1.
+by rewrite mulrC mul_mpolyC; apply/repZ/(rep_power (BMultinom lej)).
 Qed.
