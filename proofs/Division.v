@@ -443,8 +443,6 @@ Proof.
     destruct (behind_spec n b zt dt zt' dt' eta z zh) as [N1 N2]; auto.
     cbn [map zip minus fst snd]. unfold minus; cbn [zip]. split; constructor; auto.
 Qed.
-Lemma Forall3_length {A B C} (P : A -> B -> C -> Prop) x y z : Forall3 P x y z -> length z = length y.
-Proof. induction 1; simpl; auto. Qed.
 Lemma walk_spec g net : forall bands st st' v vh, all_bands_ok net bands = true -> placed (network_value net) v vh ->
   length vh = length v -> holds_at st v vh -> walk g net bands st = Some st' ->
   holds_at st' (reference (network_value net) v) (slnn (network_value net) vh).
