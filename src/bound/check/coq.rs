@@ -15,7 +15,7 @@ use super::polynomial::Chebyshev;
 use super::{
     Failure, Outcome, Pair, Replacement, biases, carried_by_activation, dyadic, pairs, polynomial,
 };
-use crate::approximate::Band;
+use crate::approximate::{Band, Bands};
 use crate::bound::{Certificate, Division, Neuron, Proof, Split};
 use crate::network::{Activation, Affine};
 use crate::numeric::Dyadic;
@@ -131,7 +131,8 @@ fn divided(
                 let numbers = numbers.map(|x| format!("({})", number(&dyadic(x))));
                 format!("\n    Band {}", numbers.join(" "))
             };
-            let [values, residuals] = [values, residuals].map(|b| list(b.parts().iter().map(band)));
+            let all = |bands: &Bands| list(bands.parts().iter().map(band));
+            let [values, residuals] = [values, residuals].map(all);
             format!("\n  Bands {values} {residuals} {by_activation}")
         });
         list(neurons)
