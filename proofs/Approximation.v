@@ -1,12 +1,13 @@
 (** * SLNNs approximate every network with Lipschitz activations
 
-    For every network whose activations are Lipschitz on bounded intervals, every bounded set of
-    inputs (a box) and every eps > 0 there is an SLNN with the same weights that differs from the
-    network by at most eps at every output, everywhere on the set ([existence]).
+    For every network whose activations are Lipschitz on bounded intervals, every box
+    [a_1, b_1] x ... x [a_n, b_n] of inputs and every eps > 0 there is an SLNN with the same weights that
+    differs from the network by at most eps at every output, everywhere on the box ([existence]).
 
     Degrees are explicit ([approximation]).  Let R_i be ranges of the pre-activations, J_i = [a, b] the
     range enlarged by 1 at both ends, L >= 1 a Lipschitz constant of all activations on all J_i, w >= 1
-    a bound of all ||W||, m the number of layers and delta = min(eps, 1) / (m (L w)^m).  Neuron i gets
+    a bound of all ||W||, q the number of activation layers (1 if there is none), m that of affine
+    layers and delta = min(eps, 1) / (q L^q w^m); m = q + 1 where they alternate.  Neuron i gets
     Bernstein's polynomial of its activation on J_i, of the least degree n > (L (b - a) / (2 delta))^2:
     its error is at most L (b - a) / (2 sqrt n) <= delta ([bernstein_error]).
 
@@ -252,12 +253,13 @@ Proof.
     eexists; apply bernstein_polynomial.
 Qed.
 
-(** One layer: a difference of e becomes one of delta + L w e at most. *)
+(** One layer: a difference of e becomes one of w e, or of delta + L e, at most. *)
+Definition grown L w delta g e := match g with Weights _ _ => w * e | Activations _ => delta + L * e end.
 Lemma layer_error L w delta g r v vh e : 1 <= L -> 1 <= w -> 0 < delta -> 0 <= e <= 1 ->
   match g with Weights W b => length W = length b | Activations l => length l = length r /\ Forall2 inside r v end ->
   tame_layer L w g r -> length vh = length v -> Forall (within e) (minus vh v) ->
   length (network_layer (replace_layer L delta g r) vh) = length (network_layer g v) /\
-  Forall (within (delta + L * w * e)) (minus (network_layer (replace_layer L delta g r) vh) (network_layer g v)).
+  Forall (within (grown L w delta g e)) (minus (network_layer (replace_layer L delta g r) vh) (network_layer g v)).
 Proof.
   intros HL Hw Hd He Hg Ht Hl HD. destruct g as [W b|l]; simpl in *.
   - split; [unfold affine; rewrite !zip_length; auto|]. rewrite affine_minus by auto.
@@ -265,9 +267,7 @@ Proof.
     { repeat split; simpl; auto; [|lra]. unfold minus; rewrite zip_length; lia. }
     destruct (A_sound_affine W _ _ HA) as (_ & _ & H); simpl in H.
     eapply Forall_impl; [|exact H]. unfold within, A_affine; simpl; intros d Hb. unfold norm in Ht; simpl in Ht.
-    eapply Rle_trans; [exact Hb|]. assert (w <= L * w) as Hlw by nra.
-    pose proof (Rmult_le_compat_r e _ _ (proj1 He) Hlw). pose proof (Rmult_le_compat_r e _ _ (proj1 He) Ht).
-    simpl in *; lra.
+    eapply Rle_trans; [exact Hb|]. apply Rmult_le_compat_r; [lra|exact Ht].
   - destruct Hg as [Hlr Hr]. split; [rewrite !zip_length; lia|]. unfold minus in *.
     clear Hlr. revert v vh Hr Hl HD; induction Ht as [|s i l r Hs Ht IH]; intros v vh Hr Hl HD; simpl; [constructor|].
     destruct v as [|z v]; [inversion Hr|]; destruct vh as [|zh vh]; [discriminate|]. simpl in *.
@@ -279,59 +279,74 @@ Proof.
     destruct Hs as [_ Hs]. specialize (Hs zh z Hzh ltac:(lra)).
     replace (replace_neuron L delta s i zh - s z)
       with ((replace_neuron L delta s i zh - s zh) + (s zh - s z)) by ring.
-    eapply Rle_trans; [apply Rabs_triang|]. pose proof (Rabs_pos (zh - z)).
-    assert (L <= L * w) as Hlw by nra. pose proof (Rmult_le_compat_r e _ _ (proj1 He) Hlw).
+    eapply Rle_trans; [apply Rabs_triang|].
     pose proof (Rmult_le_compat_l L _ _ ltac:(lra) Hd1). lra.
 Qed.
 
+(** How many layers are activations, and how many are weights. *)
+Definition of_activations (net : list given) := length (filter (fun g => match g with Activations _ => true | _ => false end) net).
+Definition of_weights (net : list given) := length (filter (fun g => match g with Weights _ _ => true | _ => false end) net).
+
 Lemma network_error L w delta net : 1 <= L -> 1 <= w -> 0 < delta -> forall rs V e,
   ranges net rs V -> tame L w net rs -> 0 <= e ->
-  (e + delta * INR (length net)) * (L * w) ^ length net <= 1 ->
-  forall v vh, V v -> length vh = length v -> Forall (within e) (minus vh v) ->
-  Forall (within ((e + delta * INR (length net)) * (L * w) ^ length net))
-    (minus (network (replace L delta net rs) vh) (network net v)).
+  let E := (e + delta * INR (of_activations net)) * (L ^ of_activations net * w ^ of_weights net) in
+  E <= 1 -> forall v vh, V v -> length vh = length v -> Forall (within e) (minus vh v) ->
+  Forall (within E) (minus (network (replace L delta net rs) vh) (network net v)).
 Proof.
-  intros HL Hw Hd. induction net as [|g net IH]; intros rs V e HR HT He Hb v vh Hv Hl HD.
-  - destruct rs; simpl in *; [|contradiction]. eapply Forall_impl; [|exact HD]; unfold within; intros; lra.
+  intros HL Hw Hd. induction net as [|g net IH]; intros rs V e HR HT He E Hb v vh Hv Hl HD.
+  - destruct rs; simpl in *; [|contradiction]. eapply Forall_impl; [|exact HD]; unfold within, E; intros; simpl; lra.
   - destruct rs as [|r rs]; simpl in HR; [contradiction|]. destruct HR as [Hg HR].
     inversion HT as [|? ? ? ? Hg' HT']; subst.
-    assert (1 <= L * w) as HLw by nra. set (m := length net) in *.
-    assert (1 <= (L * w) ^ m) as Hp by (apply pow_R1_Rle; auto).
-    replace (length (g :: net)) with (S m) in * by reflexivity. rewrite S_INR in *.
-    pose proof (pos_INR m) as Hm. simpl pow in *.
-    assert (0 <= delta * INR m) as Hdm by nra.
-    assert (e <= 1) as He1.
-    { assert (0 <= delta * (INR m + 1)) by (apply Rmult_le_pos; lra).
-      assert (1 <= L * w * (L * w) ^ m) by (apply (pow_R1_Rle (L * w) (S m)); auto). nra. }
-    assert ((delta + L * w * e + delta * INR m) * (L * w) ^ m
-      <= (e + delta * (INR m + 1)) * (L * w * (L * w) ^ m)) as Hstep.
-    { assert (delta + L * w * e + delta * INR m <= (e + delta * (INR m + 1)) * (L * w)) by nra.
-      rewrite <- Rmult_assoc. apply Rmult_le_compat_r; lra. }
+    set (q := of_activations net) in *. set (m := of_weights net) in *.
+    assert (1 <= L ^ q) as Hq by (apply pow_R1_Rle; auto). assert (1 <= w ^ m) as Hm by (apply pow_R1_Rle; auto).
+    pose proof (pos_INR q) as Hi. assert (0 <= delta * INR q) as Hdq by nra.
+    assert (0 <= grown L w delta g e /\ e <= 1 /\
+      (grown L w delta g e + delta * INR q) * (L ^ q * w ^ m) <= E) as (Hge & He1 & Hstep).
+    { assert (1 <= L ^ q * w ^ m) as Hp by nra. set (p := L ^ q * w ^ m) in *.
+      unfold E, of_activations, of_weights in *; destruct g; simpl in *; fold (of_activations net) (of_weights net) in *;
+        fold q m in Hb |- *.
+      - replace (L ^ q * (w * w ^ m)) with (w * p) in * by (unfold p; ring). clearbody p q m.
+        assert (e + delta * INR q <= (e + delta * INR q) * (w * p)) by (assert (1 <= w * p) by nra; nra).
+        repeat split; [nra|lra|]. rewrite <- Rmult_assoc. apply Rmult_le_compat_r; nra.
+      - change (match q with O => 1 | S _ => INR q + 1 end) with (INR (S q)) in *. rewrite S_INR in *.
+        replace (L * L ^ q * w ^ m) with (L * p) in * by (unfold p; ring). clearbody p q m.
+        assert (0 <= delta * (INR q + 1)) by nra.
+        assert (e + delta * (INR q + 1) <= (e + delta * (INR q + 1)) * (L * p)) by (assert (1 <= L * p) by nra; nra).
+        repeat split; [nra|lra|]. rewrite <- Rmult_assoc. apply Rmult_le_compat_r; nra. }
     destruct (layer_error L w delta g r v vh e) as [Hl' HD']; auto.
     { destruct g; [exact Hg|]. destruct Hg; auto. }
-    eapply Forall_impl; [|apply (IH rs (image g V) (delta + L * w * e) HR HT' ltac:(nra) ltac:(lra)
+    eapply Forall_impl; [|apply (IH rs (image g V) (grown L w delta g e) HR HT' Hge ltac:(lra)
       (network_layer g v) (network_layer (replace_layer L delta g r) vh)); auto; exists v; auto].
     unfold within; intros; simpl in *; lra.
 Qed.
 
-(** The theorem, with explicit polynomials. *)
+(** The theorem, with explicit polynomials; q activation layers, of at least one, and m layers of weights. *)
 Theorem approximation net rs V L w eps :
-  1 <= L -> 1 <= w -> 0 < eps -> net <> [] -> ranges net rs V -> tame L w net rs ->
-  let delta := Rmin eps 1 / (INR (length net) * (L * w) ^ length net) in
+  1 <= L -> 1 <= w -> 0 < eps -> ranges net rs V -> tame L w net rs ->
+  let q := Nat.max 1 (of_activations net) in
+  let delta := Rmin eps 1 / (INR q * (L ^ q * w ^ of_weights net)) in
   slnn_of net (replace L delta net rs) /\
   forall v, V v -> Forall (within eps) (minus (network (replace L delta net rs) v) (network net v)).
 Proof.
-  intros HL Hw He Hn HR HT delta. split; [eapply slnn_of_replace; eauto|]. intros v Hv.
-  assert (0 < INR (length net)) as Hl by (destruct net; [congruence|apply lt_0_INR; simpl; lia]).
-  assert (1 <= (L * w) ^ length net) as Hp by (apply pow_R1_Rle; nra).
+  intros HL Hw He HR HT q delta. split; [eapply slnn_of_replace; eauto|]. intros v Hv.
+  assert (1 <= q /\ of_activations net <= q)%nat as [Hq1 Hq2] by (unfold q; lia).
+  assert (0 < INR q) as Hl by (apply lt_0_INR; lia).
+  assert (1 <= L ^ q * w ^ of_weights net) as Hp.
+  { assert (1 <= L ^ q) by (apply pow_R1_Rle; auto). assert (1 <= w ^ of_weights net) by (apply pow_R1_Rle; auto). nra. }
   assert (0 < Rmin eps 1) as Hm by (apply Rmin_glb_lt; lra).
   assert (0 < delta) as Hd by (unfold delta; apply Rdiv_lt_0_compat; nra).
-  assert ((0 + delta * INR (length net)) * (L * w) ^ length net = Rmin eps 1) as E
-    by (unfold delta; field; split; lra).
-  pose proof (network_error L w delta net HL Hw Hd rs V 0 HR HT ltac:(lra)) as H.
-  rewrite E in H. specialize (H (Rmin_r _ _) v v Hv eq_refl).
+  pose proof (network_error L w delta net HL Hw Hd rs V 0 HR HT ltac:(lra)) as H. cbv zeta in H.
+  set (E := (0 + _) * _) in H.
+  assert (E <= Rmin eps 1) as HE.
+  { replace (Rmin eps 1) with (delta * INR q * (L ^ q * w ^ of_weights net)) 
+      by (unfold delta; clear - Hl Hp; set (p := L ^ q * w ^ of_weights net) in *; clearbody p; field; split; lra).
+    unfold E. rewrite Rplus_0_l. apply Rmult_le_compat; [pose proof (pos_INR (of_activations net)); nra| | |].
+    - apply Rmult_le_pos; apply pow_le; lra.
+    - apply Rmult_le_compat_l; [lra|apply le_INR; auto].
+    - apply Rmult_le_compat_r; [apply pow_le; lra|apply Rle_pow; auto]. }
+  pose proof (Rmin_l eps 1). pose proof (Rmin_r eps 1). specialize (H ltac:(lra) v v Hv eq_refl).
   eapply Forall_impl; [|apply H].
-  - unfold within; intros d Hd'; pose proof (Rmin_l eps 1); lra.
+  - unfold within; intros; lra.
   - unfold minus; clear. induction v; simpl; constructor; auto.
     unfold within; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra.
 Qed.
@@ -430,15 +445,24 @@ Proof.
         apply (tame_neurons_mono L); auto.
 Qed.
 
+Lemma box_in_cube (B : box) : exists M, 0 <= M /\ forall v, in_box B v -> cube (length B) M v.
+Proof.
+  exists (greatest reals (map (fun i => Rabs (fst i) + Rabs (snd i)) B)).
+  destruct (greatest_spec (map (fun i => Rabs (fst i) + Rabs (snd i)) B)) as [HM HB]. split; auto.
+  set (M := greatest reals _) in *. clearbody M. intros v H.
+  induction H as [|i t B v Hi H IH]; [split; [auto|constructor]|]. inversion HB; subst. destruct (IH ltac:(auto)) as [IH1 IH2].
+  split; [simpl; congruence|constructor; auto]. unfold within.
+  pose proof (Rabs_pos (fst i)); pose proof (Rabs_pos (snd i)).
+  pose proof (Rle_abs (snd i)); pose proof (Rle_abs (- fst i)) as P; rewrite Rabs_Ropp in P. apply Rabs_le. lra.
+Qed.
 (** For every network whose activations are Lipschitz on bounded intervals, every box and every eps there is
     an SLNN with the same weights within eps on the box. *)
-Theorem existence net k M eps : shaped k net -> Forall locally_lipschitz (flat_map activations_of net) ->
-  0 <= M -> 0 < eps -> exists net', slnn_of net net' /\
-  forall v, cube k M v -> Forall (within eps) (minus (network net' v) (network net v)).
+Theorem existence net (B : box) eps : shaped (length B) net -> Forall locally_lipschitz (flat_map activations_of net) ->
+  0 < eps -> exists net', slnn_of net net' /\
+  forall v, in_box B v -> Forall (within eps) (minus (network net' v) (network net v)).
 Proof.
-  intros Hk Hs HM He. destruct net as [|g net].
-  - exists []; split; [constructor|]. intros v _; unfold minus; simpl. induction v; simpl; constructor; auto.
-    unfold within; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra.
-  - destruct (constants (g :: net) k M HM Hk Hs) as (rs & L & w & HL & Hw & HR & HT).
-    eexists; apply (approximation (g :: net) rs (cube k M) L w eps HL Hw He); auto; discriminate.
+  intros Hk Hs He. destruct (box_in_cube B) as (M & HM & HB).
+  destruct (constants net (length B) M HM Hk Hs) as (rs & L & w & HL & Hw & HR & HT).
+  destruct (approximation net rs (cube (length B) M) L w eps HL Hw He HR HT) as [H1 H2].
+  eexists; split; [exact H1|]. intros v Hv; apply H2; auto.
 Qed.

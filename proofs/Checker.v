@@ -14,7 +14,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Coquelicot.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Tanh Activations.
+From SLNN Require Import Propagation Dyadic Bernstein Tanh Activations Composite.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
@@ -33,14 +33,19 @@ Inductive tree :=
 | Leaf (lines : list (nat * nat * dyadic * dyadic)) (multipliers : list (nat * nat * dyadic))
 | Split (step neuron : nat) (at_most_0 at_least_0 : tree).
 
+(** In the place of an activation stands a polynomial in (z - centre) scale or, where there is one, a
+    composite block; a number 2^g goes with that, to which it is rounded. *)
 Record certified_neuron := Neuron
   { act : activation; centre : dyadic; scale : dyadic; coefficients : list dyadic;
     claims : claim dyadic; slope_below : dyadic * dyadic; slope_above : dyadic * dyadic;
-    low_proof : tree; high_proof : tree }.
+    low_proof : tree; high_proof : tree; block : option (Z * list composite_step) }.
 Inductive certified_layer := Affine (W : list (list dyadic)) (b : list dyadic) | Neurons (l : list certified_neuron).
 
 Definition polynomial_of (n : certified_neuron) (z : R) : R :=
-  chebyshev (values (coefficients n)) ((z - value (centre n)) * value (scale n)).
+  match block n with
+  | None => chebyshev (values (coefficients n)) ((z - value (centre n)) * value (scale n))
+  | Some (_, steps) => composition_value steps z
+  end.
 Definition neuron_value (n : certified_neuron) : neuron :=
   Propagation.Neuron (function (act n)) (polynomial_of n) (claim_value (claims n)).
 Definition layer_value (l : certified_layer) : layer :=
@@ -418,11 +423,11 @@ Definition neuron_ok (n : certified_neuron) (d : dyadic) : bool :=
 
 Lemma slope_bounds_weaken f l u a b a' b' : slope_bounds f l u a b -> a' <= a -> b <= b' -> slope_bounds f l u a' b'.
 Proof. intros H H1 H2 v w Hv Hw Hvw. specialize (H v w Hv Hw Hvw). nra. Qed.
-Theorem neuron_ok_spec n d : neuron_ok n d = true ->
+Theorem neuron_ok_spec n d : block n = None -> neuron_ok n d = true ->
   enlarged (neuron_value n) (value d) /\ holds (neuron_value n) /\
   slope_low (claimed (neuron_value n)) <= slope_high (claimed (neuron_value n)).
 Proof.
-  unfold neuron_ok. set (c := claims n). set (q := powers (coefficients n)). cbv zeta beta.
+  intros HB. unfold neuron_ok. set (c := claims n). set (q := powers (coefficients n)). cbv zeta beta.
   destruct (dleb (interval_low c) (dsub (low c) d)) eqn:E1; [|discriminate].
   destruct (dleb (dadd (high c) d) (interval_high c)) eqn:E2; [|discriminate].
   destruct (dleb (slope_low c) (slope_high c)) eqn:E3; [|discriminate].
@@ -432,7 +437,7 @@ Proof.
   intros H.
   assert (error_within fuel q (centre n) (scale n) (interval_low c) (interval_high c) (error c) (pieces (act n)) = true ->
     forall t, in_interval (neuron_value n) t -> Rabs (p (neuron_value n) t - s (neuron_value n) t) <= error (claimed (neuron_value n))) as HE.
-  { intros He t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of.
+  { intros He t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of. rewrite HB.
     rewrite <- powers_spec. apply (error_within_spec _ _ _ _ _ _ _ _ _ (pieces_describe (act n)) (pieces_cover (act n)) He t Ht). }
   split; [|split; [|exact E3]]; [split; [exact E1|exact E2]|].
   destruct (if dleb (slope_low c) a then if dleb b (slope_high c) then true else false else false) eqn:E4.
@@ -441,16 +446,46 @@ Proof.
     apply dleb_spec in E5, E6. exact (slope_bounds_weaken _ _ _ _ _ _ _ HS E5 E6).
   - destruct (polynomial_slopes q (centre n) (scale n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E5; [|discriminate].
     split; [apply HE; exact H|right]. apply polynomial_slopes_spec in E5. intros v w Hv Hw Hvw.
-    specialize (E5 v w Hv Hw Hvw). cbn [neuron_value p claimed]. unfold polynomial_of.
+    specialize (E5 v w Hv Hw Hvw). cbn [neuron_value p claimed]. unfold polynomial_of. rewrite HB.
     rewrite <- !powers_spec. exact E5.
 Qed.
+
+(** A composite block: with the slopes of the activation. *)
+Definition block_ok (g : Z) (steps : list composite_step) (n : certified_neuron) (d : dyadic) : bool :=
+  let c := claims n in
+  let (l, u) := (interval_low c, interval_high c) in
+  if dleb l (dsub (low c) d) then if dleb (dadd (high c) d) u then if dleb (slope_low c) (slope_high c) then
+  let (a, b) := slopes (act n) l u in
+  if dleb (slope_low c) a then if dleb b (slope_high c) then
+  if steps_ok steps then composite_within g steps l u (error c) (pieces (act n))
+  else false else false else false else false else false else false.
+Theorem block_ok_spec g steps n d : block n = Some (g, steps) -> block_ok g steps n d = true ->
+  enlarged (neuron_value n) (value d) /\ holds (neuron_value n) /\
+  slope_low (claimed (neuron_value n)) <= slope_high (claimed (neuron_value n)).
+Proof.
+  intros HB. unfold block_ok. set (c := claims n). cbv zeta beta.
+  destruct (dleb (interval_low c) (dsub (low c) d)) eqn:E1; [|discriminate].
+  destruct (dleb (dadd (high c) d) (interval_high c)) eqn:E2; [|discriminate].
+  destruct (dleb (slope_low c) (slope_high c)) eqn:E3; [|discriminate].
+  apply dleb_spec in E1, E2, E3. rewrite value_sub in E1; rewrite value_add in E2.
+  pose proof (slopes_spec (act n) (interval_low c) (interval_high c)) as HS.
+  destruct (slopes (act n) (interval_low c) (interval_high c)) as [a b]; cbn [fst snd] in HS.
+  destruct (dleb (slope_low c) a) eqn:E5; [|discriminate]. destruct (dleb b (slope_high c)) eqn:E6; [|discriminate].
+  destruct (steps_ok steps) eqn:E7; [|discriminate]. intros H.
+  split; [|split; [|exact E3]]; [split; [exact E1|exact E2]|].
+  split; [|left; apply dleb_spec in E5, E6; exact (slope_bounds_weaken _ _ _ _ _ _ _ HS E5 E6)].
+  intros t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of. rewrite HB.
+  exact (composite_within_spec _ _ _ _ _ _ _ (pieces_describe (act n)) (pieces_cover (act n)) E7 H t Ht).
+Qed.
+Definition either_ok (n : certified_neuron) (d : dyadic) : bool :=
+  match block n with None => neuron_ok n d | Some (g, steps) => block_ok g steps n d end.
 
 (** ** The checker *)
 
 Fixpoint neurons_ok (l : list certified_neuron) (ds : list dyadic) : bool :=
   match l, ds with
   | [], [] => true
-  | n :: l', d :: ds' => if neuron_ok n d then neurons_ok l' ds' else false
+  | n :: l', d :: ds' => if either_ok n d then neurons_ok l' ds' else false
   | _, _ => false
   end.
 (** The neurons as the layers behind see them. *)
@@ -501,7 +536,8 @@ Lemma neurons_ok_spec l ds : neurons_ok l ds = true ->
     (map neuron_value l) (values ds).
 Proof.
   revert ds; induction l as [|n l IH]; intros [|d ds]; cbn [neurons_ok map]; try discriminate; [constructor|].
-  destruct (neuron_ok n d) eqn:E; [|discriminate]. constructor; [apply neuron_ok_spec; auto|apply IH; auto].
+  destruct (either_ok n d) eqn:E; [|discriminate]. constructor; [|apply IH; auto].
+  unfold either_ok in E. destruct (block n) as [[g steps]|] eqn:HB; [apply (block_ok_spec g steps)|apply neuron_ok_spec]; auto.
 Qed.
 Lemma relax_spec l us z : relax_all l = Some us ->
   Forall2 (fun n t => value (low (claims n)) <= t <= value (high (claims n))) l z ->
@@ -570,6 +606,16 @@ Proof.
       cbn [arriving]. symmetry. apply (relax_spec l us _ E3 (HR x Hx)).
 Qed.
 
+(** At the inputs there is no difference. *)
+Lemma no_difference_spec B x : inside_box B x -> C_holds (state_value (no_difference (length B))) (minus x x).
+Proof.
+  intros Hx. unfold C_holds, no_difference, state_value, minus; cbn [fst snd].
+  replace (length B) with (length x) by (clear - Hx; induction Hx; simpl; auto).
+  assert (forall t, Rabs (t - t) <= 0) as H0 by (intros; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra).
+  split; [|exists []; split; [constructor|]]; clear - H0; induction x as [|t x IH]; cbn; constructor; auto.
+  - unfold within; rewrite value_0; auto.
+  - unfold is_form; cbn. rewrite value_0. replace (t - t - 0) with (t - t) by ring; auto.
+Qed.
 (** What the checker says is true: [reference] is the network, [slnn] has polynomials for activations. *)
 Theorem check_sound B net bounds : check B net bounds = true ->
   forall x, inside_box B x ->
@@ -579,12 +625,7 @@ Proof.
   intros H x Hx. destruct (check_from_spec B net [] _ _ H ltac:(intros; exact I)) as [V F].
   pose proof (propagation method_C (network_value net) _ _ V x x ltac:(exists x; auto) eq_refl) as P.
   assert (Forall2 within (values bounds) (minus (slnn (network_value net) x) (reference (network_value net) x))) as Q.
-  { apply F, P. cbn. unfold C_holds, no_difference, state_value, minus; cbn [fst snd].
-    replace (length B) with (length x) by (clear - Hx; induction Hx; simpl; auto).
-    assert (forall t, Rabs (t - t) <= 0) as H0 by (intros; rewrite Rminus_diag_eq, Rabs_R0 by reflexivity; lra).
-    split; [|exists []; split; [constructor|]]; clear - H0; induction x as [|t x IH]; cbn; constructor; auto.
-    - unfold within; rewrite value_0; auto.
-    - unfold is_form; cbn. rewrite value_0. replace (t - t - 0) with (t - t) by ring; auto. }
+  { apply F, P. apply no_difference_spec; auto. }
   clear - Q. unfold minus in Q. revert Q. generalize (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
   induction bounds as [|b bounds IH]; intros D Q; inversion Q; subst; constructor; auto.
 Qed.

@@ -777,28 +777,37 @@ fn certificates_become_coq_files() {
         assert!(fs::read_to_string(here.join("proof/_CoqProject")).unwrap().contains(name));
     }
     // Every number of the networks and the claims is in the file, as m 2^e.
-    let instance = fs::read_to_string(here.join("proof/Certificate.v")).unwrap();
-    let words: Vec<_> = instance.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
-    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let written = words.windows(3).filter(|words| words[0] == "D");
-    let written: Vec<f64> = written
-        .filter_map(|words| {
-            let (mantissa, exponent): (i64, i32) = (words[1].parse().ok()?, words[2].parse().ok()?);
-            Some(mantissa as f64 * f64::from(exponent).exp2())
-        })
-        .collect();
-    let text = fs::read_to_string(here.join("cert.json")).unwrap();
-    let certificate: Value = serde_json::from_str(&text).unwrap();
-    let mut claimed = Vec::new();
-    for key in ["box", "layers", "bound"] {
-        numbers(&certificate[key], &mut claimed);
-    }
-    for network in ["network", "slnn"] {
-        numbers(&certificate[network]["layers"], &mut claimed);
-    }
-    assert!(claimed.len() > 50);
-    for x in claimed {
-        assert!(written.contains(&x), "{x} is missing");
+    for (method, theorem) in [("c", "check_sound"), ("d", "divided_sound")] {
+        slnn(here, &format!("{approximate} {method}")).ends(0);
+        slnn(here, "check --coq cert.json -o proof").ends(0);
+        let instance = fs::read_to_string(here.join("proof/Certificate.v")).unwrap();
+        assert!(instance.contains(theorem));
+        let words: Vec<_> = instance.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let written = words.windows(3).filter(|words| words[0] == "D");
+        let written: Vec<f64> = written
+            .filter_map(|words| {
+                let (mantissa, exponent): (i64, i32) =
+                    (words[1].parse().ok()?, words[2].parse().ok()?);
+                Some(mantissa as f64 * f64::from(exponent).exp2())
+            })
+            .collect();
+        let text = fs::read_to_string(here.join("cert.json")).unwrap();
+        let certificate: Value = serde_json::from_str(&text).unwrap();
+        let mut claimed = Vec::new();
+        for key in ["box", "layers", "bound"] {
+            numbers(&certificate[key], &mut claimed);
+        }
+        for network in ["network", "slnn"] {
+            numbers(&certificate[network]["layers"], &mut claimed);
+        }
+        numbers(&certificate["division"]["bands"], &mut claimed);
+        assert!(claimed.len() > if method == "d" { 150 } else { 50 });
+        for x in claimed {
+            assert!(written.contains(&x), "{x} is missing");
+        }
+        let splits = certificate["division"]["splits"].as_array().map_or(0, Vec::len);
+        assert_eq!(instance.matches("Some (").count() + instance.matches("; None").count(), splits);
     }
 
     // What Coq has no words for is named.
@@ -806,9 +815,6 @@ fn certificates_become_coq_files() {
     slnn(here, &format!("{approximate} c")).ends(0);
     let run = slnn(here, "check --coq cert.json -o none --json").ends(1);
     assert!(run.json()["reason"]["message"].as_str().unwrap().contains("softplus"));
-    slnn(here, &format!("{approximate} d")).ends(0);
-    let run = slnn(here, "check --coq cert.json -o none").ends(1);
-    assert!(run.out.contains("--method C"), "{}", run.out);
     assert!(!here.join("none").exists());
     slnn(here, "check --coq cert.json").ends(2);
     slnn(here, "check cert.json -o none").ends(2);

@@ -25,7 +25,7 @@ const LARGEST_DEGREE: usize = 64;
 /// The most numbers that all neurons of a span may have together.
 const MOST_NUMBERS: usize = 1 << 22;
 /// Where the turns of a polynomial are looked for, in t; their length, and how many there may be.
-const REACH: f64 = 2.0;
+pub(super) const REACH: f64 = 2.0;
 const SHORTEST: f64 = 1e-9;
 const MOST_TURNS: usize = 1 << 8;
 /// The most cells into which an interval is cut.
@@ -38,8 +38,12 @@ pub(super) enum Replacement {
     Composition(Composition),
 }
 
-/// A function of one variable: affine maps and polynomials of a few numbers at a time.
-pub(super) struct Composition(Vec<Step>);
+/// A function of one variable: affine maps and polynomials of a few numbers at a time, as they are and
+/// enclosed.
+pub(super) struct Composition {
+    exact: Vec<Exact>,
+    steps: Vec<Step>,
+}
 
 enum Step {
     /// The rows: numbers of the step before with their weights, and the bias.
@@ -57,8 +61,8 @@ struct Powers {
     turns: Vec<(Interval, Interval)>,
 }
 
-/// A layer of a span, its numbers exact.
-enum Exact {
+/// A layer of a span, its numbers exact; or the part of it that makes one neuron.
+pub(super) enum Exact {
     /// The weights that are not 0 of each row, and the bias.
     Affine(Vec<(Vec<(usize, Dyadic)>, Dyadic)>),
     Polynomials(Vec<Chebyshev>),
@@ -109,6 +113,7 @@ fn exact(affine: &Affine) -> Result<Exact, String> {
 fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
     let mut wanted = vec![i];
     let mut steps = Vec::with_capacity(layers.len());
+    let mut kept = Vec::with_capacity(layers.len());
     // The one polynomial, while there is one at most and no number beside it.
     let mut single = Some(None);
     for layer in layers.iter().rev() {
@@ -119,12 +124,18 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
                 before.sort_unstable();
                 before.dedup();
                 let place = |j: usize| before.binary_search(&j).unwrap_or(0);
-                let step = wanted.iter().map(|row| {
+                let rows_of = wanted.iter().map(|row| {
                     let (terms, bias) = &rows[*row];
-                    let terms = terms.iter().map(|(j, w)| (place(*j), around(w)));
+                    let terms = terms.iter().map(|(j, w)| (place(*j), w.clone()));
+                    (terms.collect(), bias.clone())
+                });
+                let part: Vec<(Vec<(usize, Dyadic)>, Dyadic)> = rows_of.collect();
+                let step = part.iter().map(|(terms, bias)| {
+                    let terms = terms.iter().map(|(j, w)| (*j, around(w)));
                     (terms.collect(), around(bias))
                 });
                 steps.push(Step::Affine(step.collect()));
+                kept.push(Exact::Affine(part));
                 let the_same = |row: &usize| {
                     let (terms, bias) = &rows[*row];
                     bias.is_zero() && matches!(&terms[..], [(_, w)] if *w == Dyadic::from(1))
@@ -142,6 +153,7 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
                         _ => None,
                     };
                 }
+                kept.push(Exact::Polynomials(polynomials.clone().cloned().collect()));
                 steps.push(Step::Polynomials(polynomials.map(powers).collect::<Result<_, _>>()?));
             }
         }
@@ -151,10 +163,11 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
         return Err(format!("its layers in the slnn take in neuron {other} as well"));
     }
     steps.reverse();
+    kept.reverse();
     Ok(match single {
         Some(Some(polynomial)) => Replacement::Polynomial(polynomial),
         Some(None) => Replacement::Polynomial(Chebyshev::line(Dyadic::from(1))),
-        None => Replacement::Composition(Composition(steps)),
+        None => Replacement::Composition(Composition { exact: kept, steps }),
     })
 }
 
@@ -389,12 +402,24 @@ impl Shape {
 }
 
 impl Composition {
+    /// The steps, and for each of their polynomials the pieces of |t| <= `REACH` outside of which its
+    /// derivative is not 0; none for affine maps.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (&Exact, Vec<Vec<Interval>>)> {
+        let turns = |step: &Step| match step {
+            Step::Affine(_) => Vec::new(),
+            Step::Polynomials(all) => {
+                all.iter().map(|p| p.turns.iter().map(|(turn, _)| *turn).collect()).collect()
+            }
+        };
+        self.exact.iter().zip(self.steps.iter().map(turns))
+    }
+
     /// The function on the cell m + h u.
     fn shape(&self, m: f64, h: f64) -> Shape {
         let z = Shape { slope: Interval::point(h), ..Shape::constant(Interval::point(m)) };
         let mut numbers = vec![z];
         let mut symbols = 0;
-        for step in &self.0 {
+        for step in &self.steps {
             numbers = match step {
                 Step::Affine(rows) => {
                     let row = |(terms, bias): &(Vec<(usize, Interval)>, Interval)| {

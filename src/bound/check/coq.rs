@@ -9,47 +9,50 @@ use std::fmt::Write as _;
 
 use num_traits::Zero;
 
+use super::composite::{Composition, Exact, REACH};
 use super::differences::middle;
-use super::{Failure, Outcome, Pair, Replacement, biases, dyadic, pairs, polynomial};
-use crate::bound::{Certificate, Method, Neuron, Proof};
+use super::polynomial::Chebyshev;
+use super::{
+    Failure, Outcome, Pair, Replacement, biases, carried_by_activation, dyadic, pairs, polynomial,
+};
+use crate::approximate::{Band, Bands};
+use crate::bound::{Certificate, Division, Neuron, Proof, Split};
 use crate::network::{Activation, Affine};
 use crate::numeric::Dyadic;
 use crate::numeric::elementary;
+use crate::numeric::outward::Interval;
 
 /// What an instance rests on, as (name, text), each after those that it uses.
-pub const THEORIES: [(&str, &str); 6] = [
+pub const THEORIES: [(&str, &str); 9] = [
     ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
     ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
     ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
     ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
     ("Activations.v", include_str!("../../../proofs/Activations.v")),
+    ("Linear.v", include_str!("../../../proofs/Linear.v")),
+    ("Composite.v", include_str!("../../../proofs/Composite.v")),
     ("Checker.v", include_str!("../../../proofs/Checker.v")),
+    ("Division.v", include_str!("../../../proofs/Division.v")),
 ];
 
 /// The theorem that the bound of the certificate holds, as a Coq file; `sums` are the SHA-256 sums of the
 /// network and of the SLNN, for its first comment.
 ///
 /// # Errors
-/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, methods
-/// C2 and D, composite blocks, activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
-/// and sigmoid. Whether the claims are true is left to `coqc`.
+/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic,
+/// activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
+/// and sigmoid. Whether the claims are true, and the splits of a box leave no part out, is left to `coqc`.
 pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String> {
     let pairs = pairs(certificate)?;
-    if certificate.method > Method::C {
-        let what = format!(
-            "method {} is not replayed in Coq; approximate with --method C",
-            certificate.method.name()
-        );
-        return Err(Failure::new(None, None, what));
-    }
     let mut out = format!(
         "(* Of the network with SHA-256 {}\n   and the SLNN with SHA-256 {}. *)\n\
          From Coq Require Import Reals ZArith List.\n\
-         From SLNN Require Import Propagation Dyadic Activations Checker.\n\
+         From SLNN Require Import Propagation Dyadic Activations Composite Checker{}.\n\
          Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
          Definition box : dyadic_box := {}.\n\n",
         sums[0],
         sums[1],
+        if certificate.division.is_some() { " Division" } else { "" },
         list(certificate.domain.intervals().iter().map(|end| pair(end.lower, end.upper))),
     );
     let mut names = Vec::with_capacity(pairs.len());
@@ -70,15 +73,19 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String
         names.push(format!("layer_{l}"));
     }
     let bounds = certificate.bound.iter().map(|bound| number(&dyadic(*bound)));
+    let (divided, proof) = match &certificate.division {
+        Some(division) => divided(certificate, division, &pairs)?,
+        None => (String::new(), "check_sound".to_owned()),
+    };
     let _ = write!(
         out,
         "Definition network : list certified_layer := {}.\n\n\
-         Definition bounds : list dyadic := {}.\n\n\
+         Definition bounds : list dyadic := {}.\n\n{divided}\
          (* Everywhere on the box network and SLNN differ by at most the bounds. *)\n\
          Theorem certificate : forall x, inside_box box x ->\n  \
          Forall2 (fun b d => (Rabs d <= value b)%R) bounds\n    \
          (zip Rminus (slnn (network_value network) x) (reference (network_value network) x)).\n\
-         Proof. apply check_sound. vm_cast_no_check (eq_refl true). Qed.\n\n\
+         Proof. apply {proof}. vm_cast_no_check (eq_refl true). Qed.\n\n\
          Print Assumptions certificate.\n",
         list(names),
         list(bounds),
@@ -97,6 +104,54 @@ fn list(items: impl IntoIterator<Item = String>) -> String {
 
 fn pair(a: f64, b: f64) -> String {
     format!("({}, {})", number(&dyadic(a)), number(&dyadic(b)))
+}
+
+/// The bands and splits of methods C2 and D, and the theorem that uses them.
+///
+/// Forms are rounded to multiples of a power of two far below the bounds.
+fn divided(
+    certificate: &Certificate,
+    division: &Division,
+    pairs: &[Pair],
+) -> Outcome<(String, String)> {
+    if division.bands.len() != pairs.len() {
+        let what = format!("bands of {} layers for {}", division.bands.len(), pairs.len());
+        return Err(Failure::new(None, None, what));
+    }
+    let layers = pairs.iter().zip(&division.bands).map(|(pair, bands)| {
+        let neurons = bands.iter().enumerate().map(|(i, [values, residuals])| {
+            let by_activation = match pair {
+                Pair::Neurons(neurons) if i < neurons.claims.len() => {
+                    carried_by_activation(neurons, i)
+                }
+                _ => false,
+            };
+            let band = |band: &Band| {
+                let numbers = [band.lower, band.upper, band.slope, band.middle, band.radius];
+                let numbers = numbers.map(|x| format!("({})", number(&dyadic(x))));
+                format!("\n    Band {}", numbers.join(" "))
+            };
+            let all = |bands: &Bands| list(bands.parts().iter().map(band));
+            let [values, residuals] = [values, residuals].map(all);
+            format!("\n  Bands {values} {residuals} {by_activation}")
+        });
+        list(neurons)
+    });
+    let splits = division.splits.iter().map(|split| match split {
+        Some(Split { input, at }) => {
+            format!("Some ({input}%nat, {})", number(&dyadic(*at)))
+        }
+        None => "None".into(),
+    });
+    let smallest = certificate.bound.iter().copied().filter(|x| *x > 0.0).fold(1.0, f64::min);
+    let digits = smallest.log2().floor() - 40.0;
+    let text = format!(
+        "Definition bands : list (list neuron_bands) := {}.\n\n\
+         Definition splits : list (option (nat * dyadic)) := {}.\n\n",
+        list(layers),
+        list(splits),
+    );
+    Ok((text, format!("(divided_sound ({digits}) box network bands splits)")))
 }
 
 fn affine_layer(affine: &Affine, l: usize) -> Outcome<String> {
@@ -118,9 +173,6 @@ fn neuron(
     replacement: &Replacement,
     claim: &Neuron,
 ) -> Result<String, String> {
-    let Replacement::Polynomial(polynomial) = replacement else {
-        return Err("composite blocks are not replayed in Coq".into());
-    };
     let name = match function {
         Activation::Identity => "Identity".into(),
         Activation::Relu => "Relu".into(),
@@ -151,17 +203,77 @@ fn neuron(
         Some(proof) => tree(proof, before),
         None => "(Leaf [] [])".into(),
     };
+    let (polynomial, block) = match replacement {
+        Replacement::Polynomial(polynomial) => {
+            let Chebyshev { centre, scale, coefficients } = polynomial;
+            let coefficients = list(coefficients.iter().map(number));
+            (format!("({}) ({}) {coefficients}", number(centre), number(scale)), "None".to_owned())
+        }
+        // Nothing of the polynomial is used.
+        Replacement::Composition(composition) => {
+            ("d0 d0 []".to_owned(), block(composition, claim.error))
+        }
+    };
     Ok(format!(
-        "\n  Neuron {name} ({}) ({}) {}\n    (Claim {})\n    {} {} {} {}",
-        number(&polynomial.centre),
-        number(&polynomial.scale),
-        list(polynomial.coefficients.iter().map(number)),
+        "\n  Neuron {name} {polynomial}\n    (Claim {})\n    {} {} {} {} {block}",
         claimed.join(" "),
         line(0),
         line(1),
         proof(0),
         proof(1),
     ))
+}
+
+/// The steps of a composite block, and the power of two to which the checker rounds, far below the error.
+fn block(composition: &Composition, error: f64) -> String {
+    let mut columns = 1;
+    let steps = composition.steps().map(|(step, turns)| match step {
+        Exact::Affine(rows) => {
+            let weights = rows.iter().map(|(terms, _)| {
+                let mut row = vec![Dyadic::zero(); columns];
+                terms.iter().for_each(|(j, weight)| row[*j] = weight.clone());
+                list(row.iter().map(number))
+            });
+            let weights = list(weights);
+            columns = rows.len();
+            format!("\n      Combine {weights} {}", list(rows.iter().map(|(_, b)| number(b))))
+        }
+        Exact::Polynomials(all) => {
+            let stages = all.iter().zip(turns).map(|(polynomial, turns)| {
+                let coefficients = polynomial.powers();
+                let segments = if coefficients.len() > 3 { segments(turns) } else { Vec::new() };
+                let segments = segments.into_iter().map(|(lower, upper, turning)| {
+                    let [lower, upper] = [lower, upper].map(|x| number(&dyadic(x)));
+                    format!("Segment ({lower}) ({upper}) {turning}")
+                });
+                let [centre, scale] = [&polynomial.centre, &polynomial.scale].map(number);
+                let coefficients = list(coefficients.iter().map(number));
+                format!("\n        Stage ({centre}) ({scale}) {coefficients} {}", list(segments))
+            });
+            format!("\n      Apply {}", list(stages))
+        }
+    });
+    let steps = list(steps);
+    let digits = if error > 0.0 { error.log2().floor() - 50.0 } else { -100.0 };
+    format!("(Some (({digits}), {steps}))")
+}
+
+/// The turns of a polynomial and, between them, where it is monotone.
+fn segments(mut turns: Vec<Interval>) -> Vec<(f64, f64, bool)> {
+    turns.sort_by(|a, b| a.lower.total_cmp(&b.lower));
+    let mut segments = Vec::new();
+    let mut end = -REACH;
+    for turn in turns {
+        if end < turn.lower {
+            segments.push((end, turn.lower, false));
+        }
+        segments.push((turn.lower, turn.upper, true));
+        end = end.max(turn.upper);
+    }
+    if end < REACH {
+        segments.push((end, REACH, false));
+    }
+    segments
 }
 
 /// The tree of a proof; the layers `before` are counted backward.
