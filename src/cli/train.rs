@@ -117,6 +117,9 @@ struct Shape {
     /// [default: as the IDX file says]
     #[arg(long, value_name = "HxW[xC]", value_parser = parse_image)]
     image: Option<Image>,
+    /// Move each image that trains by up to N rows and columns, drawn anew whenever it is seen
+    #[arg(long, value_name = "N")]
+    shift: Option<usize>,
     /// SLAFs on this fraction of the neurons [0.5], --activation [relu] on the others
     #[arg(long, value_name = "FRACTION", num_args = 0..=1, require_equals = true,
           default_missing_value = "0.5")]
@@ -388,6 +391,7 @@ impl Arguments {
             Some(_) => shape.image.map(|image| image.0).or(table.image()),
             None => None,
         };
+        options.shift = shape.shift;
         options.standardise = !method.no_standardise;
         options.validate().map_err(name_flag)?;
         Ok(options)

@@ -29,6 +29,15 @@ pub struct Window {
     padding: [usize; 2],
 }
 
+/// `to = from`, of the same length; a few numbers without a call.
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    if to.len() < 16 {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    } else {
+        to.copy_from_slice(from);
+    }
+}
+
 impl Window {
     /// A window of `size` (rows, columns) that moves over images of shape `input` by `stride`, with
     /// `padding` rows and columns of zeros on every side.
@@ -107,66 +116,83 @@ impl Window {
     /// Calls `visit(offset under the window, offset in the image, count)` for every run of numbers
     /// that lie side by side in both, at position `(row, column)`; the rest is padding.
     fn runs(&self, (row, column): (usize, usize), mut visit: impl FnMut(usize, usize, usize)) {
-        let [height, width, channels] = self.input;
-        // Left and right ends of the window inside the image.
+        let [_, width, channels] = self.input;
         let left = column * self.stride[1];
-        let skipped = self.padding[1].saturating_sub(left);
-        let end = self.size[1].min((width + self.padding[1]).saturating_sub(left));
-        if end <= skipped {
+        let (first, until) = self.inside(left);
+        if until == first {
             return;
         }
+        let x = left + first - self.padding[1];
         for ky in 0..self.size[0] {
-            let y = row * self.stride[0] + ky;
-            if y < self.padding[0] || y - self.padding[0] >= height {
-                continue;
+            if let Some(y) = self.line(row, ky) {
+                visit(
+                    (ky * self.size[1] + first) * channels,
+                    (y * width + x) * channels,
+                    (until - first) * channels,
+                );
             }
-            let x = left + skipped - self.padding[1];
-            visit(
-                (ky * self.size[1] + skipped) * channels,
-                ((y - self.padding[0]) * width + x) * channels,
-                (end - skipped) * channels,
-            );
         }
-    }
-
-    /// Whether no padding lies under the window.
-    fn is_inside(&self, (row, column): (usize, usize)) -> bool {
-        [row, column].into_iter().enumerate().all(|(axis, place)| {
-            let first = place * self.stride[axis];
-            let last = first + self.size[axis];
-            first >= self.padding[axis] && last <= self.padding[axis] + self.input[axis]
-        })
     }
 
     /// The numbers under the window, place by place: one column of [`Window::length`] numbers for each.
     pub(crate) fn gather<T: Copy + Zero>(&self, image: &[T], columns: &mut [T]) {
-        let [rows, across] = self.places();
-        let length = self.length();
-        for row in 0..rows {
+        let [_, width, channels] = self.input;
+        let ([rows, across], [_, padding]) = (self.places(), self.padding);
+        let (length, run) = (self.length(), self.size[1] * channels);
+        for (row, ky) in (0..rows).flat_map(|row| (0..self.size[0]).map(move |ky| (row, ky))) {
+            let line =
+                self.line(row, ky).map(|y| &image[y * width * channels..][..width * channels]);
             for column in 0..across {
-                let own = &mut columns[(row * across + column) * length..][..length];
-                if !self.is_inside((row, column)) {
+                let own = &mut columns[(row * across + column) * length + ky * run..][..run];
+                let Some(line) = line else {
                     own.fill(T::zero());
+                    continue;
+                };
+                let left = column * self.stride[1];
+                if left >= padding && left + self.size[1] <= padding + width {
+                    copy(&line[(left - padding) * channels..][..run], own);
+                } else {
+                    let (first, until) = self.inside(left);
+                    own.fill(T::zero());
+                    let inside = &line[(left + first - padding) * channels..];
+                    let own = &mut own[first * channels..until * channels];
+                    own.copy_from_slice(&inside[..own.len()]);
                 }
-                self.runs((row, column), |under, at, count| {
-                    own[under..under + count].copy_from_slice(&image[at..at + count]);
-                });
             }
         }
     }
 
+    /// The row of the image under row `ky` of a window in row `row` of its places, if not padding.
+    fn line(&self, row: usize, ky: usize) -> Option<usize> {
+        let y = (row * self.stride[0] + ky).checked_sub(self.padding[0])?;
+        (y < self.input[0]).then_some(y)
+    }
+
+    /// Columns `first..until` of a window at `left` of the padded image that are not padding.
+    fn inside(&self, left: usize) -> (usize, usize) {
+        let end = (self.input[1] + self.padding[1]).saturating_sub(left);
+        let first = self.padding[1].saturating_sub(left);
+        (first, self.size[1].min(end).max(first))
+    }
+
     /// The transpose of [`Window::gather`]: adds every number to where it came from.
     pub(crate) fn scatter<T: Copy + AddAssign>(&self, columns: &[T], image: &mut [T]) {
-        let [rows, across] = self.places();
-        let length = self.length();
-        for row in 0..rows {
+        let [_, width, channels] = self.input;
+        let ([rows, across], [_, padding]) = (self.places(), self.padding);
+        let (length, run) = (self.length(), self.size[1] * channels);
+        for (row, ky) in (0..rows).flat_map(|row| (0..self.size[0]).map(move |ky| (row, ky))) {
+            let Some(y) = self.line(row, ky) else { continue };
+            let line = &mut image[y * width * channels..][..width * channels];
             for column in 0..across {
-                let own = &columns[(row * across + column) * length..][..length];
-                self.runs((row, column), |under, at, count| {
-                    for (to, from) in image[at..at + count].iter_mut().zip(&own[under..]) {
-                        *to += *from;
-                    }
-                });
+                let left = column * self.stride[1];
+                let (first, until) = self.inside(left);
+                let own = &columns[(row * across + column) * length + ky * run..][..run];
+                let own = &own[first * channels..until * channels];
+                if own.is_empty() {
+                    continue;
+                }
+                let line = &mut line[(left + first - padding) * channels..][..own.len()];
+                line.iter_mut().zip(own).for_each(|(to, from)| *to += *from);
             }
         }
     }

@@ -10,9 +10,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::network::image::Shape;
 use crate::network::{Activation, Pool, PoolKind, Window};
 use crate::train::kernel::{Columns, Scratch, Slafs};
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
+use crate::train::objective::below;
 use crate::train::options::{BasisKind, Loss};
 use crate::train::real::{LANES, Real, load, matrix, matrix_mut, store, vectorised};
 use crate::train::routine::boundary;
@@ -46,12 +48,22 @@ pub(super) enum Moments {
     Start,
 }
 
-/// Which numbers dropout draws.
+/// Which numbers dropout and the moves of images draw.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noise {
     pub seed: u64,
     /// Another for every batch of a run.
     pub draw: u64,
+}
+
+impl Noise {
+    /// The numbers for one purpose in one block at one step.
+    fn generator(self, purpose: u64, block: usize, step: usize) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ purpose);
+        // At most 16 blocks and 4096 steps.
+        rng.set_stream((self.draw << 16) | ((block as u64) << 12) | step as u64);
+        rng
+    }
 }
 
 /// A batch: inputs (inputs x rows) and targets (outputs x rows), columns one after the other.
@@ -62,7 +74,7 @@ pub(super) struct Batch<'a, T> {
     pub rows: usize,
     /// The columns that are the batch, where it is not all of them.
     pub order: Option<&'a [usize]>,
-    /// Without it, dropout lets everything pass.
+    /// Without it, dropout lets everything pass and images stay where they are.
     pub noise: Option<Noise>,
 }
 
@@ -439,28 +451,37 @@ impl<T: Real> Engine<T> {
             }
         };
         if basis == BasisKind::NormalisedMonomial {
-            // The second pass is for the variances: the difference of the mean square and the
-            // squared mean would lose those of pre-activations far from 0.
-            for squares in [false, true] {
-                let mut totals = vec![0.0; (kernel.degree + 1) * m];
-                for part in parts {
-                    arrive(self, *part);
-                    let own = &kernel;
-                    let columns =
-                        |b: &Block<T>| Columns { count: positions * b.rows, width: channels };
+            // Parts are put together as by Chan, Golub and LeVeque 1979. The second pass over each
+            // is for the variances: the difference of the mean square and the squared mean would
+            // lose those of pre-activations far from 0.
+            let mut moments = vec![(0.0, 0.0); kernel.degree * m];
+            let mut seen = 0.0;
+            for part in parts {
+                arrive(self, *part);
+                let own = (part.rows * positions) as f64;
+                let share = own / (seen + own);
+                for squares in [false, true] {
+                    let constants = &kernel;
                     each(&mut self.blocks, parallel, |b| {
-                        b.moments(s, columns(b), *part, own, squares);
+                        let columns = Columns { count: positions * b.rows, width: channels };
+                        b.moments(s, columns, *part, constants, squares);
                     });
                     add_up(&self.blocks, s, &mut self.sums);
-                    totals.iter_mut().zip(&self.sums).for_each(|(total, sum)| *total += sum);
-                }
-                for (i, total) in totals[m..].iter().enumerate() {
-                    if squares {
-                        kernel.scale[i] = T::of(1.0 / (total / n + VARIANCE_FLOOR).sqrt());
-                    } else {
-                        kernel.mean[i] = T::of(total / n);
+                    for (i, (mean, square)) in moments.iter_mut().enumerate() {
+                        if squares {
+                            let difference = kernel.mean[i].f64() - *mean;
+                            *square += self.sums[m + i] + difference * difference * seen * share;
+                            *mean += difference * share;
+                        } else {
+                            kernel.mean[i] = T::of(self.sums[m + i] / own);
+                        }
                     }
                 }
+                seen += own;
+            }
+            for (i, (mean, square)) in moments.into_iter().enumerate() {
+                kernel.mean[i] = T::of(mean);
+                kernel.scale[i] = T::of(1.0 / (square / n + VARIANCE_FLOOR).sqrt());
             }
         } else if basis == BasisKind::ScaledMonomial {
             let mut maxima = vec![0.0_f64; m];
@@ -656,7 +677,7 @@ impl<T: Real> Block<T> {
         }
     }
 
-    /// Gathers the rows of the block, where the batch has an order.
+    /// Gathers the rows of the block, where the batch has an order; images are moved on the way.
     fn take(&mut self, Pass { model, batch, .. }: Pass<T>) {
         let Some(order) = batch.order else { return };
         let (inputs, outputs) = model.ends();
@@ -665,6 +686,15 @@ impl<T: Real> Block<T> {
         for &row in &order[self.first..self.first + self.rows] {
             self.inputs.extend_from_slice(&batch.inputs[row * inputs..][..inputs]);
             self.targets.extend_from_slice(&batch.targets[row * outputs..][..outputs]);
+        }
+        if let (Some((shape, most)), Some(noise)) = (model.shift, batch.noise) {
+            let mut rng = noise.generator(0x73_6869_6674, self.index, 0);
+            let mut offset = || below(&mut rng, 2 * most + 1) as isize - most as isize;
+            let mut moved = vec![T::zero(); inputs];
+            for image in self.inputs.chunks_exact_mut(inputs) {
+                move_image(image, &mut moved, shape, (offset(), offset()));
+                image.copy_from_slice(&moved);
+            }
         }
     }
 
@@ -760,9 +790,7 @@ impl<T: Real> Block<T> {
     /// Sets to 0 what dropout drops, and scales the rest so that the mean stays.
     fn drop(&self, s: usize, rate: f64, numbers: &mut [T], batch: Batch<T>) {
         let Some(noise) = batch.noise else { return };
-        let mut rng = ChaCha8Rng::seed_from_u64(noise.seed ^ 0x64_726f_706f_7574);
-        // At most 16 blocks and 4096 steps.
-        rng.set_stream((noise.draw << 16) | ((self.index as u64) << 12) | s as u64);
+        let mut rng = noise.generator(0x64_726f_706f_7574, self.index, s);
         let kept = ((1.0 - rate) * 2f64.powi(32)) as u64;
         let factor = T::of(1.0 / (1.0 - rate));
         for x in numbers {
@@ -1076,6 +1104,26 @@ vectorised! {
                 *d = if *z >= T::zero() { *d } else { T::zero() };
             }
         }
+    }
+}
+
+/// An image with its rows moved down and its columns to the right, and zeros where nothing was.
+fn move_image<T: Real>(
+    image: &[T],
+    moved: &mut [T],
+    [height, width, channels]: Shape,
+    (down, right): (isize, isize),
+) {
+    moved.fill(T::zero());
+    let ends = |size: usize, by: isize| {
+        let by = by.clamp(-(size as isize), size as isize);
+        (by.max(0) as usize, (-by).max(0) as usize, size - by.unsigned_abs())
+    };
+    let ((to_y, from_y, rows), (to_x, from_x, columns)) = (ends(height, down), ends(width, right));
+    for y in 0..rows {
+        let to = ((to_y + y) * width + to_x) * channels;
+        let from = ((from_y + y) * width + from_x) * channels;
+        moved[to..][..columns * channels].copy_from_slice(&image[from..][..columns * channels]);
     }
 }
 

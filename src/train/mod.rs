@@ -372,8 +372,12 @@ impl<'a, T: Real> Run<'a, T> {
         let count = self.objective.fit.count;
         let steps = batches(&self.options, count);
         let mut order: Vec<usize> = Vec::new();
-        if steps > 1 {
+        // Images that are moved are gathered first, like those of a mini-batch.
+        let gathered = steps > 1 || self.options.shift.is_some();
+        if gathered {
             order = (0..count).collect();
+        }
+        if steps > 1 {
             let purpose = 1 + self.state.epoch as u64;
             shuffle(&mut order, &mut generator(seed, self.state.attempt, purpose));
         }
@@ -385,7 +389,7 @@ impl<'a, T: Real> Run<'a, T> {
             let Objective { engine, options, fit, .. } = &mut self.objective;
             let batch = Batch {
                 rows: count * (b + 1) / steps - count * b / steps,
-                order: (steps > 1).then(|| &order[count * b / steps..count * (b + 1) / steps]),
+                order: gathered.then(|| &order[count * b / steps..count * (b + 1) / steps]),
                 noise: Some(Noise {
                     seed,
                     draw: ((self.state.attempt as u64) << 36)

@@ -90,6 +90,8 @@ pub(super) struct Model {
     pub products: usize,
     /// Whether there is a residual.
     pub joins: bool,
+    /// The shape of the images, and by how many rows and columns they are moved at most.
+    pub shift: Option<(Shape, usize)>,
     penalty: Penalty,
     penalised: Penalised,
 }
@@ -427,7 +429,8 @@ impl Model {
     pub fn new(inputs: usize, outputs: usize, options: &Options) -> Result<Self> {
         let Options { penalty, penalised, .. } = *options;
         let (steps, parameters, products, joins) = (Vec::new(), 0, 0, false);
-        let model = Model { steps, parameters, products, joins, penalty, penalised };
+        let shift = options.image.zip(options.shift);
+        let model = Model { steps, parameters, products, joins, shift, penalty, penalised };
         let mut builder = Builder { options, model, width: inputs, shape: None };
         match &options.layers {
             None => {

@@ -66,7 +66,9 @@ impl Objective {
     /// When the options are invalid or do not go with the table, `rows` is empty, repeats a row
     /// or has one that is not in the table, or a column cannot be standardised.
     pub fn new(table: &Table, rows: &[usize], options: &Options) -> Result<Self> {
-        Objective::build(table, rows, options)
+        let mut objective = Objective::build(table, rows, options)?;
+        objective.start(0);
+        Ok(objective)
     }
 }
 
@@ -117,7 +119,7 @@ impl<T: Real> Objective<T> {
         if options.routine == Routine::Boundary {
             engine.boundary = options.boundary;
         }
-        let mut objective = Objective {
+        let objective = Objective {
             engine,
             options: options.clone(),
             fit: gather(&fit),
@@ -128,7 +130,6 @@ impl<T: Real> Objective<T> {
             input_map,
             output_map,
         };
-        objective.start(0);
         Ok(objective)
     }
 
@@ -142,10 +143,15 @@ impl<T: Real> Objective<T> {
     pub fn start(&mut self, attempt: usize) -> Vec<T> {
         let initial = self.engine.model.initial(self.options.seed, attempt);
         let mut parameters: Vec<T> = initial.into_iter().map(T::of).collect();
-        self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
-        let raw = self.options.activation.basis() == Some(BasisKind::Monomial);
-        let scaled = raw && self.options.routine == Routine::Boundary;
-        if !scaled && self.options.warm_start.is_none() {
+        let basis = self.options.activation.basis();
+        let scaled =
+            basis == Some(BasisKind::Monomial) && self.options.routine == Routine::Boundary;
+        let adapted = scaled || self.options.warm_start.is_some();
+        // Every batch sets the moments of the other bases anew.
+        if adapted || basis.is_some_and(|basis| basis.family().is_some()) {
+            self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+        }
+        if !adapted {
             return parameters;
         }
         // Step by step: the pre-activations of one follow from the SLAFs before it.

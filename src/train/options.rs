@@ -27,6 +27,9 @@ pub struct Options {
     pub layers: Option<Vec<LayerSpec>>,
     /// Height, width and channels, where the inputs are an image: row by row, channels last.
     pub image: Option<[usize; 3]>,
+    /// Each image that trains is moved by up to so many rows and columns, drawn anew whenever it is
+    /// seen, with zeros where nothing was. Losses that are reported are those of images unmoved.
+    pub shift: Option<usize>,
     /// The degree of the SLAFs: one for all hidden layers, or one each.
     pub degrees: Vec<usize>,
     /// What the neurons of the hidden layers compute.
@@ -243,6 +246,7 @@ impl Default for Options {
             hidden: vec![16, 8],
             layers: None,
             image: None,
+            shift: None,
             degrees: vec![3],
             activation: HiddenActivation::slaf(),
             routine: Routine::Normalised,
@@ -573,6 +577,7 @@ impl Options {
                 (self.batch.is_some(), "batch", "full batches"),
                 (self.l1 > 0.0, "l1", "a smooth penalty such as l2"),
                 (self.penalty == Penalty::Step, "penalty", "penalties in the loss"),
+                (self.shift.is_some(), "shift", "images where they are: all steps see the same"),
                 (
                     self.clip_norm().is_some(),
                     "clip",
@@ -581,6 +586,15 @@ impl Options {
             ];
             if let Some((_, name, expected)) = refused.into_iter().find(|(bad, ..)| *bad) {
                 return Err(wrong(name, format!("{name} with L-BFGS"), expected));
+            }
+        }
+        if let Some(shift) = self.shift {
+            match (self.image, &self.layers) {
+                (Some([height, width, _]), Some(_)) if shift >= height.min(width) => {
+                    return Err(wrong("shift", shift, "less than the sides of the image"));
+                }
+                (Some(_), Some(_)) => {}
+                _ => return Err(wrong("shift", shift, "layers on an image, or none")),
             }
         }
         if self.warm_start.is_some() && self.activation.basis().is_none() {
@@ -633,6 +647,7 @@ impl Options {
             hidden,
             layers,
             image,
+            shift,
             degrees,
             activation,
             routine,
