@@ -16,7 +16,7 @@ use slnn::numeric::rational::rational_from_f64;
 use slnn::table::Table;
 use slnn::train::{
     BasisKind, Checkpoint, Control, HiddenActivation, LayerSpec, Loss, Objective, Optimiser,
-    Options, Precision, Quiet, Routine, resume, train,
+    Options, Precision, Quiet, Routine, auto, resume, train, train_ensemble,
 };
 
 fn uniform(rng: &mut ChaCha8Rng) -> f64 {
@@ -542,9 +542,18 @@ fn training_with_dropout_in_either_float_depends_on_the_seed_alone() {
     let rows: Vec<usize> = (0..150).collect();
     for precision in [Precision::F32, Precision::F64] {
         for batch in [None, Some(70)] {
-            let options =
-                Options { precision, batch, standardise: false, epochs: 7, ..options(layers) };
+            let options = Options {
+                precision,
+                batch,
+                shift: Some(1),
+                standardise: false,
+                epochs: 7,
+                ..options(layers)
+            };
+            let still = Options { shift: None, ..options.clone() };
+            let still = train(&table, &rows, &still, &mut Quiet).unwrap().network;
             let whole = train(&table, &rows, &options, &mut Quiet).unwrap().network;
+            assert_ne!(still, whole, "images were moved");
             for threads in [1, 2, 5] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let own = pool.install(|| train(&table, &rows, &options, &mut Quiet)).unwrap();
@@ -634,6 +643,21 @@ fn layers_that_do_not_fit_are_named() {
     let wrong = Options { image: Some([3, 4, 1]), ..options("conv1x1x1") };
     let error = train(&table, &rows, &wrong, &mut Quiet).unwrap_err().to_string();
     assert!(error.contains("options.image"), "{error}");
+    let network = options("conv3x3x1,relu");
+    for (wrong, part) in [
+        (Options { shift: Some(3), ..network.clone() }, "less than the sides"),
+        (Options { shift: Some(1), layers: None, image: None, ..network.clone() }, "on an image"),
+        (Options { shift: Some(1), optimiser: Optimiser::lbfgs(), ..network.clone() }, "L-BFGS"),
+    ] {
+        let error = train(&table, &rows, &wrong, &mut Quiet).unwrap_err().to_string();
+        assert!(error.contains("options.shift") && error.contains(part), "{error}");
+    }
+    for error in [
+        train_ensemble(&table, &rows, &network, 2, None, &mut Quiet).unwrap_err(),
+        auto::choose(&table, &rows, &network, &auto::Search::new(9), None, &mut Quiet).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("options.layers"), "{error}");
+    }
     let one = Options { batch: Some(1), ..options("conv3x3x1,batchnorm,relu") };
     assert!(train(&table, &rows, &one, &mut Quiet).is_err());
     let loss = Loss::MeanSquaredError;

@@ -30,11 +30,15 @@ pub struct Window {
 }
 
 /// `to = from`, of the same length; a few numbers without a call.
+#[inline(always)]
 fn copy<T: Copy>(from: &[T], to: &mut [T]) {
-    if to.len() < 16 {
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    } else {
-        to.copy_from_slice(from);
+    let n = to.len();
+    if n >= 16 {
+        return to.copy_from_slice(from);
+    }
+    let from = &from[..n];
+    for i in 0..n {
+        to[i] = from[i];
     }
 }
 
@@ -162,6 +166,36 @@ impl Window {
         }
     }
 
+    /// Whether the numbers at one place under the window, from the places of one row, lie side by
+    /// side in the image: then [`Window::gather_places`] is the quicker way.
+    pub(crate) fn is_line_by_line(&self) -> bool {
+        self.input[2] == 1 && self.stride[1] == 1
+    }
+
+    /// The transpose of [`Window::gather`], where [`Window::is_line_by_line`]: for every number under
+    /// the window those of all places.
+    pub(crate) fn gather_places<T: Copy + Zero>(&self, image: &[T], numbers: &mut [T]) {
+        let [_, width, _] = self.input;
+        let ([rows, across], [_, padding]) = (self.places(), self.padding);
+        for under in 0..self.length() {
+            let (ky, kx) = (under / self.size[1], under % self.size[1]);
+            let first = padding.saturating_sub(kx).min(across);
+            let until = (width + padding).saturating_sub(kx).min(across).max(first);
+            for row in 0..rows {
+                let own = &mut numbers[(under * rows + row) * across..][..across];
+                match self.line(row, ky) {
+                    Some(y) if until > first => {
+                        own[..first].fill(T::zero());
+                        own[until..].fill(T::zero());
+                        let from = &image[y * width + first + kx - padding..][..until - first];
+                        own[first..until].copy_from_slice(from);
+                    }
+                    _ => own.fill(T::zero()),
+                }
+            }
+        }
+    }
+
     /// The row of the image under row `ky` of a window in row `row` of its places, if not padding.
     fn line(&self, row: usize, ky: usize) -> Option<usize> {
         let y = (row * self.stride[0] + ky).checked_sub(self.padding[0])?;
@@ -192,7 +226,9 @@ impl Window {
                     continue;
                 }
                 let line = &mut line[(left + first - padding) * channels..][..own.len()];
-                line.iter_mut().zip(own).for_each(|(to, from)| *to += *from);
+                for i in 0..own.len() {
+                    line[i] += own[i];
+                }
             }
         }
     }

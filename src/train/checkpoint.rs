@@ -111,6 +111,26 @@ impl<T: Real> State<T> {
     }
 }
 
+/// Writes a document as one line, atomically.
+pub(super) fn write_document(path: &Path, document: &Value) -> Result<()> {
+    write_atomically(path, |writer| {
+        writer.write_all(document.to_string().as_bytes())?;
+        writer.write_all(b"\n")
+    })
+}
+
+/// Reads a document; `None` where there is no such file.
+pub(super) fn read_document<D>(
+    path: &Path,
+    from_json: impl FnOnce(&Json) -> Result<D>,
+) -> Result<Option<D>> {
+    if !path.try_exists().map_err(|e| Error::io(path, e))? {
+        return Ok(None);
+    }
+    let json = Json::read(path)?;
+    from_json(&json).map(Some).map_err(|e| e.within(path.display()))
+}
+
 fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -157,11 +177,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = self.to_json().to_string();
-        write_atomically(path, |writer| {
-            writer.write_all(text.as_bytes())?;
-            writer.write_all(b"\n")
-        })
+        write_document(path, &self.to_json())
     }
 
     /// Reads a checkpoint; `None` where there is no such file.
@@ -169,11 +185,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be read or is not a checkpoint; the message names the place.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        if !path.try_exists().map_err(|e| Error::io(path, e))? {
-            return Ok(None);
-        }
-        let json = Json::read(path)?;
-        Self::from_json(&json).map(Some).map_err(|e| e.within(path.display()))
+        read_document(path, Self::from_json)
     }
 
     pub(super) fn to_json(&self) -> Value {

@@ -4,7 +4,7 @@
 //! weights of an affine layer into parts; threads share blocks and parts, and every sum over blocks
 //! runs in their order, so that results do not depend on the threads.
 
-use faer::Accum;
+use faer::{Accum, MatRef};
 use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -681,17 +681,19 @@ impl<T: Real> Block<T> {
     fn take(&mut self, Pass { model, batch, .. }: Pass<T>) {
         let Some(order) = batch.order else { return };
         let (inputs, outputs) = model.ends();
-        self.inputs.clear();
-        self.targets.clear();
-        for &row in &order[self.first..self.first + self.rows] {
-            self.inputs.extend_from_slice(&batch.inputs[row * inputs..][..inputs]);
-            self.targets.extend_from_slice(&batch.targets[row * outputs..][..outputs]);
+        grow(&mut self.inputs, self.rows * inputs);
+        grow(&mut self.targets, self.rows * outputs);
+        for (i, &row) in order[self.first..self.first + self.rows].iter().enumerate() {
+            let own = &mut self.inputs[i * inputs..][..inputs];
+            own.copy_from_slice(&batch.inputs[row * inputs..][..inputs]);
+            let own = &mut self.targets[i * outputs..][..outputs];
+            own.copy_from_slice(&batch.targets[row * outputs..][..outputs]);
         }
         if let (Some((shape, most)), Some(noise)) = (model.shift, batch.noise) {
             let mut rng = noise.generator(0x73_6869_6674, self.index, 0);
             let mut offset = || below(&mut rng, 2 * most + 1) as isize - most as isize;
             let mut moved = vec![T::zero(); inputs];
-            for image in self.inputs.chunks_exact_mut(inputs) {
+            for image in self.inputs[..self.rows * inputs].chunks_exact_mut(inputs) {
                 move_image(image, &mut moved, shape, (offset(), offset()));
                 image.copy_from_slice(&moved);
             }
@@ -707,8 +709,7 @@ impl<T: Real> Block<T> {
         let own = &mut after[..step.after * rows];
         match &step.kind {
             Kind::Affine { weight, bias } => {
-                let bias = &parameters[bias.clone()];
-                own.chunks_exact_mut(step.after).for_each(|z| z.copy_from_slice(bias));
+                repeat(&parameters[bias.clone()], own);
                 T::product(
                     matrix_mut(own, step.after, rows),
                     Accum::Add,
@@ -719,17 +720,14 @@ impl<T: Real> Block<T> {
             Kind::Conv { window, channels, weight, bias } => {
                 let mut columns = std::mem::take(&mut self.columns);
                 let (length, positions) = (window.length(), window.positions());
-                grow(&mut columns, length * positions);
-                let bias = &parameters[bias.clone()];
+                repeat(&parameters[bias.clone()], own);
                 let images = self.before(s, batch).chunks_exact(step.before);
                 for (z, image) in own.chunks_exact_mut(step.after).zip(images) {
-                    window.gather(image, &mut columns);
-                    z.chunks_exact_mut(*channels).for_each(|z| z.copy_from_slice(bias));
                     T::product(
                         matrix_mut(z, *channels, positions),
                         Accum::Add,
                         matrix(&parameters[weight.clone()], *channels, length),
-                        matrix(&columns, length, positions),
+                        windows(window, image, &mut columns),
                     );
                 }
                 self.columns = columns;
@@ -949,7 +947,6 @@ impl<T: Real> Block<T> {
         let mut columns = std::mem::take(&mut self.columns);
         let mut weights = std::mem::take(&mut self.weights[s]);
         let mut sums = std::mem::take(&mut self.biases[s]);
-        grow(&mut columns, length * positions);
         grow(&mut weights, weight.len());
         sums.clear();
         sums.resize(bias.len(), T::zero());
@@ -957,12 +954,11 @@ impl<T: Real> Block<T> {
         add_columns(d, &mut sums);
         let images = self.before(s, batch).chunks_exact(step.before);
         for (r, (d, image)) in d.chunks_exact(step.after).zip(images).enumerate() {
-            window.gather(image, &mut columns);
             T::product(
                 matrix_mut(&mut weights, channels, length),
                 if r == 0 { Accum::Replace } else { Accum::Add },
                 matrix(d, channels, positions),
-                matrix(&columns, length, positions).transpose(),
+                windows(window, image, &mut columns).transpose(),
             );
         }
         if inputs {
@@ -1021,6 +1017,33 @@ impl<T: Real> Block<T> {
         std::mem::swap(&mut self.slopes[s - 1], &mut slopes);
         (self.slopes[s], self.scratch) = (slopes, scratch);
         self.join(s, pass.model, length);
+    }
+}
+
+/// The numbers under a window, window length x positions.
+fn windows<'a, T: Real>(window: &Window, image: &[T], space: &'a mut Vec<T>) -> MatRef<'a, T> {
+    let (length, positions) = (window.length(), window.positions());
+    grow(space, length * positions);
+    if window.is_line_by_line() {
+        window.gather_places(image, space);
+        return matrix(space, positions, length).transpose();
+    }
+    window.gather(image, space);
+    matrix(space, length, positions)
+}
+
+vectorised! {
+    /// Makes every column the same.
+    fn repeat<'a, T>(column: &'a [T], columns: &'a mut [T]) -> () {
+        let width = column.len();
+        for own in columns.chunks_exact_mut(width) {
+            let mut first = 0;
+            while first < width {
+                let n = LANES.min(width - first);
+                store(&mut own[first..][..n], load(&column[first..][..n]));
+                first += LANES;
+            }
+        }
     }
 }
 
@@ -1246,4 +1269,27 @@ pub(super) fn row_loss<T: Real>(loss: Loss, y: &[T], t: &[T], d: &mut [T]) -> T 
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moved_images_have_zeros_where_nothing_was() {
+        let [height, width, channels] = [4_isize, 3, 2];
+        let image: Vec<f64> = (1..=24).map(f64::from).collect();
+        for (down, right) in (-2..=2).flat_map(|y| (-2..=2).map(move |x| (y, x))) {
+            let mut moved = vec![f64::NAN; image.len()];
+            move_image(&image, &mut moved, [4, 3, 2], (down, right));
+            for (at, number) in moved.into_iter().enumerate() {
+                let at = at as isize;
+                let (y, x) = (at / (width * channels), at / channels % width);
+                let (y, x) = (y - down, x - right);
+                let inside = (0..height).contains(&y) && (0..width).contains(&x);
+                let from = (y * width + x) * channels + at % channels;
+                assert_eq!(number, if inside { image[from as usize] } else { 0.0 });
+            }
+        }
+    }
 }

@@ -448,6 +448,15 @@ impl Options {
     }
 
     /// # Errors
+    /// When the network is given layer by layer, which `place` cannot take.
+    pub(crate) fn without_layers(&self, place: &str) -> Result<()> {
+        match self.layers {
+            Some(_) => Err(wrong("layers", format!("layers in {place}"), "hidden and degrees")),
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
     /// When there are too many.
     pub(crate) fn check_parameters(parameters: usize) -> Result<()> {
         if parameters > MAX_PARAMETERS {
