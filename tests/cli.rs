@@ -303,7 +303,7 @@ fn a_defect_is_named_and_ends_with_2() {
         ("train numbers.csv --hidden 2,x -o x.json", &["--hidden", "\"x\""]),
         ("train numbers.csv --hidden 0 -o x.json", &["--hidden", "0 neurons"]),
         ("train numbers.csv --degree 2,2,2 -o x.json", &["--degree", "3 degrees"]),
-        ("train numbers.csv --precision f32 -o x.json", &["--precision", "f32", "f64"]),
+        ("train numbers.csv --precision f16 -o x.json", &["--precision", "f16", "f64"]),
         ("train numbers.csv --test-fraction 2 -o x.json", &["--test-fraction", "2"]),
         ("train numbers.csv --learning-rate -1 -o x.json", &["--learning-rate"]),
         ("train numbers.csv --schedule step:3 -o x.json", &["--schedule", "step:EVERY:FACTOR"]),

@@ -337,7 +337,7 @@ fn a_network_that_is_not_right_is_refused_by_name() {
         ("\"x2\"", "\"\"", &["inputs", "empty name"]),
         ("\"outputs\": [\"y\"]", "\"outputs\": [\"y\", \"z\"]", &["outputs", "2 names", "1"]),
         ("\"lower\": -1", "\"lower\": 2", &["inputs[0]", "lower 2"]),
-        ("\"kind\": \"affine\"", "\"kind\": \"conv\"", &["layers[0].kind", "conv"]),
+        ("\"kind\": \"affine\"", "\"kind\": \"convex\"", &["layers[0].kind", "conv"]),
     ] {
         refused(NETWORK, old, new, parts);
     }

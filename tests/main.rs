@@ -14,6 +14,7 @@ mod formats;
 mod gradients;
 #[cfg(feature = "cli")]
 mod interruption;
+mod layers;
 mod network;
 mod onnx;
 mod polynomial;

@@ -265,10 +265,8 @@ fn kinds(network: &Network) -> Vec<&'static str> {
         .layers()
         .iter()
         .map(|layer| match layer {
-            Layer::Affine(_) => "affine",
-            Layer::Slaf(_) => "slaf",
-            Layer::Mixed(_) => "mixed",
             Layer::Activation(function) => function.name(),
+            other => other.kind(),
         })
         .collect()
 }

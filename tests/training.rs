@@ -70,7 +70,7 @@ fn bits(network: &Network) -> Vec<u64> {
             Layer::Slaf(slaf) => {
                 bits.extend(slaf.coefficients().to_f64().iter().map(|x| x.to_bits()))
             }
-            Layer::Activation(_) | Layer::Mixed(_) => {}
+            _ => {}
         }
     }
     bits

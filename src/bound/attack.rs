@@ -219,7 +219,8 @@ fn unit(layer: &Layer, i: usize) -> Unit<'_> {
                 None => each(|z| (z, 1.0)),
             }
         }
-        Layer::Affine(_) => each(|z| (z, 1.0)),
+        // Networks of other layers are refused before.
+        _ => each(|z| (z, 1.0)),
     }
 }
 
@@ -355,6 +356,7 @@ fn enclose(network: &Network, at: &[f64]) -> Option<Vec<Interval>> {
                 }
                 after
             }
+            _ => return None,
         };
     }
     values.iter().all(Interval::is_finite).then_some(values)

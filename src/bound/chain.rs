@@ -61,6 +61,10 @@ fn step(layer: &Layer, width: usize) -> Result<Step<'_>> {
             }
             Step::Activation(units)
         }
+        other => {
+            let found = format!("a layer of the kind {}", other.kind());
+            return Err(Error::invalid("", found, "affine layers and activations alone"));
+        }
     })
 }
 

@@ -120,6 +120,7 @@ fn network(network: &Network) -> Outcome {
         layers.map(|(l, layer)| describe_layer(layer, widths[l], widths[l + 1])).collect();
     answer.set("layers", lines.clone());
     answer.set("parameters", network.parameters());
+    answer.set("polynomial_layers", network.polynomial_layers());
     answer.set("head", network.head().name());
 
     answer.line("network");
@@ -154,7 +155,14 @@ fn network(network: &Network) -> Outcome {
         Err(error @ Error::NotPolynomial { .. }) => {
             answer.set("degree", Value::Null);
             answer.set("monomials", Value::Null);
+            let layers = network.polynomial_layers();
             answer.line(format_args!("  not a polynomial: {error}"));
+            if layers > 0 {
+                answer.line(format_args!(
+                    "  up to layer {} its values are polynomials in the inputs",
+                    layers - 1
+                ));
+            }
         }
         Err(error) => return Err(error),
     }
@@ -254,7 +262,35 @@ fn describe_layer(layer: &Layer, before: usize, after: usize) -> String {
             });
             format!("mixed  {}", groups.collect::<Vec<_>>().join("; "))
         }
+        Layer::Channels(channels) => {
+            let inner = describe_layer(channels.layer(), channels.channels(), channels.channels());
+            format!("channels  at each of {} positions: {inner}", channels.positions())
+        }
+        Layer::Conv(conv) => {
+            let [rows, columns] = conv.window().size();
+            let (from, to) = (shape(conv.window().input()), shape(conv.output()));
+            format!("conv  {rows}x{columns}, {from} -> {to}")
+        }
+        Layer::Pool(pool) => {
+            let [rows, columns] = pool.window().size();
+            let (from, to) = (shape(pool.window().input()), shape(pool.output()));
+            format!("{}  {rows}x{columns}, {from} -> {to}", layer.kind())
+        }
+        Layer::Flatten(from) => format!("flatten  {} -> {after}", shape(*from)),
+        Layer::Residual(layers) => {
+            let mut width = before;
+            let inside = layers.iter().map(|layer| {
+                let line = describe_layer(layer, width, layer.width(width));
+                width = layer.width(width);
+                line
+            });
+            format!("residual  {{ {} }}", inside.collect::<Vec<_>>().join(" | "))
+        }
     }
+}
+
+fn shape([height, width, channels]: [usize; 3]) -> String {
+    format!("{height}x{width}x{channels}")
 }
 
 fn describe_slaf(slaf: &Slaf, neurons: usize) -> String {

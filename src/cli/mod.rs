@@ -63,15 +63,19 @@ impl Globals {
     }
 
     fn start_threads(&self) -> Result<()> {
-        let Some(threads) = self.threads else { return Ok(()) };
-        if !(1..=1024).contains(&threads) {
+        // Without a number, one a core.
+        let threads = self.threads.unwrap_or(0);
+        if self.threads.is_some() && !(1..=1024).contains(&threads) {
             return Err(Error::invalid(
                 "--threads",
                 threads.to_string(),
                 "a number from 1 to 1024",
             ));
         }
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| {
+        // This thread is one of them: training forks and joins thousands of times a second, and a
+        // thread outside would have to be woken each time.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+        pool.build_global().map_err(|e| {
             Error::invalid("--threads", format!("{threads}, which failed: {e}"), "fewer threads")
         })
     }

@@ -18,8 +18,9 @@ use slnn::train::auto::{self, Choice, Search, SearchCheckpoint, outside_box};
 use slnn::train::rationalise::{RationaliseOptions, rationalise};
 use slnn::train::routine::Named;
 use slnn::train::{
-    BasisKind, Checkpoint, Control, EnsembleCheckpoint, HiddenActivation, Loss, Optimiser, Options,
-    Penalised, Routine, Schedule, Trained, resume, train, train_ensemble,
+    BasisKind, Checkpoint, Control, EnsembleCheckpoint, HiddenActivation, LayerSpec, Loss,
+    Optimiser, Options, Penalised, Precision, Routine, Schedule, Trained, resume, train,
+    train_ensemble,
 };
 
 use super::Globals;
@@ -59,9 +60,9 @@ pub struct Arguments {
     /// The seed of every random number
     #[arg(long, help_heading = "Run", value_name = "N")]
     seed: Option<u64>,
-    /// Only f64 is offered
-    #[arg(long, help_heading = "Run", value_name = "f64", default_value = "f64")]
-    precision: String,
+    /// The float that training computes in; the saved weights are exact either way [default: f64]
+    #[arg(long, help_heading = "Run", value_enum)]
+    precision: Option<PrecisionName>,
     /// Go on from the checkpoint beside the output
     #[arg(long, help_heading = "Run")]
     resume: bool,
@@ -106,6 +107,19 @@ struct Shape {
     /// A conventional activation instead of SLAFs: relu, tanh, leaky_relu:0.1, ...
     #[arg(long, value_name = "NAME[:PARAMETER]", value_parser = parse_activation)]
     activation: Option<Activation>,
+    /// The network layer by layer, in place of --hidden and --degree, the outputs left out:
+    /// conv5x5x16 (rows x columns x channels; conv3x3x8/2 moves by 2, conv3x3x8:valid has no padding),
+    /// slaf4 (its degree), maxpool2, avgpool2, flatten, dense100, dropout0.5, batchnorm,
+    /// residual(conv3x3x8,slaf2), relu and the other activations
+    #[arg(long, value_name = "LAYER,..", value_parser = parse_layers)]
+    layers: Option<Layers>,
+    /// Height, width and channels of the images that the inputs are, row by row, channels last
+    /// [default: as the IDX file says]
+    #[arg(long, value_name = "HxW[xC]", value_parser = parse_image)]
+    image: Option<Image>,
+    /// Move each image that trains by up to N rows and columns, drawn anew whenever it is seen
+    #[arg(long, value_name = "N")]
+    shift: Option<usize>,
     /// SLAFs on this fraction of the neurons [0.5], --activation [relu] on the others
     #[arg(long, value_name = "FRACTION", num_args = 0..=1, require_equals = true,
           default_missing_value = "0.5")]
@@ -206,6 +220,20 @@ struct ChoiceArguments {
 #[derive(Clone, Debug)]
 struct Counts(Vec<usize>);
 
+/// Layers in one argument, with commas between them.
+#[derive(Clone, Debug)]
+struct Layers(Vec<LayerSpec>);
+
+/// Height, width and channels.
+#[derive(Clone, Copy, Debug)]
+struct Image([usize; 3]);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PrecisionName {
+    F64,
+    F32,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PenalisedName {
     /// Weights and coefficients
@@ -237,6 +265,19 @@ fn parse_counts(text: &str) -> std::result::Result<Counts, String> {
         part.trim().parse().map_err(|_| format!("{part:?} is not a whole number; an example: 8,8"))
     };
     text.split(',').map(number).collect::<std::result::Result<_, _>>().map(Counts)
+}
+
+fn parse_layers(text: &str) -> std::result::Result<Layers, String> {
+    LayerSpec::parse_all(text).map(Layers).map_err(|e| e.to_string())
+}
+
+fn parse_image(text: &str) -> std::result::Result<Image, String> {
+    let numbers: Vec<Option<usize>> = text.split('x').map(|n| n.parse().ok()).collect();
+    match numbers[..] {
+        [Some(height), Some(width)] => Ok(Image([height, width, 1])),
+        [Some(height), Some(width), Some(channels)] => Ok(Image([height, width, channels])),
+        _ => Err(format!("{text:?} is not height x width x channels; an example: 28x28")),
+    }
 }
 
 fn parse_widths(text: &str) -> std::result::Result<Counts, String> {
@@ -340,6 +381,17 @@ impl Arguments {
         set(&mut options.restarts, stopping.restarts);
         options.target_loss = stopping.target_loss.or(options.target_loss);
         set(&mut options.seed, self.seed);
+        options.precision = match self.precision {
+            Some(PrecisionName::F32) => Precision::F32,
+            Some(PrecisionName::F64) | None => Precision::F64,
+        };
+        options.layers = shape.layers.as_ref().map(|layers| layers.0.clone());
+        // A table of images may be learned as one of numbers.
+        options.image = match &shape.layers {
+            Some(_) => shape.image.map(|image| image.0).or(table.image()),
+            None => None,
+        };
+        options.shift = shape.shift;
         options.standardise = !method.no_standardise;
         options.validate().map_err(name_flag)?;
         Ok(options)
@@ -403,7 +455,8 @@ impl Arguments {
     /// # Errors
     /// The first flag that would go unheeded or fail after the training.
     fn check_combinations(&self) -> Result<()> {
-        let Shape { hidden, degree, basis, shared, attention, activation, hybrid } = &self.shape;
+        let Shape { hidden, degree, basis, shared, attention, activation, hybrid, .. } =
+            &self.shape;
         let refuse = |flags: &[(bool, &str)], found: &str, expected: &str| match flags
             .iter()
             .find(|(given, _)| *given)
@@ -421,6 +474,17 @@ impl Arguments {
                 (hybrid.is_some(), "--hybrid"),
             ];
             refuse(&flags, "--hidden none", "hidden layers, or one of the two left out")?;
+        }
+        if self.shape.layers.is_some() {
+            let flags = [
+                (hidden.is_some(), "--hidden"),
+                (degree.is_some(), "--degree"),
+                (activation.is_some() && hybrid.is_none(), "--activation"),
+            ];
+            refuse(&flags, "--layers, which says it layer by layer", "one of the two left out")?;
+        } else {
+            let expected = "--layers beside it: other networks take the inputs one by one";
+            refuse(&[(self.shape.image.is_some(), "--image")], "an image", expected)?;
         }
         if matches!(self.method.optimiser, Some(OptimiserName::Lbfgs)) {
             let flags = [
@@ -448,7 +512,11 @@ impl Arguments {
             refuse(&flags, "--rationalise, which takes one small network", "one of the two")?;
         }
         if self.rationalise {
-            let flags = [(activation.is_some(), "--activation"), (hybrid.is_some(), "--hybrid")];
+            let flags = [
+                (activation.is_some(), "--activation"),
+                (hybrid.is_some(), "--hybrid"),
+                (self.shape.layers.is_some(), "--layers"),
+            ];
             refuse(&flags, "--rationalise, which takes SLAFs only", "one of the two left out")?;
         }
         Ok(())
@@ -533,19 +601,13 @@ fn name_flag(error: Error) -> Error {
         Some("activation.fraction") => "--hybrid".into(),
         Some("optimiser.momentum") => "--momentum".into(),
         Some("schedule.decay") => "--schedule".into(),
+        Some(field) if field.starts_with("layers: ") => field.replacen("layers: ", "--layers: ", 1),
         Some(field) => format!("--{}", field.replace(['_', '.'], "-")),
     };
     Error::Invalid { place: flag, found, expected }
 }
 
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
-    if arguments.precision != "f64" {
-        return Err(Error::invalid(
-            "--precision",
-            format!("{:?}", arguments.precision),
-            "f64, the only precision that is offered yet",
-        ));
-    }
     let output = &arguments.output;
     arguments.check_files()?;
     arguments.check_combinations()?;
@@ -656,7 +718,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             grouped(degree),
             grouped(terms)
         )),
-        None => answer.line("not a polynomial: a conventional activation is in it"),
+        None => answer.line("not a polynomial: a conventional activation or max pooling is in it"),
     }
     if let Some(choice) = &choice {
         answer.line(format_args!("chosen by validation: {}", described(choice)));

@@ -19,7 +19,7 @@ use num_rational::BigRational;
 use num_traits::One;
 
 use crate::error::{Error, Result};
-use crate::network::{Activation, Layer, Matrix, Network, Numbers, Part, Slaf, Vector};
+use crate::network::{Activation, Layer, Matrix, Network, Numbers, Part, PoolKind, Slaf, Vector};
 use crate::numeric::rational::rational_from_f64;
 
 /// A parameter, exactly.
@@ -216,31 +216,111 @@ pub(super) struct Bound {
     pub(super) bits: f64,
 }
 
+/// What [`Stages`] are made from, layer by layer.
+struct Builder {
+    hidden: Vec<Stage>,
+    /// The affine map that waits for its polynomials.
+    waiting: Option<Vec<Row>>,
+}
+
+impl Builder {
+    /// Adds a layer on `width` numbers that stand behind `carried` others, which stay as they are:
+    /// the input of a residual waits there for what its layers make.
+    fn layer(&mut self, l: usize, layer: &Layer, carried: usize, width: usize) -> Result<()> {
+        match layer {
+            Layer::Affine(affine) => {
+                self.affine(affine_rows(affine.weight(), affine.bias()), carried);
+            }
+            Layer::Conv(conv) => {
+                let channels = affine_rows(conv.weight(), conv.bias());
+                let rows = conv.window().sources().into_iter().flat_map(|sources| {
+                    let row = |channel: &Row| channel.at(&sources);
+                    channels.iter().map(row).collect::<Vec<_>>()
+                });
+                self.affine(rows.collect(), carried);
+            }
+            Layer::Pool(pool) => {
+                let PoolKind::Average(scale) = pool.kind() else {
+                    return Err(not_polynomial(l, "max_pool (neuron 0)".into()));
+                };
+                let channels = pool.window().input()[2];
+                let scale = Number::from_f64(scale);
+                let rows = pool.window().sources().into_iter().flat_map(|sources| {
+                    let row = |channel: usize| {
+                        let own = sources.iter().skip(channel).step_by(channels).flatten();
+                        let weights = own.map(|at| (*at as u32, scale.clone()));
+                        let weights = weights.filter(|(_, w)| !w.is_zero()).collect();
+                        Row { bias: Number::ZERO, weights }
+                    };
+                    (0..channels).map(row).collect::<Vec<_>>()
+                });
+                self.affine(rows.collect(), carried);
+            }
+            Layer::Flatten(_) => {}
+            Layer::Residual(layers) => {
+                let unit =
+                    |i: usize| Row { bias: Number::ZERO, weights: vec![(i as u32, Number::ONE)] };
+                self.affine((0..2 * width).map(|i| unit(i % width)).collect(), carried);
+                let mut own = width;
+                for layer in layers {
+                    self.layer(l, layer, carried + width, own)?;
+                    own = layer.width_after(own)?;
+                }
+                let sum = |i: usize| Row {
+                    bias: Number::ZERO,
+                    weights: vec![(i as u32, Number::ONE), ((width + i) as u32, Number::ONE)],
+                };
+                self.affine((0..width).map(sum).collect(), carried);
+            }
+            Layer::Channels(_) | Layer::Slaf(_) | Layer::Activation(_) | Layer::Mixed(_) => {
+                let rows = self.waiting.take().unwrap_or_else(|| identity(carried + width));
+                let mut all = linear(carried);
+                match layer {
+                    Layer::Channels(channels) => {
+                        let own = polynomials(l, channels.layer(), channels.channels())?;
+                        (0..channels.positions()).for_each(|_| all.extend_from_slice(&own));
+                    }
+                    layer => all.extend(polynomials(l, layer, width)?),
+                }
+                self.hidden.push(Stage { rows, polynomials: all, degrees: Vec::new() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an affine map behind `carried` numbers.
+    fn affine(&mut self, mut rows: Vec<Row>, carried: usize) {
+        if let Some(rows) = self.waiting.take() {
+            let polynomials = linear(rows.len());
+            self.hidden.push(Stage { rows, polynomials, degrees: Vec::new() });
+        }
+        for (column, _) in rows.iter_mut().flat_map(|row| &mut row.weights) {
+            *column += carried as u32;
+        }
+        let mut all = identity(carried);
+        all.append(&mut rows);
+        self.waiting = Some(all);
+    }
+}
+
+impl Row {
+    /// The row of a window's weights where these numbers lie under it, in ascending order.
+    fn at(&self, sources: &[Option<usize>]) -> Row {
+        let own = |(j, w): &(u32, Number)| Some((sources[*j as usize]? as u32, w.clone()));
+        Row { bias: self.bias.clone(), weights: self.weights.iter().filter_map(own).collect() }
+    }
+}
+
 impl Stages {
     /// # Errors
     /// When an activation that can reach an output is not a polynomial.
     pub(super) fn new(network: &Network) -> Result<Self> {
-        let mut hidden: Vec<Stage> = Vec::new();
-        // The affine map that waits for its polynomials.
-        let mut waiting: Option<Vec<Row>> = None;
+        let mut builder = Builder { hidden: Vec::new(), waiting: None };
         let widths = network.widths();
         for (l, layer) in network.layers().iter().enumerate() {
-            let width = widths[l];
-            match layer {
-                Layer::Affine(affine) => {
-                    if let Some(rows) = waiting.take() {
-                        let polynomials = vec![vec![Number::ZERO, Number::ONE]; rows.len()];
-                        hidden.push(Stage { rows, polynomials, degrees: Vec::new() });
-                    }
-                    waiting = Some(affine_rows(affine.weight(), affine.bias()));
-                }
-                layer => {
-                    let rows = waiting.take().unwrap_or_else(|| identity(width));
-                    let polynomials = polynomials(l, layer, width)?;
-                    hidden.push(Stage { rows, polynomials, degrees: Vec::new() });
-                }
-            }
+            builder.layer(l, layer, 0, widths[l])?;
         }
+        let Builder { hidden, waiting } = builder;
         let width = network.outputs().len();
         let mut stages = Stages {
             inputs: network.inputs().len(),
@@ -461,6 +541,16 @@ fn identity(width: usize) -> Vec<Row> {
     (0..width as u32).map(|i| Row { bias: Number::ZERO, weights: vec![(i, Number::ONE)] }).collect()
 }
 
+/// Polynomials that change nothing.
+fn linear(width: usize) -> Vec<Vec<Number>> {
+    vec![vec![Number::ZERO, Number::ONE]; width]
+}
+
+fn not_polynomial(layer: usize, function: String) -> Error {
+    let advice = "replace it by a slaf, or approximate the network by one".into();
+    Error::NotPolynomial { layer, function, advice }
+}
+
 fn affine_rows(weight: &Matrix, bias: &Vector) -> Vec<Row> {
     let bias: Vec<Number> = match bias {
         Numbers::Float(b) => b.iter().map(|x| Number::from_f64(*x)).collect(),
@@ -486,14 +576,10 @@ fn nonzero(row: impl Iterator<Item = Number>) -> Vec<(u32, Number)> {
 fn polynomials(l: usize, layer: &Layer, width: usize) -> Result<Vec<Vec<Number>>> {
     let conventional = |function: Activation, neuron: Option<usize>| match function {
         Activation::Identity => Ok(vec![Number::ZERO, Number::ONE]),
-        function => Err(Error::NotPolynomial {
-            layer: l,
-            function: match neuron {
-                Some(i) => format!("{} (neuron {i})", function.name()),
-                None => format!("{} (neuron 0)", function.name()),
-            },
-            advice: "replace it by a slaf, or approximate the network by one".into(),
-        }),
+        function => {
+            let neuron = neuron.unwrap_or(0);
+            Err(not_polynomial(l, format!("{} (neuron {neuron})", function.name())))
+        }
     };
     match layer {
         Layer::Slaf(slaf) => Ok(slaf_polynomials(slaf, width)),
@@ -520,8 +606,8 @@ fn polynomials(l: usize, layer: &Layer, width: usize) -> Result<Vec<Vec<Number>>
             }
             Ok(all)
         }
-        // An affine layer has no polynomials of its own: the identity.
-        Layer::Affine(_) => Ok(vec![vec![Number::ZERO, Number::ONE]; width]),
+        // The others have no polynomials of their own.
+        _ => Ok(linear(width)),
     }
 }
 

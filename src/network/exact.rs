@@ -5,14 +5,19 @@
 //! modulo a prime, a bound on its coefficients, its degree, or its polynomials
 //! themselves, according to the [`Algebra`] it is carried out in.
 
+use std::borrow::Cow;
+
 use num_rational::BigRational;
-use num_traits::{Signed, Zero};
+use num_traits::{One, Signed, Zero};
 
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::network::activation::Activation;
-use crate::network::layer::{Layer, Part};
+use crate::network::image::PoolKind;
+use crate::network::layer::{Layer, Part, Slaf};
+use crate::network::numbers::Matrix;
 use crate::numeric::interval::Enclosure;
+use crate::numeric::rational::rational_from_f64;
 use crate::numeric::{Dyadic, modular};
 
 /// Where a network can be evaluated: scalars for its parameters, elements for its values.
@@ -40,7 +45,15 @@ pub trait Algebra {
     fn activation(&self, _function: Activation, _z: &Self::Element) -> Option<Self::Element> {
         None
     }
+
+    /// The largest of at least one element, or `None` when the algebra cannot express it.
+    fn max(&self, _elements: &[Self::Element]) -> Option<Self::Element> {
+        None
+    }
 }
+
+/// The most weights of [`ExactNetwork::written_out`].
+const MAX_WRITTEN_OUT: usize = 1 << 24;
 
 /// What one neuron computes after its pre-activation.
 #[derive(Clone, Debug)]
@@ -50,11 +63,30 @@ pub(crate) enum Neuron<S> {
     Activation(Activation),
 }
 
-/// One layer: rows of weights, or what each neuron computes.
+/// One layer.
 #[derive(Clone, Debug)]
 pub(crate) enum ExactLayer<S> {
-    Affine { weights: Vec<Vec<S>>, bias: Vec<S> },
+    Affine {
+        weights: Vec<Vec<S>>,
+        bias: Vec<S>,
+    },
+    /// One activation a neuron, over and over where there are more neurons.
     Neurons(Vec<Neuron<S>>),
+    /// Affine maps that share weights: for every output, which of them, and what it is applied to.
+    Shared {
+        weights: Vec<Vec<S>>,
+        bias: Vec<S>,
+        zero: S,
+        outputs: Vec<(usize, Vec<Option<usize>>)>,
+    },
+    /// The largest of the elements at these places.
+    Max(Vec<Vec<usize>>),
+    /// `ones` is twice the scalar 1.
+    Residual {
+        layers: Vec<ExactLayer<S>>,
+        ones: Vec<S>,
+        zero: S,
+    },
 }
 
 /// A network with its parameters as scalars of an algebra and every SLAF folded.
@@ -67,53 +99,11 @@ pub struct ExactNetwork<S> {
 impl ExactNetwork<BigRational> {
     /// The network with rational parameters, every SLAF in monomial form.
     pub fn new(network: &Network) -> Self {
-        let widths = network.widths();
-        let layers = network
-            .layers()
-            .iter()
-            .zip(&widths)
-            .map(|(layer, &width)| match layer {
-                Layer::Affine(affine) => ExactLayer::Affine {
-                    weights: affine
-                        .weight()
-                        .to_exact()
-                        .rows()
-                        .into_iter()
-                        .map(|r| r.to_vec())
-                        .collect(),
-                    bias: affine.bias().to_exact().to_vec(),
-                },
-                Layer::Slaf(slaf) => ExactLayer::Neurons(
-                    slaf.fold(width)
-                        .into_iter()
-                        .map(|p| Neuron::Polynomial(coefficients(p)))
-                        .collect(),
-                ),
-                Layer::Activation(function) => {
-                    ExactLayer::Neurons(vec![Neuron::Activation(*function); width])
-                }
-                Layer::Mixed(mixed) => {
-                    let mut neurons = vec![Neuron::Activation(Activation::Identity); width];
-                    for group in mixed.groups() {
-                        let parts = match &group.part {
-                            Part::Activation(f) => {
-                                vec![Neuron::Activation(*f); group.neurons.len()]
-                            }
-                            Part::Slaf(slaf) => slaf
-                                .fold(group.neurons.len())
-                                .into_iter()
-                                .map(|p| Neuron::Polynomial(coefficients(p)))
-                                .collect(),
-                        };
-                        for (&i, part) in group.neurons.iter().zip(parts) {
-                            neurons[i] = part;
-                        }
-                    }
-                    ExactLayer::Neurons(neurons)
-                }
-            })
-            .collect();
-        ExactNetwork { inputs: network.inputs().len(), layers }
+        let layers = network.layers().iter().zip(network.widths());
+        ExactNetwork {
+            inputs: network.inputs().len(),
+            layers: layers.map(|(layer, width)| exact(layer, width)).collect(),
+        }
     }
 
     /// The same network with every parameter replaced by its absolute value: the majorant network.
@@ -125,6 +115,22 @@ impl ExactNetwork<BigRational> {
     /// Whether every parameter is an integer over a power of two.
     pub fn is_dyadic(&self) -> bool {
         self.map(&|x: &BigRational| Dyadic::from_rational(x)).is_ok()
+    }
+
+    /// The layers as affine maps and neurons alone, each with the place of the network's layer that
+    /// it comes from: what shares weights is written out, and a residual carries its input along
+    /// in neurons that compute the identity.
+    ///
+    /// # Errors
+    /// When a largest number is asked for, which is no polynomial, or there are more than 2^24
+    /// weights, zeros included.
+    pub(crate) fn written_out(&self) -> Result<Vec<(usize, Cow<'_, ExactLayer<BigRational>>)>> {
+        let mut all = WrittenOut { layers: Vec::new(), weights: 0 };
+        let mut width = self.inputs;
+        for (l, layer) in self.layers.iter().enumerate() {
+            width = all.push(l, layer, 0, width)?;
+        }
+        Ok(all.layers)
     }
 
     /// The same network over the scalars of `algebra`.
@@ -149,36 +155,245 @@ impl ExactNetwork<BigRational> {
                 })
                 .collect::<Result<Vec<S>>>()
         };
-        let layers = self
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(l, layer)| {
-                Ok(match layer {
-                    ExactLayer::Affine { weights, bias } => ExactLayer::Affine {
-                        weights: weights
-                            .iter()
-                            .map(|w| row(w, &|| format!("layers[{l}].weight")))
-                            .collect::<Result<_>>()?,
-                        bias: row(bias, &|| format!("layers[{l}].bias"))?,
-                    },
-                    ExactLayer::Neurons(neurons) => ExactLayer::Neurons(
-                        neurons
-                            .iter()
-                            .map(|neuron| {
-                                Ok(match neuron {
-                                    Neuron::Activation(f) => Neuron::Activation(*f),
-                                    Neuron::Polynomial(c) => Neuron::Polynomial(row(c, &|| {
-                                        format!("layers[{l}].coefficients")
-                                    })?),
-                                })
-                            })
-                            .collect::<Result<_>>()?,
-                    ),
-                })
-            })
-            .collect::<Result<_>>()?;
+        let layers = self.layers.iter().enumerate();
+        let layers = layers.map(|(l, layer)| map_layer(layer, l, &row)).collect::<Result<_>>()?;
         Ok(ExactNetwork { inputs: self.inputs, layers })
+    }
+}
+
+/// See [`ExactNetwork::written_out`].
+struct WrittenOut<'a> {
+    layers: Vec<(usize, Cow<'a, ExactLayer<BigRational>>)>,
+    weights: usize,
+}
+
+impl<'a> WrittenOut<'a> {
+    /// Adds a layer on `width` numbers that stand behind `carried` others; gives its own width.
+    fn push(
+        &mut self,
+        l: usize,
+        layer: &'a ExactLayer<BigRational>,
+        carried: usize,
+        width: usize,
+    ) -> Result<usize> {
+        let polynomial = || vec![BigRational::zero(), BigRational::one()];
+        match layer {
+            ExactLayer::Affine { bias, .. } if carried == 0 => {
+                self.layers.push((l, Cow::Borrowed(layer)));
+                Ok(bias.len())
+            }
+            ExactLayer::Affine { weights, bias } => {
+                let rows = weights.iter().zip(bias).map(|(row, bias)| {
+                    let own = row.iter().enumerate();
+                    (own.map(|(j, w)| (carried + j, w.clone())).collect(), bias.clone())
+                });
+                self.affine(l, carried, carried + width, rows)
+            }
+            ExactLayer::Neurons(neurons) if carried == 0 && neurons.len() == width => {
+                self.layers.push((l, Cow::Borrowed(layer)));
+                Ok(width)
+            }
+            ExactLayer::Neurons(neurons) => {
+                let identities = (0..carried).map(|_| Neuron::Polynomial(polynomial()));
+                let own = neurons.iter().cycle().take(width).cloned();
+                let all = identities.chain(own).collect();
+                self.layers.push((l, Cow::Owned(ExactLayer::Neurons(all))));
+                Ok(width)
+            }
+            ExactLayer::Shared { weights, bias, outputs, .. } => {
+                let rows = outputs.iter().map(|(channel, sources)| {
+                    let own = sources.iter().zip(&weights[*channel]);
+                    let own = own.filter_map(|(at, w)| at.map(|at| (carried + at, w.clone())));
+                    (own.collect(), bias[*channel].clone())
+                });
+                self.affine(l, carried, carried + width, rows)
+            }
+            ExactLayer::Max(_) => Err(not_polynomial(l, "max_pool (neuron 0)".into())),
+            ExactLayer::Residual { layers, .. } => {
+                let one = || BigRational::one();
+                let twice = (0..2 * width)
+                    .map(|i| (vec![(carried + i % width, one())], BigRational::zero()));
+                self.affine(l, carried, carried + width, twice)?;
+                let mut own = width;
+                for layer in layers {
+                    own = self.push(l, layer, carried + width, own)?;
+                }
+                let sums = (0..width).map(|i| {
+                    let both = vec![(carried + i, one()), (carried + width + i, one())];
+                    (both, BigRational::zero())
+                });
+                self.affine(l, carried, carried + 2 * width, sums)
+            }
+        }
+    }
+
+    /// Adds an affine layer on `columns` numbers, of which the first `carried` stay; gives the
+    /// number of the other rows.
+    fn affine(
+        &mut self,
+        l: usize,
+        carried: usize,
+        columns: usize,
+        rows: impl ExactSizeIterator<Item = (Vec<(usize, BigRational)>, BigRational)>,
+    ) -> Result<usize> {
+        let count = rows.len();
+        let own = (carried + count).saturating_mul(columns);
+        self.weights = self.weights.saturating_add(own);
+        if self.weights > MAX_WRITTEN_OUT {
+            return Err(Error::invalid(
+                format!("layers[{l}]"),
+                format!("{} weights when written out as matrices", self.weights),
+                "at most 2^24: a smaller image or fewer channels",
+            ));
+        }
+        let kept = (0..carried).map(|i| (vec![(i, BigRational::one())], BigRational::zero()));
+        let (weights, bias) = kept
+            .chain(rows)
+            .map(|(entries, bias)| {
+                let mut row = vec![BigRational::zero(); columns];
+                for (j, w) in entries {
+                    row[j] += w;
+                }
+                (row, bias)
+            })
+            .unzip();
+        self.layers.push((l, Cow::Owned(ExactLayer::Affine { weights, bias })));
+        Ok(count)
+    }
+}
+
+fn not_polynomial(layer: usize, function: String) -> Error {
+    let advice = "replace it by a slaf, or approximate the network by one".into();
+    Error::NotPolynomial { layer, function, advice }
+}
+
+/// Maps the scalars of a row; the second argument says where it stands.
+type MapRow<'a, S> = dyn Fn(&Vec<BigRational>, &dyn Fn() -> String) -> Result<Vec<S>> + 'a;
+
+fn map_layer<S>(
+    layer: &ExactLayer<BigRational>,
+    l: usize,
+    row: &MapRow<S>,
+) -> Result<ExactLayer<S>> {
+    let rows = |weights: &[Vec<BigRational>]| {
+        weights.iter().map(|w| row(w, &|| format!("layers[{l}].weight"))).collect::<Result<_>>()
+    };
+    let bias_of = |bias| row(bias, &|| format!("layers[{l}].bias"));
+    let single = |x: &BigRational| {
+        let found = row(&vec![x.clone()], &|| format!("layers[{l}]"))?;
+        found.into_iter().next().ok_or_else(|| {
+            Error::invalid(format!("layers[{l}]"), x.to_string(), "a number in the algebra")
+        })
+    };
+    Ok(match layer {
+        ExactLayer::Affine { weights, bias } => {
+            ExactLayer::Affine { weights: rows(weights)?, bias: bias_of(bias)? }
+        }
+        ExactLayer::Neurons(neurons) => {
+            let neuron = |neuron: &Neuron<BigRational>| {
+                Ok(match neuron {
+                    Neuron::Activation(f) => Neuron::Activation(*f),
+                    Neuron::Polynomial(c) => {
+                        Neuron::Polynomial(row(c, &|| format!("layers[{l}].coefficients"))?)
+                    }
+                })
+            };
+            ExactLayer::Neurons(neurons.iter().map(neuron).collect::<Result<_>>()?)
+        }
+        ExactLayer::Shared { weights, bias, zero, outputs } => ExactLayer::Shared {
+            weights: rows(weights)?,
+            bias: bias_of(bias)?,
+            zero: single(zero)?,
+            outputs: outputs.clone(),
+        },
+        ExactLayer::Max(places) => ExactLayer::Max(places.clone()),
+        ExactLayer::Residual { layers, ones, zero } => ExactLayer::Residual {
+            layers: layers.iter().map(|layer| map_layer(layer, l, row)).collect::<Result<_>>()?,
+            ones: row(ones, &|| format!("layers[{l}]"))?,
+            zero: single(zero)?,
+        },
+    })
+}
+
+/// A layer on `width` neurons.
+fn exact(layer: &Layer, width: usize) -> ExactLayer<BigRational> {
+    let rows = |weight: &Matrix| weight.to_exact().rows().into_iter().map(|r| r.to_vec()).collect();
+    let polynomials = |slaf: &Slaf, neurons: usize| -> Vec<Neuron<BigRational>> {
+        let folded = slaf.fold(neurons).into_iter();
+        folded.map(|p| Neuron::Polynomial(coefficients(p))).collect()
+    };
+    match layer {
+        Layer::Affine(affine) => ExactLayer::Affine {
+            weights: rows(affine.weight()),
+            bias: affine.bias().to_exact().to_vec(),
+        },
+        Layer::Slaf(slaf) => ExactLayer::Neurons(polynomials(slaf, width)),
+        Layer::Activation(function) => {
+            ExactLayer::Neurons(vec![Neuron::Activation(*function); width])
+        }
+        Layer::Mixed(mixed) => {
+            let mut neurons = vec![Neuron::Activation(Activation::Identity); width];
+            for group in mixed.groups() {
+                let parts = match &group.part {
+                    Part::Activation(f) => vec![Neuron::Activation(*f); group.neurons.len()],
+                    Part::Slaf(slaf) => polynomials(slaf, group.neurons.len()),
+                };
+                for (&i, part) in group.neurons.iter().zip(parts) {
+                    neurons[i] = part;
+                }
+            }
+            ExactLayer::Neurons(neurons)
+        }
+        Layer::Channels(channels) => exact(channels.layer(), channels.channels()),
+        Layer::Conv(conv) => {
+            let channels = conv.weight().rows();
+            let places = conv.window().sources().into_iter();
+            ExactLayer::Shared {
+                weights: rows(conv.weight()),
+                bias: conv.bias().to_exact().to_vec(),
+                zero: BigRational::zero(),
+                outputs: places
+                    .flat_map(|place| (0..channels).map(move |c| (c, place.clone())))
+                    .collect(),
+            }
+        }
+        Layer::Pool(pool) => {
+            let channels = pool.window().input()[2];
+            // A pooling window has no padding.
+            let own = |place: &[Option<usize>], c: usize| -> Vec<usize> {
+                place.iter().skip(c).step_by(channels).flatten().copied().collect()
+            };
+            let places = pool.window().sources();
+            let outputs: Vec<Vec<usize>> =
+                places.iter().flat_map(|place| (0..channels).map(|c| own(place, c))).collect();
+            match pool.kind() {
+                PoolKind::Max => ExactLayer::Max(outputs),
+                PoolKind::Average(scale) => {
+                    let scale = rational_from_f64(scale).unwrap_or_default();
+                    let [rows, columns] = pool.window().size();
+                    ExactLayer::Shared {
+                        weights: vec![vec![scale; rows * columns]],
+                        bias: vec![BigRational::zero()],
+                        zero: BigRational::zero(),
+                        outputs: outputs
+                            .into_iter()
+                            .map(|own| (0, own.into_iter().map(Some).collect()))
+                            .collect(),
+                    }
+                }
+            }
+        }
+        Layer::Flatten(_) => ExactLayer::Neurons(vec![Neuron::Activation(Activation::Identity)]),
+        Layer::Residual(layers) => {
+            let mut width = width;
+            let mut inside = Vec::with_capacity(layers.len());
+            for layer in layers {
+                inside.push(exact(layer, width));
+                width = layer.width_after(width).unwrap_or(width);
+            }
+            let (ones, zero) = (vec![BigRational::one(); 2], BigRational::zero());
+            ExactLayer::Residual { layers: inside, ones, zero }
+        }
     }
 }
 
@@ -194,11 +409,6 @@ impl<S> ExactNetwork<S> {
     /// The number of inputs.
     pub fn inputs(&self) -> usize {
         self.inputs
-    }
-
-    /// The layers, for those who take them a layer at a time.
-    pub(crate) fn layers(&self) -> &[ExactLayer<S>] {
-        &self.layers
     }
 
     /// The outputs of the last layer (before the head) at `inputs`.
@@ -233,37 +443,76 @@ impl<S> ExactNetwork<S> {
         }
         let mut values = inputs;
         for (l, layer) in self.layers.iter().enumerate() {
-            let mut next = Vec::new();
-            match layer {
-                ExactLayer::Affine { weights, bias } => {
-                    for (i, (weights, bias)) in weights.iter().zip(bias).enumerate() {
-                        watch(l, i)?;
-                        next.push(algebra.affine(weights, &values, bias));
-                    }
-                }
-                ExactLayer::Neurons(neurons) => {
-                    for (i, (neuron, z)) in neurons.iter().zip(&values).enumerate() {
-                        watch(l, i)?;
-                        next.push(match neuron {
-                            Neuron::Polynomial(coefficients) => algebra.polynomial(coefficients, z),
-                            Neuron::Activation(Activation::Identity) => z.clone(),
-                            Neuron::Activation(function) => algebra
-                                .activation(*function, z)
-                                .ok_or_else(|| Error::NotPolynomial {
-                                    layer: l,
-                                    function: format!("{} (neuron {i})", function.name()),
-                                    advice: "replace it by a slaf, or approximate the network \
-                                                 by one"
-                                        .into(),
-                                })?,
-                        });
-                    }
-                }
-            }
-            values = next;
+            values = evaluate_layer(layer, l, algebra, values, watch)?;
         }
         Ok(values)
     }
+}
+
+/// Called before each neuron, with its layer.
+type Watch<'a> = dyn FnMut(usize, usize) -> Result<()> + 'a;
+
+fn evaluate_layer<A: Algebra>(
+    layer: &ExactLayer<A::Scalar>,
+    l: usize,
+    algebra: &A,
+    values: Vec<A::Element>,
+    watch: &mut Watch,
+) -> Result<Vec<A::Element>> {
+    let mut next = Vec::new();
+    match layer {
+        ExactLayer::Affine { weights, bias } => {
+            for (i, (weights, bias)) in weights.iter().zip(bias).enumerate() {
+                watch(l, i)?;
+                next.push(algebra.affine(weights, &values, bias));
+            }
+        }
+        ExactLayer::Neurons(neurons) => {
+            for (i, (neuron, z)) in neurons.iter().cycle().zip(&values).enumerate() {
+                watch(l, i)?;
+                next.push(match neuron {
+                    Neuron::Polynomial(coefficients) => algebra.polynomial(coefficients, z),
+                    Neuron::Activation(Activation::Identity) => z.clone(),
+                    Neuron::Activation(function) => {
+                        algebra.activation(*function, z).ok_or_else(|| {
+                            not_polynomial(l, format!("{} (neuron {i})", function.name()))
+                        })?
+                    }
+                });
+            }
+        }
+        ExactLayer::Shared { weights, bias, zero, outputs } => {
+            let padding = algebra.affine(&[], &[], zero);
+            for (i, (channel, sources)) in outputs.iter().enumerate() {
+                watch(l, i)?;
+                let source = |source: &Option<usize>| match source {
+                    Some(at) => values[*at].clone(),
+                    None => padding.clone(),
+                };
+                let under: Vec<_> = sources.iter().map(source).collect();
+                next.push(algebra.affine(&weights[*channel], &under, &bias[*channel]));
+            }
+        }
+        ExactLayer::Max(places) => {
+            for (i, places) in places.iter().enumerate() {
+                watch(l, i)?;
+                let under: Vec<_> = places.iter().map(|at| values[*at].clone()).collect();
+                let largest = algebra.max(&under);
+                next.push(
+                    largest.ok_or_else(|| not_polynomial(l, format!("max_pool (neuron {i})")))?,
+                );
+            }
+        }
+        ExactLayer::Residual { layers, ones, zero } => {
+            let mut branch = values.clone();
+            for layer in layers {
+                branch = evaluate_layer(layer, l, algebra, branch, watch)?;
+            }
+            let both = values.into_iter().zip(branch);
+            next.extend(both.map(|(x, y)| algebra.affine(ones, &[x, y], zero)));
+        }
+    }
+    Ok(next)
 }
 
 /// The rationals: exact values of networks of SLAFs and piecewise-polynomial activations.
@@ -285,6 +534,9 @@ impl Algebra for Rationals {
     }
     fn activation(&self, function: Activation, z: &BigRational) -> Option<BigRational> {
         function.exact(z)
+    }
+    fn max(&self, elements: &[BigRational]) -> Option<BigRational> {
+        elements.iter().max().cloned()
     }
 }
 
@@ -361,5 +613,10 @@ impl Algebra for Enclosures {
     }
     fn activation(&self, function: Activation, z: &Enclosure) -> Option<Enclosure> {
         Some(function.enclose(z, self.bits))
+    }
+    fn max(&self, elements: &[Enclosure]) -> Option<Enclosure> {
+        let lower = elements.iter().map(Enclosure::lower).max()?;
+        let upper = elements.iter().map(Enclosure::upper).max()?;
+        Some(Enclosure::ordered(lower.clone(), upper.clone()))
     }
 }

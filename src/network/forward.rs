@@ -2,19 +2,24 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
 use num_rational::BigRational;
 use num_traits::Zero;
 
 use crate::error::{Error, Result};
 use crate::network::exact::{Dyadics, Enclosures, ExactNetwork, Rationals};
+use crate::network::image::{Conv, Pool, PoolKind};
 use crate::network::layer::{Affine, Basis, Family, Layer, Part, Slaf};
+use crate::network::numbers::{Matrix, Vector};
 use crate::network::{Head, Network};
 use crate::numeric::Dyadic;
 use crate::numeric::interval::Enclosure;
 
 /// Fractional bits beyond which an enclosure is given up.
 const ENCLOSURE_BITS: u32 = 1 << 16;
+
+/// The most numbers of one layer that [`Network::forward`] holds at once.
+const FORWARD_NUMBERS: usize = 1 << 24;
 
 impl Network {
     /// The outputs of the last layer, before the head, for a batch: (rows, inputs) to (rows, outputs).
@@ -32,37 +37,18 @@ impl Network {
                 format!("{}, one for each input of the network", self.inputs.len()),
             ));
         }
-        let mut values = inputs.as_standard_layout().into_owned();
-        for layer in &self.layers {
-            match layer {
-                Layer::Affine(affine) => values = forward_affine(affine, &values),
-                Layer::Slaf(slaf) => {
-                    let slaf = FloatSlaf::new(slaf);
-                    for (i, column) in values.axis_iter_mut(Axis(1)).enumerate() {
-                        slaf.apply(i, column);
-                    }
-                }
-                Layer::Activation(function) => values.mapv_inplace(|z| function.value(z)),
-                Layer::Mixed(mixed) => {
-                    for group in mixed.groups() {
-                        match &group.part {
-                            Part::Activation(function) => {
-                                for &i in &group.neurons {
-                                    values.column_mut(i).mapv_inplace(|z| function.value(z));
-                                }
-                            }
-                            Part::Slaf(slaf) => {
-                                let slaf = FloatSlaf::new(slaf);
-                                for (row, &i) in group.neurons.iter().enumerate() {
-                                    slaf.apply(row, values.column_mut(i));
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+        // The layers between are wide where there are images, so that not all rows go at once.
+        let widest = self.widths().into_iter().max().unwrap_or(1).max(1);
+        let rows = (FORWARD_NUMBERS / widest).max(1);
+        let mut outputs = Array2::zeros((inputs.nrows(), self.outputs.len()));
+        for first in (0..inputs.nrows()).step_by(rows) {
+            let until = (first + rows).min(inputs.nrows());
+            let own = Slice::from(first..until);
+            let part = inputs.slice_axis(Axis(0), own).as_standard_layout().into_owned();
+            let values = self.layers.iter().fold(part, |values, layer| forward(layer, values));
+            outputs.slice_axis_mut(Axis(0), own).assign(&values);
         }
-        Ok(values)
+        Ok(outputs)
     }
 
     /// As [`Network::forward`], with the head applied: class probabilities, or the outputs themselves.
@@ -155,6 +141,112 @@ fn logistic(y: f64) -> f64 {
     }
 }
 
+fn forward(layer: &Layer, mut values: Array2<f64>) -> Array2<f64> {
+    match layer {
+        Layer::Affine(affine) => return forward_affine(affine, &values),
+        Layer::Conv(conv) => return forward_conv(conv, &values),
+        Layer::Pool(pool) => return forward_pool(pool, &values),
+        Layer::Slaf(slaf) => {
+            let slaf = FloatSlaf::new(slaf);
+            for mut row in values.rows_mut() {
+                row.iter_mut().enumerate().for_each(|(i, z)| *z = slaf.value(i, *z));
+            }
+        }
+        Layer::Activation(function) => values.mapv_inplace(|z| function.value(z)),
+        Layer::Mixed(mixed) => {
+            for group in mixed.groups() {
+                match &group.part {
+                    Part::Activation(function) => {
+                        for &i in &group.neurons {
+                            values.column_mut(i).mapv_inplace(|z| function.value(z));
+                        }
+                    }
+                    Part::Slaf(slaf) => {
+                        let slaf = FloatSlaf::new(slaf);
+                        for mut row in values.rows_mut() {
+                            for (place, &i) in group.neurons.iter().enumerate() {
+                                row[i] = slaf.value(place, row[i]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Layer::Channels(channels) => {
+            // Channels lie last, so that every position is a row of its own.
+            let (rows, shape) =
+                (values.nrows(), (values.len() / channels.channels(), channels.channels()));
+            let width = values.ncols();
+            let numbers = values.into_raw_vec_and_offset().0;
+            let positions = Array2::from_shape_vec(shape, numbers).unwrap_or_default();
+            let numbers = forward(channels.layer(), positions).into_raw_vec_and_offset().0;
+            return Array2::from_shape_vec((rows, width), numbers).unwrap_or_default();
+        }
+        Layer::Flatten(_) => {}
+        Layer::Residual(layers) => {
+            let branch = layers.iter().fold(values.clone(), |values, layer| forward(layer, values));
+            values += &branch;
+        }
+    }
+    values
+}
+
+fn forward_conv(conv: &Conv, inputs: &Array2<f64>) -> Array2<f64> {
+    let (weight, bias) = (conv.weight().to_f64(), conv.bias().to_f64());
+    let (weight, window) = (weight.as_standard_layout(), conv.window());
+    let (positions, channels, length) = (window.positions(), bias.len(), window.length());
+    let mut outputs = Array2::zeros((inputs.nrows(), positions * channels));
+    let mut columns = vec![0.0; positions * length];
+    for (image, mut output) in inputs.rows().into_iter().zip(outputs.rows_mut()) {
+        // Arrays in standard layout are always slices.
+        let (Some(image), Some(y), Some(w)) =
+            (image.as_slice(), output.as_slice_mut(), weight.as_slice())
+        else {
+            continue;
+        };
+        window.gather(image, &mut columns);
+        y.chunks_exact_mut(channels)
+            .for_each(|y| y.iter_mut().zip(&*bias).for_each(|(y, b)| *y = *b));
+        matmul(
+            MatMut::from_column_major_slice_mut(y, channels, positions),
+            Accum::Add,
+            MatRef::from_row_major_slice(w, channels, length),
+            MatRef::from_column_major_slice(&columns, length, positions),
+            1.0,
+            Par::Seq,
+        );
+    }
+    outputs
+}
+
+fn forward_pool(pool: &Pool, inputs: &Array2<f64>) -> Array2<f64> {
+    let window = pool.window();
+    let (positions, channels) = (window.positions(), window.input()[2]);
+    let mut outputs = Array2::zeros((inputs.nrows(), positions * channels));
+    let mut columns = vec![0.0; positions * window.length()];
+    for (image, mut output) in inputs.rows().into_iter().zip(outputs.rows_mut()) {
+        let (Some(image), Some(y)) = (image.as_slice(), output.as_slice_mut()) else { continue };
+        window.gather(image, &mut columns);
+        for (y, under) in y.chunks_exact_mut(channels).zip(columns.chunks_exact(window.length())) {
+            y.copy_from_slice(&under[..channels]);
+            for own in under[channels..].chunks_exact(channels) {
+                for (y, x) in y.iter_mut().zip(own) {
+                    *y = match pool.kind() {
+                        PoolKind::Average(_) => *y + x,
+                        // A NaN is taken, and kept.
+                        PoolKind::Max if *x <= *y || y.is_nan() => *y,
+                        PoolKind::Max => *x,
+                    };
+                }
+            }
+            if let PoolKind::Average(scale) = pool.kind() {
+                y.iter_mut().for_each(|y| *y *= scale);
+            }
+        }
+    }
+    outputs
+}
+
 fn forward_affine(affine: &Affine, inputs: &Array2<f64>) -> Array2<f64> {
     let (weight, bias) = (affine.weight().to_f64(), affine.bias().to_f64());
     let (rows, n, m) = (inputs.nrows(), weight.ncols(), weight.nrows());
@@ -180,63 +272,63 @@ fn forward_affine(affine: &Affine, inputs: &Array2<f64>) -> Array2<f64> {
 
 /// A SLAF with its numbers in f64, ready for many evaluations.
 struct FloatSlaf {
-    coefficients: Array2<f64>,
+    /// Coefficients of one row, and of all in their order.
+    length: usize,
+    coefficients: Vec<f64>,
     basis: FloatBasis,
 }
 
 enum FloatBasis {
     Monomial,
-    Normalised { mean: Array2<f64>, scale: Array2<f64> },
-    Orthogonal { family: Family, centre: Array1<f64>, scale: Array1<f64> },
+    Normalised { mean: Vec<f64>, scale: Vec<f64> },
+    Orthogonal { family: Family, centre: Vec<f64>, scale: Vec<f64> },
 }
 
 impl FloatSlaf {
     fn new(slaf: &Slaf) -> Self {
+        let matrix = |matrix: &Matrix| matrix.to_f64().iter().copied().collect();
+        let vector = |vector: &Vector| vector.to_f64().to_vec();
         let basis = match slaf.basis() {
             Basis::Monomial => FloatBasis::Monomial,
-            Basis::NormalisedMonomial { mean, scale } => FloatBasis::Normalised {
-                mean: mean.to_f64().into_owned(),
-                scale: scale.to_f64().into_owned(),
-            },
+            Basis::NormalisedMonomial { mean, scale } => {
+                FloatBasis::Normalised { mean: matrix(mean), scale: matrix(scale) }
+            }
             Basis::Orthogonal { family, centre, scale } => FloatBasis::Orthogonal {
                 family: *family,
-                centre: centre.to_f64().into_owned(),
-                scale: scale.to_f64().into_owned(),
+                centre: vector(centre),
+                scale: vector(scale),
             },
         };
-        FloatSlaf { coefficients: slaf.coefficients().to_f64().into_owned(), basis }
+        let length = slaf.degree() + 1;
+        FloatSlaf { length, coefficients: matrix(slaf.coefficients()), basis }
     }
 
-    /// Replaces the pre-activations of neuron `i` by its activations.
-    fn apply(&self, i: usize, mut values: ArrayViewMut1<f64>) {
-        let row = if self.coefficients.nrows() == 1 { 0 } else { i };
-        let c = self.coefficients.row(row);
+    /// The activation of neuron `i` at the pre-activation `z`.
+    fn value(&self, i: usize, z: f64) -> f64 {
+        let degree = self.length - 1;
+        let row = if self.coefficients.len() == self.length { 0 } else { i };
+        let c = &self.coefficients[row * self.length..][..self.length];
         match &self.basis {
-            FloatBasis::Monomial => {
-                values.mapv_inplace(|z| c.iter().rev().fold(0.0, |sum, c| sum * z + c));
-            }
+            FloatBasis::Monomial => c.iter().rev().fold(0.0, |sum, c| sum * z + c),
             FloatBasis::Normalised { mean, scale } => {
-                let (mean, scale) = (mean.row(i), scale.row(i));
-                values.mapv_inplace(|z| {
-                    let mut power = 1.0;
-                    let mut sum = c[0];
-                    for k in 1..c.len() {
-                        power *= z;
-                        sum += c[k] * ((power - mean[k - 1]) * scale[k - 1]);
-                    }
-                    sum
-                });
+                let own = mean[i * degree..][..degree].iter().zip(&scale[i * degree..][..degree]);
+                let mut power = 1.0;
+                let mut sum = c[0];
+                for (c, (mean, scale)) in c[1..].iter().zip(own) {
+                    power *= z;
+                    sum += c * ((power - mean) * scale);
+                }
+                sum
             }
             FloatBasis::Orthogonal { family, centre, scale } => {
-                let (centre, scale) = (centre[i], scale[i]);
-                values.mapv_inplace(|z| orthogonal(*family, c, (z - centre) * scale));
+                orthogonal(*family, c, (z - centre[i]) * scale[i])
             }
         }
     }
 }
 
 /// `sum_k c_k e_k(t)` by the forward recurrence, which is stable inside the interval.
-fn orthogonal(family: Family, c: ArrayView1<f64>, t: f64) -> f64 {
+fn orthogonal(family: Family, c: &[f64], t: f64) -> f64 {
     let (mut previous, mut current) = (1.0, f64::from(family.first()) * t);
     let mut sum = c[0];
     for k in 1..c.len() {

@@ -2,6 +2,20 @@
 //!
 //! A JSON number is an f64, bit for bit; a JSON string is an exact rational in
 //! canonical spelling. An array that holds a string is exact as a whole.
+//!
+//! Images lie in rows, channels last (see [`image`](crate::network::image)); layers on them spell out
+//! their shapes:
+//!
+//! ```text
+//! {"kind": "conv", "input": [height, width, channels], "size": [rows, columns], "stride": [1, 1],
+//!  "padding": [0, 0], "weight": [[...], ...], "bias": [...]}       one row of weights a channel that comes
+//!                                                    out: window row by row, column by column, channels last
+//! {"kind": "average_pool", "input": [...], "size": [2, 2], "stride": [2, 2], "scale": 0.25}   the sum times the scale
+//! {"kind": "max_pool", "input": [...], "size": [2, 2], "stride": [2, 2]}
+//! {"kind": "flatten", "shape": [height, width, channels]}
+//! {"kind": "channels", "positions": n, "channels": m, "layer": {"kind": "slaf", ...}}     at each position alike
+//! {"kind": "residual", "layers": [...]}                                           their outputs plus their inputs
+//! ```
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,6 +25,7 @@ use num_rational::BigRational;
 use crate::error::{Error, Result};
 use crate::json::{Cursor, Fields, Json};
 use crate::network::activation::Activation;
+use crate::network::image::{Channels, Conv, Pool, PoolKind, Shape, Window};
 use crate::network::layer::{Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
 use crate::network::numbers::{Matrix, Numbers, Vector};
 use crate::network::{Head, Input, Network};
@@ -123,6 +138,10 @@ fn read_input(cursor: &Cursor) -> Result<Input> {
 }
 
 fn read_layer(cursor: &Cursor) -> Result<Layer> {
+    read_layer_at(cursor, 0)
+}
+
+fn read_layer_at(cursor: &Cursor, depth: usize) -> Result<Layer> {
     let mut fields = cursor.object()?;
     let kind = fields.take("kind")?;
     let place = cursor.path();
@@ -135,19 +154,77 @@ fn read_layer(cursor: &Cursor) -> Result<Layer> {
         "slaf" => Layer::Slaf(read_slaf(&mut fields, place)?),
         "activation" => Layer::Activation(read_activation(&mut fields, place)?),
         "mixed" => {
-            let groups =
-                fields.take("groups")?.array()?.map(|c| read_group(&c)).collect::<Result<_>>()?;
+            let groups = fields
+                .take("groups")?
+                .array()?
+                .map(|c| read_group(&c, depth))
+                .collect::<Result<_>>()?;
             Layer::Mixed(Mixed::new(groups).map_err(|e| e.within(place))?)
         }
+        "channels" => {
+            let count = |cursor: Cursor| cursor.index(u32::MAX as usize);
+            let (positions, channels) =
+                (count(fields.take("positions")?)?, count(fields.take("channels")?)?);
+            let layer = read_inner(&fields.take("layer")?, depth)?;
+            Layer::Channels(Channels::new(positions, channels, layer).map_err(|e| e.within(place))?)
+        }
+        "conv" => {
+            let padding = read_counts(&fields.take("padding")?)?;
+            let window = read_window(&mut fields, padding).map_err(|e| e.within(place))?;
+            let weight = read_matrix(&fields.take("weight")?)?;
+            let bias = read_vector(&fields.take("bias")?)?;
+            Layer::Conv(Conv::new(window, weight, bias).map_err(|e| e.within(place))?)
+        }
+        name @ ("average_pool" | "max_pool") => {
+            let window = read_window(&mut fields, [0, 0]).map_err(|e| e.within(place))?;
+            let kind = match name {
+                "max_pool" => PoolKind::Max,
+                _ => PoolKind::Average(fields.take("scale")?.number()?),
+            };
+            Layer::Pool(Pool::new(window, kind).map_err(|e| e.within(place))?)
+        }
+        "flatten" => Layer::Flatten(read_counts(&fields.take("shape")?)?),
+        "residual" => Layer::Residual(
+            fields
+                .take("layers")?
+                .array()?
+                .map(|c| read_inner(&c, depth))
+                .collect::<Result<_>>()?,
+        ),
         _ => {
-            return Err(kind.expected("\"affine\", \"slaf\", \"activation\" or \"mixed\""));
+            return Err(kind.expected(
+                "\"affine\", \"slaf\", \"activation\", \"mixed\", \"channels\", \"conv\", \
+                 \"average_pool\", \"max_pool\", \"flatten\" or \"residual\"",
+            ));
         }
     };
     fields.finish()?;
     Ok(layer)
 }
 
-fn read_group(cursor: &Cursor) -> Result<Group> {
+/// How deep layers may lie in layers.
+const MOST_NESTED: usize = 16;
+
+fn read_inner(cursor: &Cursor, depth: usize) -> Result<Layer> {
+    if depth == MOST_NESTED {
+        return Err(cursor.expected(format!("layers in at most {MOST_NESTED} others")));
+    }
+    read_layer_at(cursor, depth + 1)
+}
+
+fn read_counts<const N: usize>(cursor: &Cursor) -> Result<[usize; N]> {
+    let counts: Vec<usize> =
+        cursor.array()?.map(|c| c.index(u32::MAX as usize)).collect::<Result<_>>()?;
+    counts.try_into().map_err(|_| cursor.expected(format!("an array of {N} counts")))
+}
+
+fn read_window(fields: &mut Fields, padding: [usize; 2]) -> Result<Window> {
+    let input: Shape = read_counts(&fields.take("input")?)?;
+    let size = read_counts(&fields.take("size")?)?;
+    Window::new(input, size, read_counts(&fields.take("stride")?)?, padding)
+}
+
+fn read_group(cursor: &Cursor, depth: usize) -> Result<Group> {
     let mut fields = cursor.object()?;
     // A neuron's index is checked against the width by `Mixed::new`.
     let neurons = fields
@@ -156,11 +233,12 @@ fn read_group(cursor: &Cursor) -> Result<Group> {
         .map(|c| c.index(u32::MAX as usize))
         .collect::<Result<_>>()?;
     let layer = fields.take("layer")?;
-    let part = match read_layer(&layer)? {
+    let part = match read_inner(&layer, depth)? {
         Layer::Slaf(slaf) => Part::Slaf(slaf),
         Layer::Activation(function) => Part::Activation(function),
-        Layer::Affine(_) | Layer::Mixed(_) => {
-            return Err(layer.invalid("an affine or mixed layer", "a slaf or an activation"));
+        other => {
+            let found = format!("a layer of the kind {}", other.kind());
+            return Err(layer.invalid(&found, "a slaf or an activation"));
         }
     };
     fields.finish()?;
@@ -320,7 +398,49 @@ fn write_layer(out: &mut String, layer: &Layer) {
             }
             out.push_str("]}");
         }
+        Layer::Channels(channels) => {
+            let (positions, count) = (channels.positions(), channels.channels());
+            let _ = write!(
+                out,
+                "{{\"kind\": \"channels\", \"positions\": {positions}, \"channels\": {count}, \"layer\": "
+            );
+            write_layer(out, channels.layer());
+            out.push('}');
+        }
+        Layer::Conv(conv) => {
+            write_window(out, layer.kind(), conv.window());
+            let _ = write!(out, ", \"padding\": {:?}", conv.window().padding());
+            write_matrix(out, "weight", conv.weight());
+            write_vector(out, "bias", conv.bias());
+            out.push('}');
+        }
+        Layer::Pool(pool) => {
+            write_window(out, layer.kind(), pool.window());
+            if let PoolKind::Average(scale) = pool.kind() {
+                let _ = write!(out, ", \"scale\": {}", number(scale));
+            }
+            out.push('}');
+        }
+        Layer::Flatten(shape) => {
+            let _ = write!(out, "{{\"kind\": \"flatten\", \"shape\": {shape:?}}}");
+        }
+        Layer::Residual(layers) => {
+            out.push_str("{\"kind\": \"residual\", \"layers\": [");
+            for (l, layer) in layers.iter().enumerate() {
+                out.push_str(if l == 0 { "\n   " } else { ",\n   " });
+                write_layer(out, layer);
+            }
+            out.push_str("]}");
+        }
     }
+}
+
+fn write_window(out: &mut String, kind: &str, window: &Window) {
+    let (input, size, stride) = (window.input(), window.size(), window.stride());
+    let _ = write!(
+        out,
+        "{{\"kind\": \"{kind}\", \"input\": {input:?}, \"size\": {size:?}, \"stride\": {stride:?}"
+    );
 }
 
 fn write_slaf(out: &mut String, slaf: &Slaf) {

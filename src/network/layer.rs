@@ -1,7 +1,8 @@
-//! The layers of a network: affine maps, SLAFs, conventional activations, and mixtures.
+//! The layers of a network: affine maps, SLAFs, conventional activations, mixtures, layers on images.
 
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
+use crate::network::image::{Channels, Conv, Pool, PoolKind, Shape, check_shape};
 use crate::network::numbers::{Matrix, Vector};
 
 /// One layer of a network.
@@ -15,6 +16,16 @@ pub enum Layer {
     Activation(Activation),
     /// Groups of neurons with an activation layer each.
     Mixed(Mixed),
+    /// An activation layer on the channels of an image, the same at every position.
+    Channels(Channels),
+    /// The same affine map at every place of a window that moves over an image.
+    Conv(Conv),
+    /// The mean or the largest number under a window, channel by channel.
+    Pool(Pool),
+    /// An image, read as a vector: the numbers stay as they are.
+    Flatten(Shape),
+    /// `y + f(y)`, where `f` are these layers and gives out as many numbers as it takes.
+    Residual(Vec<Layer>),
 }
 
 /// The affine map `z = W y + b`.
@@ -323,11 +334,73 @@ impl Mixed {
 }
 
 impl Layer {
+    /// The name in files.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Layer::Affine(_) => "affine",
+            Layer::Slaf(_) => "slaf",
+            Layer::Activation(_) => "activation",
+            Layer::Mixed(_) => "mixed",
+            Layer::Channels(_) => "channels",
+            Layer::Conv(_) => "conv",
+            Layer::Pool(pool) => match pool.kind() {
+                PoolKind::Average(_) => "average_pool",
+                PoolKind::Max => "max_pool",
+            },
+            Layer::Flatten(_) => "flatten",
+            Layer::Residual(_) => "residual",
+        }
+    }
+
+    /// The number of parameters: weights, biases and coefficients (frozen statistics are not counted).
+    pub fn parameters(&self) -> usize {
+        let slaf = |s: &Slaf| s.coefficients().len();
+        match self {
+            Layer::Affine(a) => a.weight.len() + a.bias.len(),
+            Layer::Conv(c) => c.weight().len() + c.bias().len(),
+            Layer::Slaf(s) => slaf(s),
+            Layer::Activation(_) | Layer::Pool(_) | Layer::Flatten(_) => 0,
+            Layer::Mixed(m) => {
+                m.groups.iter().map(|g| if let Part::Slaf(s) = &g.part { slaf(s) } else { 0 }).sum()
+            }
+            Layer::Channels(c) => c.layer().parameters(),
+            Layer::Residual(layers) => layers.iter().map(Layer::parameters).sum(),
+        }
+    }
+
+    /// Whether every output is a polynomial in the inputs.
+    pub fn is_polynomial(&self) -> bool {
+        match self {
+            Layer::Affine(_) | Layer::Slaf(_) | Layer::Conv(_) | Layer::Flatten(_) => true,
+            Layer::Activation(function) => function.is_polynomial(),
+            Layer::Mixed(mixed) => mixed.groups.iter().all(|group| match &group.part {
+                Part::Slaf(_) => true,
+                Part::Activation(function) => function.is_polynomial(),
+            }),
+            Layer::Channels(channels) => channels.layer().is_polynomial(),
+            Layer::Pool(pool) => pool.kind() != PoolKind::Max,
+            Layer::Residual(layers) => layers.iter().all(Layer::is_polynomial),
+        }
+    }
+
+    /// The width after this layer, which fits the width `before` it.
+    pub fn width(&self, before: usize) -> usize {
+        self.width_after(before).unwrap_or(before)
+    }
+
     /// The width after this layer, from the width before it.
     ///
     /// # Errors
     /// When the layer does not fit `width`.
     pub(crate) fn width_after(&self, width: usize) -> Result<usize> {
+        let fits = |place: &str, own: usize, after: usize| {
+            if own == width {
+                return Ok(after);
+            }
+            let expected = format!("{width}, the width before this layer");
+            Err(shape(place, format!("{own} numbers"), expected))
+        };
+        let size = |shape: Shape| shape.iter().product::<usize>();
         match self {
             Layer::Affine(affine) if affine.weight.columns() != width => Err(shape(
                 "weight",
@@ -343,6 +416,25 @@ impl Layer {
                 format!("{width}, the width before this layer"),
             )),
             Layer::Mixed(_) => Ok(width),
+            Layer::Channels(c) => fits("channels", c.positions() * c.channels(), width),
+            Layer::Conv(conv) => fits("input", conv.window().inputs(), size(conv.output())),
+            Layer::Pool(pool) => fits("input", pool.window().inputs(), size(pool.output())),
+            Layer::Flatten(shape) => fits("shape", check_shape("shape", *shape)?, width),
+            Layer::Residual(layers) => {
+                let mut after = width;
+                for (l, layer) in layers.iter().enumerate() {
+                    after =
+                        layer.width_after(after).map_err(|e| e.within(format!("layers[{l}]")))?;
+                }
+                if after != width {
+                    return Err(shape(
+                        "layers",
+                        format!("{after} numbers after the last of them"),
+                        format!("{width}, as before the first: the two are added"),
+                    ));
+                }
+                Ok(width)
+            }
         }
     }
 }

@@ -13,12 +13,14 @@ mod converse;
 pub mod exact;
 mod fold;
 mod forward;
+pub mod image;
 pub(crate) mod json;
 mod layer;
 mod numbers;
 pub mod onnx;
 
 pub use activation::Activation;
+pub use image::{Channels, Conv, Pool, PoolKind, Window};
 pub use layer::{Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
 pub use numbers::{Matrix, Numbers, Vector};
 
@@ -161,20 +163,7 @@ impl Network {
 
     /// The number of parameters: weights, biases and coefficients (frozen statistics are not counted).
     pub fn parameters(&self) -> usize {
-        let slaf = |s: &Slaf| s.coefficients().len();
-        self.layers
-            .iter()
-            .map(|layer| match layer {
-                Layer::Affine(a) => a.weight().len() + a.bias().len(),
-                Layer::Slaf(s) => slaf(s),
-                Layer::Activation(_) => 0,
-                Layer::Mixed(m) => m
-                    .groups()
-                    .iter()
-                    .map(|g| if let Part::Slaf(s) = &g.part { slaf(s) } else { 0 })
-                    .sum(),
-            })
-            .sum()
+        self.layers.iter().map(Layer::parameters).sum()
     }
 
     /// The width after each layer; the first entry is the number of inputs.
@@ -182,9 +171,15 @@ impl Network {
         let mut widths = vec![self.inputs.len()];
         for layer in &self.layers {
             let before = widths[widths.len() - 1];
-            widths.push(if let Layer::Affine(a) = layer { a.weight().rows() } else { before });
+            // Construction has checked every layer.
+            widths.push(layer.width(before));
         }
         widths
+    }
+
+    /// How many layers from the first are polynomial: all of them, or up to the first that is not.
+    pub fn polynomial_layers(&self) -> usize {
+        self.layers.iter().position(|l| !l.is_polynomial()).unwrap_or(self.layers.len())
     }
 }
 

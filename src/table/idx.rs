@@ -34,7 +34,7 @@ const GZIP_MOST: u64 = 1032;
 /// in its gzip check sum, when the numbers of images and labels differ, when a number is not
 /// finite, and when all labels are the same.
 pub fn read_idx_images(images: &Path, labels: &Path) -> Result<Table> {
-    let pixels = read_pixels(images)?;
+    let (pixels, shape) = read_images(images)?;
     let file = labels.display().to_string();
     let found = read_labels(labels)?;
     if found.len() != pixels.nrows() {
@@ -54,11 +54,19 @@ pub fn read_idx_images(images: &Path, labels: &Path) -> Result<Table> {
     let largest = found.iter().copied().max().unwrap_or(0);
     let classes = (0..=largest).map(|label| label.to_string()).collect();
     let names = numbered_names(pixels.ncols());
-    Table::with_classes(pixels, &found, names, classes, images.display().to_string())
+    let mut table =
+        Table::with_classes(pixels, &found, names, classes, images.display().to_string())?;
+    table.image = shape;
+    Ok(table)
 }
 
 /// The pixels of every image, images x pixels.
 pub(super) fn read_pixels(path: &Path) -> Result<Array2<f64>> {
+    read_images(path).map(|(pixels, _)| pixels)
+}
+
+/// The pixels, and height, width and channels of an image where there are two or three dimensions.
+fn read_images(path: &Path) -> Result<(Array2<f64>, Option<[usize; 3]>)> {
     let (header, mut values) = read(path).map_err(|e| e.within(path.display()))?;
     if header.dimensions.len() < 2 {
         return Err(Error::invalid(
@@ -72,8 +80,14 @@ pub(super) fn read_pixels(path: &Path) -> Result<Array2<f64>> {
     }
     let rows = header.dimensions[0];
     let columns = values.len() / rows;
-    Ok(Array2::from_shape_vec((rows, columns), values)
-        .expect("as many values as the dimensions say"))
+    let shape = match header.dimensions[1..] {
+        [height, width] => Some([height, width, 1]),
+        [height, width, channels] => Some([height, width, channels]),
+        _ => None,
+    };
+    let pixels = Array2::from_shape_vec((rows, columns), values)
+        .expect("as many values as the dimensions say");
+    Ok((pixels, shape))
 }
 
 /// Labels as one-hot rows in the order of `classes`.

@@ -47,6 +47,7 @@ pub struct Table {
     target_names: Vec<String>,
     classes: Option<Vec<String>>,
     label_column: Option<String>,
+    image: Option<[usize; 3]>,
     source: String,
 }
 
@@ -102,8 +103,17 @@ impl Table {
                 }
             }
         }
-        let (classes, label_column) = (None, None);
-        Ok(Table { inputs, targets, input_names, target_names, classes, label_column, source })
+        let (classes, label_column, image) = (None, None, None);
+        Ok(Table {
+            inputs,
+            targets,
+            input_names,
+            target_names,
+            classes,
+            label_column,
+            image,
+            source,
+        })
     }
 
     /// A table whose target is a class: `labels` holds, for every row, an index into `classes`.
@@ -189,6 +199,12 @@ impl Table {
         self.label_column.as_deref()
     }
 
+    /// Height, width and channels of the images that the inputs are, row by row and channels last,
+    /// where the file says so.
+    pub fn image(&self) -> Option<[usize; 3]> {
+        self.image
+    }
+
     /// Where the numbers come from: a file, or the name of a built-in problem.
     pub fn source(&self) -> &str {
         &self.source
@@ -207,6 +223,7 @@ impl Table {
             target_names: self.target_names.clone(),
             classes: self.classes.clone(),
             label_column: self.label_column.clone(),
+            image: self.image,
             source: self.source.clone(),
         }
     }

@@ -26,11 +26,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::file::write_atomically;
 use crate::json::{Cursor, Json};
 use crate::network::{Head, Network};
 use crate::table::Table;
-use crate::train::checkpoint::Fingerprint;
+use crate::train::checkpoint::{Fingerprint, read_document, write_document};
 use crate::train::ensemble::member_options;
 use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::model::generator;
@@ -144,10 +143,7 @@ impl SearchCheckpoint {
         let trials: Vec<Value> = self.trials.iter().map(trial).collect();
         let document =
             json!({"format": FORMAT, "version": VERSION, "run": self.run, "trials": trials});
-        write_atomically(path, |writer| {
-            writer.write_all(document.to_string().as_bytes())?;
-            writer.write_all(b"\n")
-        })
+        write_document(path, &document)
     }
 
     /// Reads a checkpoint; `None` where there is no such file.
@@ -155,11 +151,7 @@ impl SearchCheckpoint {
     /// # Errors
     /// When the file cannot be read or is no checkpoint of a search; the message names the place.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        if !path.try_exists().map_err(|e| Error::io(path, e))? {
-            return Ok(None);
-        }
-        let json = Json::read(path)?;
-        Self::from_json(&json).map(Some).map_err(|e| e.within(path.display()))
+        read_document(path, Self::from_json)
     }
 
     fn from_json(json: &Json) -> Result<Self> {
@@ -267,6 +259,7 @@ pub fn choose(
     from: Option<SearchCheckpoint>,
     control: &mut dyn Control,
 ) -> Result<Option<Choice>> {
+    base.without_layers("a search")?;
     check_rows(rows, table.rows())?;
     if rows.len() < 3 * FOLDS {
         let expected = format!("{} or more, to hold some back", 3 * FOLDS);

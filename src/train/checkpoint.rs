@@ -10,7 +10,7 @@
 //! | `sum` | the losses of the batches done in this epoch |
 //! | `parameters` | the vector that [`Objective`](super::Objective) describes |
 //! | `memory` | `{"kind": "adam", "first": [...], "second": [...], "steps": n}`, `{"kind": "sgd", "velocity": [...]}`, or `{"kind": "lbfgs", "pairs": [[s, y], ...]}` |
-//! | `statistics` | `[mean, scale]` for every affine layer, empty where no SLAF follows |
+//! | `statistics` | `[mean, scale]` for every step of the way, empty where there is no SLAF |
 //! | `stale` | epochs without a better validation loss |
 //! | `attempt_score` | the best validation loss of this attempt, or null |
 //! | `best` | null, or `score`, `attempt`, `epoch`, `parameters`, `statistics` of the best so far |
@@ -29,6 +29,7 @@ use crate::train::model::Statistics;
 use crate::train::objective::{Objective, batches};
 use crate::train::optimiser::Memory;
 use crate::train::options::{Optimiser, Options};
+use crate::train::real::Real;
 
 const FORMAT: &str = "slnn.checkpoint";
 const VERSION: usize = 1;
@@ -37,7 +38,7 @@ const VERSION: usize = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     fingerprint: Fingerprint,
-    state: State,
+    state: State<f64>,
 }
 
 /// What a run is a function of.
@@ -48,30 +49,86 @@ pub(super) struct Fingerprint {
     options: Vec<(String, String)>,
 }
 
-/// What a run has come to.
+/// What a run has come to; in a file its numbers are f64, which hold f32 as they are.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct State {
+pub(super) struct State<T> {
     pub attempt: usize,
     pub epoch: usize,
     pub batch: usize,
     pub sum: f64,
-    pub parameters: Vec<f64>,
-    pub memory: Memory,
+    pub parameters: Vec<T>,
+    pub memory: Memory<T>,
     pub statistics: Statistics,
     pub stale: usize,
     pub attempt_score: Option<f64>,
-    pub best: Option<Best>,
+    pub best: Option<Best<T>>,
     pub warnings: Vec<String>,
 }
 
 /// The best parameters so far.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Best {
+pub(super) struct Best<T> {
     pub score: f64,
     pub attempt: usize,
     pub epoch: usize,
-    pub parameters: Vec<f64>,
+    pub parameters: Vec<T>,
     pub statistics: Statistics,
+}
+
+impl<T: Real> State<T> {
+    /// The same state in another float.
+    pub fn convert<U: Real>(&self) -> State<U> {
+        let all = |x: &[T]| -> Vec<U> { x.iter().map(|x| U::of(x.f64())).collect() };
+        let memory = match &self.memory {
+            Memory::Adam { first, second, steps } => {
+                Memory::Adam { first: all(first), second: all(second), steps: *steps }
+            }
+            Memory::Sgd { velocity } => Memory::Sgd { velocity: all(velocity) },
+            Memory::Lbfgs { pairs } => {
+                Memory::Lbfgs { pairs: pairs.iter().map(|(s, y)| (all(s), all(y))).collect() }
+            }
+        };
+        let best = self.best.as_ref().map(|best| Best {
+            score: best.score,
+            attempt: best.attempt,
+            epoch: best.epoch,
+            parameters: all(&best.parameters),
+            statistics: best.statistics.clone(),
+        });
+        State {
+            attempt: self.attempt,
+            epoch: self.epoch,
+            batch: self.batch,
+            sum: self.sum,
+            parameters: all(&self.parameters),
+            memory,
+            statistics: self.statistics.clone(),
+            stale: self.stale,
+            attempt_score: self.attempt_score,
+            best,
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+/// Writes a document as one line, atomically.
+pub(super) fn write_document(path: &Path, document: &Value) -> Result<()> {
+    write_atomically(path, |writer| {
+        writer.write_all(document.to_string().as_bytes())?;
+        writer.write_all(b"\n")
+    })
+}
+
+/// Reads a document; `None` where there is no such file.
+pub(super) fn read_document<D>(
+    path: &Path,
+    from_json: impl FnOnce(&Json) -> Result<D>,
+) -> Result<Option<D>> {
+    if !path.try_exists().map_err(|e| Error::io(path, e))? {
+        return Ok(None);
+    }
+    let json = Json::read(path)?;
+    from_json(&json).map(Some).map_err(|e| e.within(path.display()))
 }
 
 fn hexadecimal(hash: Sha256) -> String {
@@ -106,7 +163,7 @@ impl Fingerprint {
 }
 
 impl Checkpoint {
-    pub(super) fn new(fingerprint: Fingerprint, state: State) -> Self {
+    pub(super) fn new(fingerprint: Fingerprint, state: State<f64>) -> Self {
         Checkpoint { fingerprint, state }
     }
 
@@ -120,11 +177,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = self.to_json().to_string();
-        write_atomically(path, |writer| {
-            writer.write_all(text.as_bytes())?;
-            writer.write_all(b"\n")
-        })
+        write_document(path, &self.to_json())
     }
 
     /// Reads a checkpoint; `None` where there is no such file.
@@ -132,11 +185,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be read or is not a checkpoint; the message names the place.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        if !path.try_exists().map_err(|e| Error::io(path, e))? {
-            return Ok(None);
-        }
-        let json = Json::read(path)?;
-        Self::from_json(&json).map(Some).map_err(|e| e.within(path.display()))
+        read_document(path, Self::from_json)
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -212,7 +261,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When it does not, or does not fit the network.
-    pub(super) fn check(self, own: &Fingerprint, objective: &Objective) -> Result<State> {
+    pub(super) fn check<T: Real>(
+        self,
+        own: &Fingerprint,
+        objective: &Objective<T>,
+    ) -> Result<State<T>> {
         let Checkpoint { fingerprint, state } = self;
         let changed = |place: String, found: &str, expected: &str| {
             let advice = "the same as when the checkpoint was written; or start anew without it";
@@ -246,12 +299,12 @@ impl Checkpoint {
             return changed(format!("options.{name}"), old, "");
         }
         check_state(&state, objective)?;
-        Ok(state)
+        Ok(state.convert())
     }
 }
 
 /// A file may claim anything: everything that later indexes or counts is checked here.
-fn check_state(state: &State, objective: &Objective) -> Result<()> {
+fn check_state<T: Real>(state: &State<f64>, objective: &Objective<T>) -> Result<()> {
     let (options, parameters) = (&objective.options, objective.parameters());
     let wrong = |place: &str, found: String, expected: String| {
         Err(Error::invalid(format!("checkpoint: {place}"), found, expected))
@@ -338,7 +391,7 @@ fn statistics(cursor: &Cursor) -> Result<Statistics> {
     cursor.array()?.map(|item| pair(&item)).collect()
 }
 
-fn memory(cursor: &Cursor) -> Result<Memory> {
+fn memory(cursor: &Cursor) -> Result<Memory<f64>> {
     let mut fields = cursor.object()?;
     let kind = fields.take("kind")?;
     let memory = match kind.string()? {
@@ -355,7 +408,7 @@ fn memory(cursor: &Cursor) -> Result<Memory> {
     Ok(memory)
 }
 
-fn best(cursor: &Cursor) -> Result<Best> {
+fn best(cursor: &Cursor) -> Result<Best<f64>> {
     let mut fields = cursor.object()?;
     let best = Best {
         score: fields.take("score")?.number()?,

@@ -16,13 +16,13 @@ use num_traits::Zero;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::file::write_atomically;
 use crate::json::{Cursor, Json};
 use crate::network::{
     Affine, Basis, Group, Input, Layer, Matrix, Mixed, Network, Numbers, Part, Slaf, Vector,
 };
 use crate::numeric::rational::rational_to_f64;
 use crate::table::Table;
+use crate::train::checkpoint::{read_document, write_document};
 use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::{Checkpoint, Control, Objective, Options, Progress, Trained};
 
@@ -75,10 +75,7 @@ impl EnsembleCheckpoint {
             .map(|m| m.as_ref().map_or(Value::Null, Checkpoint::to_json))
             .collect();
         let document = json!({"format": FORMAT, "version": VERSION, "members": members});
-        write_atomically(path, |writer| {
-            writer.write_all(document.to_string().as_bytes())?;
-            writer.write_all(b"\n")
-        })
+        write_document(path, &document)
     }
 
     /// Reads a checkpoint; `None` where there is no such file.
@@ -86,11 +83,7 @@ impl EnsembleCheckpoint {
     /// # Errors
     /// When the file cannot be read or is no checkpoint of an ensemble; the message names the place.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        if !path.try_exists().map_err(|e| Error::io(path, e))? {
-            return Ok(None);
-        }
-        let json = Json::read(path)?;
-        Self::from_json(&json).map(Some).map_err(|e| e.within(path.display()))
+        read_document(path, Self::from_json)
     }
 
     fn from_json(json: &Json) -> Result<Self> {
@@ -134,6 +127,7 @@ pub fn train_ensemble(
     if !(1..=MAX_MEMBERS).contains(&members) {
         return Err(Error::invalid("options.ensemble", members.to_string(), "1 to 1024 networks"));
     }
+    options.without_layers("an ensemble")?;
     let from = from.map_or_else(|| vec![None; members], |checkpoint| checkpoint.members);
     if from.len() != members {
         return Err(Error::invalid(

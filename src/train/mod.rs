@@ -37,12 +37,14 @@ mod engine;
 mod ensemble;
 mod jobs;
 mod kernel;
+mod layers;
 pub mod metrics;
 mod model;
 mod objective;
 mod optimiser;
 mod options;
 pub mod rationalise;
+mod real;
 pub mod routine;
 
 use std::time::Instant;
@@ -53,16 +55,19 @@ use crate::table::Table;
 
 pub use checkpoint::Checkpoint;
 pub use ensemble::{Ensemble, EnsembleCheckpoint, Mean, mean, member_options, train_ensemble};
+pub use layers::{LayerSpec, PoolSpec};
 pub use objective::Objective;
 pub use options::{
-    BasisKind, HiddenActivation, Loss, Optimiser, Options, Penalised, Penalty, Routine, Schedule,
+    BasisKind, HiddenActivation, Loss, Optimiser, Options, Penalised, Penalty, Precision, Routine,
+    Schedule,
 };
 
 use checkpoint::{Best, Fingerprint, State};
-use engine::{Batch, Moments};
+use engine::{Batch, Moments, Noise};
 use model::generator;
-use objective::{Rows, batches, shuffle};
+use objective::{batches, shuffle};
 use optimiser::{Iteration, Memory, iterate};
+use real::{Real, sum_of_squares};
 
 /// What a training run tells and asks of its surroundings; every method has a default.
 pub trait Control {
@@ -161,10 +166,10 @@ pub fn train(
     options: &Options,
     control: &mut dyn Control,
 ) -> Result<Trained> {
-    let mut objective = Objective::new(table, rows, options)?;
-    let state = begin(&mut objective, 0, Vec::new(), None);
-    let fingerprint = Fingerprint::new(table, rows, options);
-    Run::new(objective, state, fingerprint, control).run()
+    match options.precision {
+        Precision::F32 => run_in::<f32>(table, rows, options, None, control),
+        Precision::F64 => run_in::<f64>(table, rows, options, None, control),
+    }
 }
 
 /// Goes on from a checkpoint, to the same network as an uninterrupted [`train`].
@@ -178,19 +183,35 @@ pub fn resume(
     checkpoint: Checkpoint,
     control: &mut dyn Control,
 ) -> Result<Trained> {
-    let mut objective = Objective::new(table, rows, options)?;
+    match options.precision {
+        Precision::F32 => run_in::<f32>(table, rows, options, Some(checkpoint), control),
+        Precision::F64 => run_in::<f64>(table, rows, options, Some(checkpoint), control),
+    }
+}
+
+fn run_in<T: Real>(
+    table: &Table,
+    rows: &[usize],
+    options: &Options,
+    checkpoint: Option<Checkpoint>,
+    control: &mut dyn Control,
+) -> Result<Trained> {
+    let mut objective = Objective::<T>::build(table, rows, options)?;
     let fingerprint = Fingerprint::new(table, rows, options);
-    let state = checkpoint.check(&fingerprint, &objective)?;
+    let state = match checkpoint {
+        None => begin(&mut objective, 0, Vec::new(), None),
+        Some(checkpoint) => checkpoint.check(&fingerprint, &objective)?,
+    };
     objective.engine.set_statistics(&state.statistics);
     Run::new(objective, state, fingerprint, control).run()
 }
 
-fn begin(
-    objective: &mut Objective,
+fn begin<T: Real>(
+    objective: &mut Objective<T>,
     attempt: usize,
     warnings: Vec<String>,
-    best: Option<Best>,
-) -> State {
+    best: Option<Best<T>>,
+) -> State<T> {
     let parameters = objective.start(attempt);
     State {
         attempt,
@@ -234,27 +255,27 @@ enum End {
     Stopped,
 }
 
-struct Run<'a> {
-    objective: Objective,
+struct Run<'a, T> {
+    objective: Objective<T>,
     options: Options,
-    state: State,
+    state: State<T>,
     fingerprint: Fingerprint,
     control: &'a mut dyn Control,
-    gradient: Vec<f64>,
+    gradient: Vec<T>,
     /// Loss and gradient at the current parameters, where L-BFGS left them.
-    known: Option<(f64, Vec<f64>)>,
+    known: Option<(f64, Vec<T>)>,
     seconds: Vec<f64>,
 }
 
-impl<'a> Run<'a> {
+impl<'a, T: Real> Run<'a, T> {
     fn new(
-        objective: Objective,
-        state: State,
+        objective: Objective<T>,
+        state: State<T>,
         fingerprint: Fingerprint,
         control: &'a mut dyn Control,
     ) -> Self {
         let (options, parameters) = (objective.options.clone(), objective.parameters());
-        let (gradient, seconds) = (vec![0.0; parameters], Vec::new());
+        let (gradient, seconds) = (vec![T::zero(); parameters], Vec::new());
         Run { objective, options, state, fingerprint, control, gradient, known: None, seconds }
     }
 
@@ -351,8 +372,12 @@ impl<'a> Run<'a> {
         let count = self.objective.fit.count;
         let steps = batches(&self.options, count);
         let mut order: Vec<usize> = Vec::new();
-        if steps > 1 {
+        // Images that are moved are gathered first, like those of a mini-batch.
+        let gathered = steps > 1 || self.options.shift.is_some();
+        if gathered {
             order = (0..count).collect();
+        }
+        if steps > 1 {
             let purpose = 1 + self.state.epoch as u64;
             shuffle(&mut order, &mut generator(seed, self.state.attempt, purpose));
         }
@@ -361,13 +386,22 @@ impl<'a> Run<'a> {
                 return End::Stopped;
             }
             let b = self.state.batch;
-            let loss = if steps == 1 {
-                self.objective.value(&self.state.parameters, Some(&mut self.gradient))
-            } else {
-                let rows = &order[count * b / steps..count * (b + 1) / steps];
-                batch_value(&mut self.objective, rows, &self.state.parameters, &mut self.gradient)
+            let Objective { engine, options, fit, .. } = &mut self.objective;
+            let batch = Batch {
+                rows: count * (b + 1) / steps - count * b / steps,
+                order: gathered.then(|| &order[count * b / steps..count * (b + 1) / steps]),
+                noise: Some(Noise {
+                    seed,
+                    draw: ((self.state.attempt as u64) << 36)
+                        .wrapping_add((self.state.epoch * steps + b) as u64),
+                }),
+                ..fit.batch()
             };
-            let size: f64 = self.gradient.iter().map(|g| g * g).sum();
+            let (parameters, gradient) = (&self.state.parameters, &mut self.gradient);
+            let loss = engine.evaluate(parameters, batch, Moments::Batch, Some(gradient));
+            let penalty = engine.model.penalise(parameters, options.l1, options.l2, Some(gradient));
+            let loss = loss + penalty;
+            let size = sum_of_squares(&self.gradient);
             if !(loss.is_finite() && size.is_finite()) {
                 return End::Diverged;
             }
@@ -376,13 +410,14 @@ impl<'a> Run<'a> {
             }
             let model = &self.objective.engine.model;
             if let Some(limit) = hidden_limit {
-                routine::clip_hidden(&model.stages, limit, &mut self.gradient);
+                routine::clip_hidden(&model.steps, limit, &mut self.gradient);
             }
             self.state.memory.step(
                 &self.options,
                 rate,
                 &mut self.state.parameters,
-                &mut self.gradient,
+                &self.gradient,
+                size,
             );
             model.penalty_step(&mut self.state.parameters, rate, l1, l2);
             self.state.sum += loss;
@@ -408,7 +443,7 @@ impl<'a> Run<'a> {
                 (loss, self.gradient.clone())
             }
         };
-        let size: f64 = gradient.iter().map(|g| g * g).sum();
+        let size = sum_of_squares(&gradient);
         if !(loss.is_finite() && size.is_finite()) {
             return End::Diverged;
         }
@@ -465,7 +500,7 @@ impl<'a> Run<'a> {
     }
 
     fn checkpoint(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint::new(self.fingerprint.clone(), self.state.clone());
+        let checkpoint = Checkpoint::new(self.fingerprint.clone(), self.state.convert());
         self.control.checkpoint(&checkpoint)
     }
 
@@ -489,7 +524,7 @@ impl<'a> Run<'a> {
         self.trained(best, true)
     }
 
-    fn trained(mut self, best: Best, stopped: bool) -> Result<Trained> {
+    fn trained(mut self, best: Best<T>, stopped: bool) -> Result<Trained> {
         self.objective.engine.set_statistics(&best.statistics);
         let mut warnings: Vec<String> =
             constant_inputs_warning(&self.objective.constant_inputs()).into_iter().collect();
@@ -508,25 +543,4 @@ impl<'a> Run<'a> {
             stopped,
         })
     }
-}
-
-/// Loss and gradient on some of the rows that train, penalties included.
-fn batch_value(
-    objective: &mut Objective,
-    rows: &[usize],
-    parameters: &[f64],
-    gradient: &mut [f64],
-) -> f64 {
-    let Objective { engine, options, fit, .. } = objective;
-    let (n, m) = (fit.inputs.len() / fit.count, fit.targets.len() / fit.count);
-    let mut inputs = Vec::with_capacity(rows.len() * n);
-    let mut targets = Vec::with_capacity(rows.len() * m);
-    for &row in rows {
-        inputs.extend_from_slice(&fit.inputs[row * n..][..n]);
-        targets.extend_from_slice(&fit.targets[row * m..][..m]);
-    }
-    let data = Rows { inputs, targets, count: rows.len() };
-    let batch: Batch = data.batch();
-    let loss = engine.evaluate(parameters, batch, Moments::Batch, Some(gradient));
-    loss + engine.model.penalise(parameters, options.l1, options.l2, Some(gradient))
 }

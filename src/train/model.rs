@@ -1,8 +1,9 @@
 //! Where every parameter lies in the one vector that optimisers move, and back to a network.
 //!
-//! Layer by layer: weights (neurons x inputs, columns first), biases, coefficients (element by
-//! element, shared or one a neuron) and, with attention, one number for each degree from 1.
-//! The last affine layer has weights and biases alone.
+//! Layer by layer: weights (neurons x inputs, columns first; of a convolution channels x numbers
+//! under the window), biases, coefficients (element by element, shared or one a neuron or channel)
+//! and, with attention, one number for each degree from 1. The last affine layer has weights and
+//! biases alone.
 
 use std::ops::Range;
 
@@ -13,23 +14,60 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::{Error, Result};
-use crate::network::{Activation, Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
+use crate::network::image::Shape;
+use crate::network::{
+    Activation, Affine, Basis, Channels, Conv, Family, Group, Layer, Mixed, Part, Pool, PoolKind,
+    Slaf, Window,
+};
 use crate::numeric::Dyadic;
 use crate::table::Standardisation;
 use crate::train::kernel::Slafs;
-use crate::train::options::{BasisKind, Options, Penalised, Penalty};
+use crate::train::layers::{LayerSpec, PoolSpec};
+use crate::train::options::{BasisKind, HiddenActivation, Options, Penalised, Penalty};
+use crate::train::real::{LANES, Real, load, vectorised};
 
-/// One affine layer and the activations after it.
+/// One step of the way from inputs to outputs; step `s` makes value `s + 1`, value 0 are the inputs.
 #[derive(Clone, Debug)]
-pub(super) struct Stage {
-    pub inputs: usize,
-    pub neurons: usize,
-    /// The SLAFs of the first neurons, if any.
+pub(super) struct Step {
+    pub kind: Kind,
+    /// Numbers a row, before and after.
+    pub before: usize,
+    pub after: usize,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// `z = W y + b`
+    Affine {
+        weight: Range<usize>,
+        bias: Range<usize>,
+    },
+    Conv {
+        window: Window,
+        channels: usize,
+        weight: Range<usize>,
+        bias: Range<usize>,
+    },
+    Activation(Activations),
+    Pool(Pool),
+    /// While training, numbers become 0 with this probability.
+    Dropout(f64),
+    /// Adds this value.
+    Add(usize),
+    Flatten(Shape),
+}
+
+/// The activations of the channels of an image, or of the neurons of a layer.
+#[derive(Clone, Debug)]
+pub(super) struct Activations {
+    pub channels: usize,
+    /// The SLAFs of the first channels, if any.
     pub slaf: Option<SlafShape>,
-    /// What the neurons after the SLAFs compute; `None` after the last affine layer.
+    /// What the channels after the SLAFs compute.
     pub function: Option<Activation>,
-    pub weight: Range<usize>,
-    pub bias: Range<usize>,
+    /// Whether this is batch normalisation: a SLAF of degree 1 that starts as the identity.
+    pub normalisation: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -43,16 +81,22 @@ pub(super) struct SlafShape {
     pub attention: Range<usize>,
 }
 
-/// The stages of a network that is being trained.
+/// A network that is being trained.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    pub stages: Vec<Stage>,
+    pub steps: Vec<Step>,
     pub parameters: usize,
+    /// Products of a number and a weight on the way of one row.
+    pub products: usize,
+    /// Whether there is a residual.
+    pub joins: bool,
+    /// The shape of the images, and by how many rows and columns they are moved at most.
+    pub shift: Option<(Shape, usize)>,
     penalty: Penalty,
     penalised: Penalised,
 }
 
-/// Mean and scale of every stage with SLAFs, frozen.
+/// Mean and scale of every step with SLAFs, frozen; empty for the others.
 pub(super) type Statistics = Vec<(Vec<f64>, Vec<f64>)>;
 
 /// The random numbers of one purpose, the same whatever was drawn for others.
@@ -78,33 +122,34 @@ impl SlafShape {
     }
 
     /// The factor of element `k`: 1, or the attention.
-    pub fn factor(&self, parameters: &[f64], k: usize) -> f64 {
+    pub fn factor<T: Real>(&self, parameters: &[T], k: usize) -> f64 {
         if k == 0 || self.attention.is_empty() {
             1.0
         } else {
-            logistic(parameters[self.attention.start + k - 1])
+            logistic(parameters[self.attention.start + k - 1].f64())
         }
     }
 
     /// The kernel's numbers, with mean 0 and scale 1.
-    pub fn kernel(&self) -> Slafs {
+    pub fn kernel<T: Real>(&self) -> Slafs<T> {
         let family = self.basis.family();
         let statistics = self.neurons * if family.is_some() { 1 } else { self.degree };
         Slafs {
             neurons: self.neurons,
             degree: self.degree,
             family,
-            coefficients: vec![0.0; (self.degree + 1) * self.neurons],
-            mean: vec![0.0; statistics],
-            scale: vec![1.0; statistics],
+            raw: self.basis == BasisKind::Monomial,
+            coefficients: vec![T::zero(); (self.degree + 1) * self.neurons],
+            mean: vec![T::zero(); statistics],
+            scale: vec![T::one(); statistics],
         }
     }
 
     /// Spreads the coefficients over the neurons, attention multiplied in.
-    pub fn spread(&self, parameters: &[f64], kernel: &mut Slafs) {
+    pub fn spread<T: Real>(&self, parameters: &[T], kernel: &mut Slafs<T>) {
         let rows = self.rows();
         for k in 0..=self.degree {
-            let factor = self.factor(parameters, k);
+            let factor = T::of(self.factor(parameters, k));
             let own = &parameters[self.coefficients.start + k * rows..][..rows];
             for i in 0..self.neurons {
                 kernel.coefficients[k * self.neurons + i] =
@@ -115,20 +160,29 @@ impl SlafShape {
 
     /// The reverse of [`SlafShape::spread`] for gradients: from `sums` ((degree + 1) x neurons)
     /// by the spread coefficients into `gradient` by the parameters.
-    pub fn gather(&self, parameters: &[f64], sums: &[f64], gradient: &mut [f64]) {
+    pub fn gather<T: Real>(&self, parameters: &[T], sums: &[f64], gradient: &mut [T]) {
         let rows = self.rows();
         for k in 0..=self.degree {
             let factor = self.factor(parameters, k);
             let sums = &sums[k * self.neurons..][..self.neurons];
             let at = self.coefficients.start + k * rows;
             let mut by_factor = 0.0;
+            let mut shared = 0.0;
             for (i, sum) in sums.iter().enumerate() {
                 let row = if self.shared { 0 } else { i };
-                gradient[at + row] += factor * sum;
-                by_factor += parameters[at + row] * sum;
+                if self.shared {
+                    shared += factor * sum;
+                } else {
+                    gradient[at + row] += T::of(factor * sum);
+                }
+                by_factor += parameters[at + row].f64() * sum;
+            }
+            if self.shared {
+                gradient[at] += T::of(shared);
             }
             if k > 0 && !self.attention.is_empty() {
-                gradient[self.attention.start + k - 1] += by_factor * factor * (1.0 - factor);
+                gradient[self.attention.start + k - 1] +=
+                    T::of(by_factor * factor * (1.0 - factor));
             }
         }
     }
@@ -155,29 +209,15 @@ impl SlafShape {
     }
 }
 
-impl Stage {
-    fn affine(
+impl Activations {
+    /// The layer on the channels.
+    fn layer(
         &self,
         parameters: &[f64],
-        inputs: Option<&Standardisation>,
-        outputs: Option<&Standardisation>,
-    ) -> Result<Affine> {
-        let weight = &parameters[self.weight.clone()];
-        let shape = (self.neurons, self.inputs);
-        let weight = Array2::from_shape_fn(shape, |(i, j)| weight[j * self.neurons + i]);
-        let bias = Array1::from(parameters[self.bias.clone()].to_vec());
-        fold(&weight, &bias, inputs, outputs)
-    }
-
-    fn activations(
-        &self,
-        parameters: &[f64],
-        statistics: Option<&(Vec<f64>, Vec<f64>)>,
+        statistics: &(Vec<f64>, Vec<f64>),
     ) -> Result<Option<Layer>> {
-        let slaf = match (&self.slaf, statistics) {
-            (Some(shape), Some(statistics)) => Some(shape.layer(parameters, statistics)?),
-            _ => None,
-        };
+        let slaf =
+            self.slaf.as_ref().map(|shape| shape.layer(parameters, statistics)).transpose()?;
         Ok(match (slaf, self.function) {
             (None, None) => None,
             (None, Some(function)) => Some(Layer::Activation(function)),
@@ -186,13 +226,26 @@ impl Stage {
                 let first = self.slaf.as_ref().map_or(0, |s| s.neurons);
                 let slafs = Group { neurons: (0..first).collect(), part: Part::Slaf(slaf) };
                 let others = Group {
-                    neurons: (first..self.neurons).collect(),
+                    neurons: (first..self.channels).collect(),
                     part: Part::Activation(function),
                 };
                 Some(Layer::Mixed(Mixed::new(vec![slafs, others])?))
             }
         })
     }
+}
+
+/// Parameters are finite: training refuses others.
+fn exact(x: f64) -> Dyadic {
+    Dyadic::from_f64(x).unwrap_or_else(Dyadic::zero)
+}
+
+fn outside() -> Error {
+    Error::invalid(
+        "training",
+        "a parameter beyond the range of f64 in the table's own units",
+        "columns of moderate size: give them in other units",
+    )
 }
 
 /// `W x + b` for standardised `x` and `y`, in the table's own units, every number rounded once:
@@ -207,15 +260,6 @@ pub(super) fn fold(
     inputs: Option<&Standardisation>,
     outputs: Option<&Standardisation>,
 ) -> Result<Affine> {
-    // Parameters are finite: training refuses others.
-    let exact = |x: f64| Dyadic::from_f64(x).unwrap_or_else(Dyadic::zero);
-    let outside = || {
-        Error::invalid(
-            "training",
-            "a parameter beyond the range of f64 in the table's own units",
-            "columns of moderate size: give them in other units",
-        )
-    };
     let mut folded_weight = weight.clone();
     let mut folded_bias = bias.clone();
     for i in 0..bias.len() {
@@ -242,64 +286,229 @@ pub(super) fn fold(
     Affine::new(folded_weight, folded_bias)
 }
 
-impl Model {
-    pub fn new(inputs: usize, outputs: usize, options: &Options) -> Self {
-        use crate::train::options::HiddenActivation::*;
-        let mut at = 0;
-        let mut take = |count: usize| {
-            at += count;
-            at - count..at
-        };
-        let mut width = inputs;
-        let mut stages = Vec::with_capacity(options.hidden.len() + 1);
-        for (layer, &neurons) in options.hidden.iter().enumerate() {
-            let (weight, bias) = (take(neurons * width), take(neurons));
-            let (learned, function) = match options.activation {
-                Slaf { basis, shared, attention } => (Some((basis, shared, attention)), None),
-                Function(function) => (None, Some(function)),
-                Hybrid { function, basis, shared, attention, .. } => {
-                    (Some((basis, shared, attention)), Some(function))
-                }
-            };
-            let slafs = options.activation.slafs(neurons);
-            let degree = options.degree(layer);
-            let slaf = learned.map(|(basis, shared, attention)| SlafShape {
-                neurons: slafs,
-                degree,
-                basis,
-                shared,
-                coefficients: take((degree + 1) * if shared { 1 } else { slafs }),
-                attention: take(if attention { degree } else { 0 }),
-            });
-            let function = function.filter(|_| slafs < neurons);
-            stages.push(Stage { inputs: width, neurons, slaf, function, weight, bias });
-            width = neurons;
+/// What a [`Model`] is built from, step by step.
+struct Builder<'a> {
+    options: &'a Options,
+    model: Model,
+    width: usize,
+    /// Height, width and channels where the numbers are an image.
+    shape: Option<Shape>,
+}
+
+fn wrong(layer: &LayerSpec, found: impl Into<String>, expected: impl Into<String>) -> Error {
+    Error::invalid(format!("options.layers: {layer}"), found, expected)
+}
+
+impl Builder<'_> {
+    fn take(&mut self, count: usize) -> Range<usize> {
+        let first = self.model.parameters;
+        self.model.parameters = first.saturating_add(count);
+        first..self.model.parameters
+    }
+
+    fn push(&mut self, kind: Kind, after: usize) {
+        self.model.steps.push(Step { kind, before: self.width, after });
+        self.width = after;
+    }
+
+    fn dense(&mut self, neurons: usize) {
+        if let Some(shape) = self.shape.take() {
+            self.push(Kind::Flatten(shape), self.width);
         }
-        let (weight, bias) = (take(outputs * width), take(outputs));
-        let (slaf, function) = (None, None);
-        stages.push(Stage { inputs: width, neurons: outputs, slaf, function, weight, bias });
+        let products = self.width.saturating_mul(neurons);
+        self.model.products = self.model.products.saturating_add(products);
+        let (weight, bias) = (self.take(products), self.take(neurons));
+        self.push(Kind::Affine { weight, bias }, neurons);
+    }
+
+    /// SLAFs, or what [`HiddenActivation`] says, on every channel or neuron.
+    fn activation(&mut self, activation: &HiddenActivation, degree: usize) {
+        use HiddenActivation::*;
+        let channels = self.shape.map_or(self.width, |shape| shape[2]);
+        let (learned, function) = match *activation {
+            Slaf { basis, shared, attention } => (Some((basis, shared, attention)), None),
+            Function(function) => (None, Some(function)),
+            Hybrid { function, basis, shared, attention, .. } => {
+                (Some((basis, shared, attention)), Some(function))
+            }
+        };
+        let slafs = activation.slafs(channels);
+        let slaf = learned.map(|(basis, shared, attention)| SlafShape {
+            neurons: slafs,
+            degree,
+            basis,
+            shared,
+            coefficients: self.take((degree + 1) * if shared { 1 } else { slafs }),
+            attention: self.take(if attention { degree } else { 0 }),
+        });
+        let function = function.filter(|_| slafs < channels);
+        let activations = Activations { channels, slaf, function, normalisation: false };
+        self.push(Kind::Activation(activations), self.width);
+    }
+
+    fn image(&self, layer: &LayerSpec) -> Result<Shape> {
+        self.shape.ok_or_else(|| {
+            wrong(layer, "no image before it", "inputs that are images, and no dense layer before")
+        })
+    }
+
+    fn pool(&mut self, layer: &LayerSpec, pool: &PoolSpec, max: bool) -> Result<()> {
+        let window = Window::new(self.image(layer)?, pool.size, pool.stride, [0, 0])
+            .map_err(|e| e.within(format!("options.layers: {layer}")))?;
+        let pool = if max { Pool::new(window, PoolKind::Max) } else { Pool::average(window) }?;
+        self.shape = Some(pool.output());
+        self.push(Kind::Pool(pool), pool.output().iter().product());
+        Ok(())
+    }
+
+    fn layer(&mut self, layer: &LayerSpec) -> Result<()> {
+        match layer {
+            LayerSpec::Dense(neurons) => self.dense(*neurons),
+            LayerSpec::Slaf(degree) => self.activation(&self.options.activation, *degree),
+            LayerSpec::Activation(function) => {
+                self.activation(&HiddenActivation::Function(*function), 0);
+            }
+            LayerSpec::BatchNorm => {
+                self.activation(&HiddenActivation::slaf(), 1);
+                if let Some(Step { kind: Kind::Activation(a), .. }) = self.model.steps.last_mut() {
+                    a.normalisation = true;
+                }
+            }
+            LayerSpec::Dropout(rate) => self.push(Kind::Dropout(*rate), self.width),
+            LayerSpec::Flatten => {
+                let shape = self.image(layer)?;
+                self.shape = None;
+                self.push(Kind::Flatten(shape), self.width);
+            }
+            LayerSpec::AveragePool(pool) => self.pool(layer, pool, false)?,
+            LayerSpec::MaxPool(pool) => self.pool(layer, pool, true)?,
+            LayerSpec::Conv { size, channels, stride, padded } => {
+                let padding = if *padded { size.map(|n| n.saturating_sub(1) / 2) } else { [0, 0] };
+                if *padded && size.iter().any(|n| n.is_multiple_of(2)) {
+                    let expected = "odd rows and columns, or :valid behind it";
+                    return Err(wrong(layer, "an even window with padding", expected));
+                }
+                let window = Window::new(self.image(layer)?, *size, *stride, padding)
+                    .map_err(|e| e.within(format!("options.layers: {layer}")))?;
+                let [height, width] = window.places();
+                let length = window.length().saturating_mul(*channels);
+                let products = length.saturating_mul(window.positions());
+                self.model.products = self.model.products.saturating_add(products);
+                let (weight, bias) = (self.take(length), self.take(*channels));
+                self.shape = Some([height, width, *channels]);
+                let after = height.saturating_mul(width).saturating_mul(*channels);
+                self.push(Kind::Conv { window, channels: *channels, weight, bias }, after);
+            }
+            LayerSpec::Residual(layers) => {
+                let (value, width, shape) = (self.model.steps.len(), self.width, self.shape);
+                for layer in layers {
+                    self.layer(layer)?;
+                }
+                if (self.width, self.shape) != (width, shape) {
+                    let sizes = |width: usize, shape: Option<Shape>| match shape {
+                        Some([h, w, c]) => format!("{h}x{w}x{c}"),
+                        None => width.to_string(),
+                    };
+                    let found = format!("{} behind it", sizes(self.width, self.shape));
+                    let expected = format!("{} as before it", sizes(width, shape));
+                    return Err(wrong(layer, found, expected));
+                }
+                self.push(Kind::Add(value), width);
+                self.model.joins = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    /// The model of `options` for so many inputs and outputs.
+    ///
+    /// # Errors
+    /// When the layers do not fit one another or the inputs.
+    pub fn new(inputs: usize, outputs: usize, options: &Options) -> Result<Self> {
         let Options { penalty, penalised, .. } = *options;
-        Model { stages, parameters: at, penalty, penalised }
+        let (steps, parameters, products, joins) = (Vec::new(), 0, 0, false);
+        let shift = options.image.zip(options.shift);
+        let model = Model { steps, parameters, products, joins, shift, penalty, penalised };
+        let mut builder = Builder { options, model, width: inputs, shape: None };
+        match &options.layers {
+            None => {
+                for (layer, &neurons) in options.hidden.iter().enumerate() {
+                    builder.dense(neurons);
+                    builder.activation(&options.activation, options.degree(layer));
+                }
+            }
+            Some(layers) => {
+                if let Some(shape) = options.image
+                    && shape.iter().product::<usize>() != inputs
+                {
+                    let [h, w, c] = shape;
+                    let found = format!("{h} x {w} x {c}");
+                    let expected = format!("a product of {inputs}, the number of inputs");
+                    return Err(Error::invalid("options.image", found, expected));
+                }
+                builder.shape = options.image;
+                for layer in layers {
+                    builder.layer(layer)?;
+                }
+            }
+        }
+        builder.dense(outputs);
+        Ok(builder.model)
+    }
+
+    /// Numbers of inputs and of outputs.
+    pub fn ends(&self) -> (usize, usize) {
+        let ends = self.steps.first().zip(self.steps.last());
+        ends.map_or((0, 0), |(first, last)| (first.before, last.after))
+    }
+
+    /// The first step with parameters: derivatives by what comes before it serve nothing.
+    pub fn first_trainable(&self) -> usize {
+        let trainable = |step: &Step| match &step.kind {
+            Kind::Affine { .. } | Kind::Conv { .. } => true,
+            Kind::Activation(a) => a.slaf.is_some(),
+            _ => false,
+        };
+        self.steps.iter().position(trainable).unwrap_or(0)
     }
 
     /// Random parameters: weights N(0, 1/inputs) (twice the variance for the ReLU family, which
     /// loses half of it), biases 0, coefficients 0.1 N(0, 1) with 1 added on the linear element,
-    /// attention N(0, 1).
+    /// attention N(0, 1), batch normalisation with factor 1.
     pub fn initial(&self, seed: u64, attempt: usize) -> Vec<f64> {
         let mut rng = generator(seed, attempt, 0);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
         let mut parameters = vec![0.0; self.parameters];
-        for stage in &self.stages {
-            let gain = match stage.function {
+        for (s, step) in self.steps.iter().enumerate() {
+            let (weight, inputs) = match &step.kind {
+                Kind::Affine { weight, .. } => (weight.clone(), step.before),
+                Kind::Conv { weight, window, .. } => (weight.clone(), window.length()),
+                _ => (0..0, 1),
+            };
+            let next = self.steps[s + 1..].iter().find_map(|step| match &step.kind {
+                Kind::Activation(a) if !a.normalisation => Some(a.function),
+                Kind::Affine { .. } | Kind::Conv { .. } => Some(None),
+                _ => None,
+            });
+            let gain = match next.flatten() {
                 Some(Activation::Relu | Activation::LeakyRelu { .. }) => 2.0,
                 _ => 1.0,
             };
-            let deviation = (gain / stage.inputs as f64).sqrt();
-            for w in &mut parameters[stage.weight.clone()] {
+            let deviation = (gain / inputs as f64).sqrt();
+            for w in &mut parameters[weight] {
                 *w = deviation * normal();
             }
-            let Some(slaf) = &stage.slaf else { continue };
+            let Kind::Activation(Activations { slaf: Some(slaf), normalisation, .. }) = &step.kind
+            else {
+                continue;
+            };
             let rows = slaf.rows();
+            if *normalisation {
+                parameters[slaf.coefficients.start + rows..slaf.coefficients.end].fill(1.0);
+                continue;
+            }
             // Elements of the other families are about 1 on their interval; Hermite's grow as
             // sqrt(2^k k!), its norm.
             let mut norm = 1.0;
@@ -322,9 +531,16 @@ impl Model {
 
     /// The parameters that penalties are about.
     fn penalised(&self) -> Vec<Range<usize>> {
-        let weights = self.stages.iter().map(|stage| stage.weight.clone());
-        let coefficients =
-            self.stages.iter().filter_map(|stage| stage.slaf.as_ref()).map(SlafShape::penalised);
+        let weights = self.steps.iter().filter_map(|step| match &step.kind {
+            Kind::Affine { weight, .. } | Kind::Conv { weight, .. } => Some(weight.clone()),
+            _ => None,
+        });
+        let coefficients = self.steps.iter().filter_map(|step| match &step.kind {
+            Kind::Activation(Activations { slaf: Some(slaf), normalisation: false, .. }) => {
+                Some(slaf.penalised())
+            }
+            _ => None,
+        });
         match self.penalised {
             Penalised::All => weights.chain(coefficients).collect(),
             Penalised::Weights => weights.collect(),
@@ -334,27 +550,27 @@ impl Model {
     }
 
     /// The step that penalties of their own take, see [`Penalty::Step`].
-    pub fn penalty_step(&self, parameters: &mut [f64], rate: f64, l1: f64, l2: f64) {
+    pub fn penalty_step<T: Real>(&self, parameters: &mut [T], rate: f64, l1: f64, l2: f64) {
         if self.penalty == Penalty::Loss || (l1 == 0.0 && l2 == 0.0) {
             return;
         }
         for range in self.penalised() {
             for p in &mut parameters[range] {
                 // Beyond 0 the step would be longer than the way to the minimum.
-                let shrunk = *p * (1.0 - 2.0 * rate * l2).max(0.0);
-                *p = shrunk.signum() * (shrunk.abs() - rate * l1).max(0.0);
+                let shrunk = p.f64() * (1.0 - 2.0 * rate * l2).max(0.0);
+                *p = T::of(shrunk.signum() * (shrunk.abs() - rate * l1).max(0.0));
             }
         }
     }
 
     /// Adds `l1 sum |p| + l2 sum p^2` to the loss and its derivative to the gradient, where
     /// penalties are part of the loss.
-    pub fn penalise(
+    pub fn penalise<T: Real>(
         &self,
-        parameters: &[f64],
+        parameters: &[T],
         l1: f64,
         l2: f64,
-        gradient: Option<&mut [f64]>,
+        gradient: Option<&mut [T]>,
     ) -> f64 {
         if self.penalty == Penalty::Step || (l1 == 0.0 && l2 == 0.0) {
             return 0.0;
@@ -362,15 +578,10 @@ impl Model {
         let (mut absolute, mut squares) = (0.0, 0.0);
         let mut gradient = gradient;
         for range in self.penalised() {
-            for at in range {
-                let p = parameters[at];
-                absolute += p.abs();
-                squares += p * p;
-                if let Some(gradient) = gradient.as_deref_mut() {
-                    let sign = if p == 0.0 { 0.0 } else { p.signum() };
-                    gradient[at] += l1 * sign + 2.0 * l2 * p;
-                }
-            }
+            let own = gradient.as_deref_mut().map(|g| &mut g[range.clone()]);
+            let (a, s) = penalise(&parameters[range], T::of(l1), T::of(2.0 * l2), own);
+            absolute += a;
+            squares += s;
         }
         l1 * absolute + l2 * squares
     }
@@ -387,13 +598,165 @@ impl Model {
         outputs: Option<&Standardisation>,
     ) -> Result<Vec<Layer>> {
         let mut layers = Vec::new();
-        let last = self.stages.len() - 1;
-        for (s, stage) in self.stages.iter().enumerate() {
-            let inputs = inputs.filter(|_| s == 0);
-            let outputs = outputs.filter(|_| s == last);
-            layers.push(Layer::Affine(stage.affine(parameters, inputs, outputs)?));
-            layers.extend(stage.activations(parameters, statistics.get(s))?);
+        let first_is_affine =
+            self.steps.first().is_some_and(|step| matches!(step.kind, Kind::Affine { .. }));
+        if let (Some(map), false) = (inputs, first_is_affine) {
+            // Convolutions with padding cannot take it up.
+            layers.push(Layer::Slaf(standardise(map)?));
         }
+        let inputs = inputs.filter(|_| first_is_affine);
+        let source = Source { parameters, statistics, inputs, outputs };
+        self.layers_of(0..self.steps.len(), &source, &mut layers)?;
         Ok(layers)
+    }
+
+    fn layers_of(
+        &self,
+        range: Range<usize>,
+        source: &Source,
+        layers: &mut Vec<Layer>,
+    ) -> Result<()> {
+        let parameters = source.parameters;
+        let mut s = range.start;
+        // Where a normalisation finds the affine map that it is folded into.
+        let mut foldable = false;
+        while s < range.end {
+            // The outermost residual that begins here.
+            let end = (s..range.end)
+                .rev()
+                .find(|&a| matches!(self.steps[a].kind, Kind::Add(value) if value == s));
+            if let Some(end) = end {
+                let mut inside = Vec::new();
+                self.layers_of(s..end, source, &mut inside)?;
+                layers.push(Layer::Residual(inside));
+                (s, foldable) = (end + 1, false);
+                continue;
+            }
+            let step = &self.steps[s];
+            let last = s + 1 == self.steps.len();
+            let affine = matches!(step.kind, Kind::Affine { .. } | Kind::Conv { .. });
+            match &step.kind {
+                Kind::Affine { weight, bias } => {
+                    let own = &parameters[weight.clone()];
+                    let shape = (step.after, step.before);
+                    let weight = Array2::from_shape_fn(shape, |(i, j)| own[j * step.after + i]);
+                    let bias = Array1::from(parameters[bias.clone()].to_vec());
+                    let inputs = source.inputs.filter(|_| s == 0);
+                    let outputs = source.outputs.filter(|_| last);
+                    layers.push(Layer::Affine(fold(&weight, &bias, inputs, outputs)?));
+                }
+                Kind::Conv { window, channels, weight, bias } => {
+                    let own = &parameters[weight.clone()];
+                    let shape = (*channels, window.length());
+                    let weight = Array2::from_shape_fn(shape, |(i, j)| own[j * channels + i]);
+                    let bias = Array1::from(parameters[bias.clone()].to_vec());
+                    layers.push(Layer::Conv(Conv::new(*window, weight, bias)?));
+                }
+                Kind::Activation(a) => {
+                    let none = (Vec::new(), Vec::new());
+                    let statistics = source.statistics.get(s).unwrap_or(&none);
+                    let normalised = match (a.normalisation, &a.slaf, layers.last()) {
+                        (true, Some(slaf), Some(layer)) if foldable => {
+                            slaf.normalise(parameters, statistics, layer)?
+                        }
+                        _ => None,
+                    };
+                    if let Some(layer) = normalised {
+                        layers.pop();
+                        layers.push(layer);
+                    } else if let Some(layer) = a.layer(parameters, statistics)? {
+                        let positions = step.before / a.channels;
+                        layers.push(match layer {
+                            Layer::Activation(_) => layer,
+                            layer if positions == 1 => layer,
+                            layer => Layer::Channels(Channels::new(positions, a.channels, layer)?),
+                        });
+                    }
+                }
+                Kind::Pool(pool) => layers.push(Layer::Pool(*pool)),
+                Kind::Flatten(shape) => layers.push(Layer::Flatten(*shape)),
+                Kind::Dropout(_) | Kind::Add(_) => {}
+            }
+            foldable = affine;
+            s += 1;
+        }
+        Ok(())
+    }
+}
+
+/// What the layers of a network are made of.
+struct Source<'a> {
+    parameters: &'a [f64],
+    statistics: &'a Statistics,
+    inputs: Option<&'a Standardisation>,
+    outputs: Option<&'a Standardisation>,
+}
+
+impl SlafShape {
+    /// The affine map or convolution `layer` with batch normalisation behind it, as one: with
+    /// `factor_i = c_i1 scale_i`, `W'_ij = factor_i W_ij` and
+    /// `b'_i = factor_i (b_i - mean_i) + c_i0`, each exact until its rounding.
+    fn normalise(
+        &self,
+        parameters: &[f64],
+        (mean, scale): &(Vec<f64>, Vec<f64>),
+        layer: &Layer,
+    ) -> Result<Option<Layer>> {
+        let (weight, bias) = match layer {
+            Layer::Affine(affine) => (affine.weight().to_f64(), affine.bias().to_f64()),
+            Layer::Conv(conv) => (conv.weight().to_f64(), conv.bias().to_f64()),
+            _ => return Ok(None),
+        };
+        let (mut weight, mut bias) = (weight.into_owned(), bias.into_owned());
+        let own = &parameters[self.coefficients.clone()];
+        for i in 0..self.neurons {
+            let factor = &exact(own[self.neurons + i]) * &exact(scale[i]);
+            for w in weight.row_mut(i) {
+                *w = (&exact(*w) * &factor).to_f64().ok_or_else(outside)?;
+            }
+            let shifted = (exact(bias[i]) - exact(mean[i])) * factor + exact(own[i]);
+            bias[i] = shifted.to_f64().ok_or_else(outside)?;
+        }
+        Ok(Some(match layer {
+            Layer::Conv(conv) => Layer::Conv(Conv::new(*conv.window(), weight, bias)?),
+            _ => Layer::Affine(Affine::new(weight, bias)?),
+        }))
+    }
+}
+
+/// `(x - mean) reciprocal_deviation`, exactly, as a layer.
+fn standardise(map: &Standardisation) -> Result<Slaf> {
+    let column = |x: &[f64]| Array2::from_shape_fn((x.len(), 1), |(i, _)| x[i]);
+    let (mean, scale) = (column(map.mean()).into(), column(map.reciprocal_deviation()).into());
+    let coefficients = ndarray::arr2(&[[0.0, 1.0]]);
+    Slaf::new(Basis::NormalisedMonomial { mean, scale }, coefficients)
+}
+
+vectorised! {
+    /// The sums of `|p|` and `p^2`; adds `l1 sign p + twice p` to the gradient.
+    fn penalise<'a, T>(p: &'a [T], l1: T, twice: T, gradient: Option<&'a mut [T]>) -> (f64, f64) {
+        let (mut absolute, mut squares) = (0.0, 0.0);
+        for part in p.chunks(64 * LANES) {
+            let (mut a, mut s) = ([T::zero(); LANES], [T::zero(); LANES]);
+            for chunk in part.chunks(LANES) {
+                let x = load(chunk);
+                for i in 0..LANES {
+                    a[i] += x[i].abs();
+                    s[i] += x[i] * x[i];
+                }
+            }
+            for i in 0..LANES {
+                absolute += a[i].f64();
+                squares += s[i].f64();
+            }
+        }
+        if let Some(gradient) = gradient {
+            for (g, p) in gradient.iter_mut().zip(p) {
+                let positive = if *p > T::zero() { l1 } else { T::zero() };
+                let negative = if *p < T::zero() { l1 } else { T::zero() };
+                *g += positive - negative + twice * *p;
+            }
+        }
+        (absolute, squares)
     }
 }

@@ -4,23 +4,27 @@ use crate::error::{Error, Result};
 use crate::network::{Input, Network};
 use crate::table::{Standardisation, Table};
 use crate::train::engine::{Batch, Engine, Moments};
-use crate::train::model::{Model, Statistics, generator};
+use crate::train::layers::LayerSpec;
+use crate::train::model::{Activations, Kind, Model, Statistics, generator};
 use crate::train::options::{BasisKind, Loss, Options, Routine};
+use crate::train::real::Real;
 use crate::train::routine;
 use rand::Rng;
 
 /// Loss and gradient of a network as functions of its parameters, over the rows of a table.
 ///
 /// Parameters are one vector, layer by layer: weights (neurons x inputs, columns first), biases,
-/// coefficients (element by element; within an element one shared, or one a neuron), attention
-/// (one a degree from 1). The loss is that of [`Options::loss`] plus the penalties, in
-/// standardised units when [`Options::standardise`] is set.
+/// coefficients (element by element; within an element one shared, or one a neuron or channel),
+/// attention (one a degree from 1). The loss is that of [`Options::loss`] plus the penalties, in
+/// standardised units when [`Options::standardise`] is set. Dropout lets everything pass.
+///
+/// `T` is the float that is computed in: `f64`, or `f32` inside training that asks for it.
 #[derive(Clone, Debug)]
-pub struct Objective {
-    pub(super) engine: Engine,
+pub struct Objective<T = f64> {
+    pub(super) engine: Engine<T>,
     pub(super) options: Options,
-    pub(super) fit: Rows,
-    pub(super) held: Option<Rows>,
+    pub(super) fit: Rows<T>,
+    pub(super) held: Option<Rows<T>>,
     inputs: Vec<Input>,
     outputs: Vec<String>,
     constant: Vec<usize>,
@@ -30,15 +34,16 @@ pub struct Objective {
 
 /// Rows ready for training: inputs and targets as columns.
 #[derive(Clone, Debug)]
-pub(super) struct Rows {
-    pub inputs: Vec<f64>,
-    pub targets: Vec<f64>,
+pub(super) struct Rows<T> {
+    pub inputs: Vec<T>,
+    pub targets: Vec<T>,
     pub count: usize,
 }
 
-impl Rows {
-    pub fn batch(&self) -> Batch<'_> {
-        Batch { inputs: &self.inputs, targets: &self.targets, rows: self.count }
+impl<T> Rows<T> {
+    pub fn batch(&self) -> Batch<'_, T> {
+        let (inputs, targets, rows) = (&self.inputs, &self.targets, self.count);
+        Batch { inputs, targets, rows, order: None, noise: None }
     }
 }
 
@@ -61,9 +66,20 @@ impl Objective {
     /// When the options are invalid or do not go with the table, `rows` is empty, repeats a row
     /// or has one that is not in the table, or a column cannot be standardised.
     pub fn new(table: &Table, rows: &[usize], options: &Options) -> Result<Self> {
+        let mut objective = Objective::build(table, rows, options)?;
+        objective.start(0);
+        Ok(objective)
+    }
+}
+
+impl<T: Real> Objective<T> {
+    /// As [`Objective::new`], in any float.
+    pub(super) fn build(table: &Table, rows: &[usize], options: &Options) -> Result<Self> {
         options.validate()?;
         let (inputs, targets) = (table.inputs(), table.targets());
         options.check_size(inputs.ncols(), targets.ncols())?;
+        let model = Model::new(inputs.ncols(), targets.ncols(), options)?;
+        Options::check_parameters(model.parameters)?;
         check_rows(rows, table.rows())?;
         check_targets(table, rows, options.loss)?;
         let input_scaling = Standardisation::of(inputs, rows, table.input_names())?;
@@ -74,15 +90,19 @@ impl Objective {
         } else {
             None
         };
+        let image = !matches!(model.steps[0].kind, Kind::Affine { .. });
         let x = input_map.as_ref().map_or_else(|| inputs.clone(), |map| map.apply(inputs));
         let t = output_map.as_ref().map_or_else(|| targets.clone(), |map| map.apply(targets));
         let gather = |rows: &[usize]| {
             let mut data = Rows { inputs: Vec::new(), targets: Vec::new(), count: rows.len() };
             for &row in rows {
                 let first = data.inputs.len();
-                data.inputs.extend(x.row(row));
-                constant.iter().for_each(|&j| data.inputs[first + j] = 0.0);
-                data.targets.extend(t.row(row));
+                data.inputs.extend(x.row(row).iter().map(|x| T::of(*x)));
+                // A constant input would be a second bias; a pixel is one for its neighbours' sake.
+                if !image {
+                    constant.iter().for_each(|&j| data.inputs[first + j] = T::zero());
+                }
+                data.targets.extend(t.row(row).iter().map(|t| T::of(*t)));
             }
             data
         };
@@ -95,23 +115,21 @@ impl Objective {
                 });
                 Input { name: name.clone(), lower: Some(ends.0), upper: Some(ends.1) }
             });
-        let model = Model::new(inputs.ncols(), targets.ncols(), options);
         let mut engine = Engine::new(model, options.loss);
         if options.routine == Routine::Boundary {
             engine.boundary = options.boundary;
         }
-        let mut objective = Objective {
+        let objective = Objective {
             engine,
             options: options.clone(),
             fit: gather(&fit),
             held: (!held.is_empty()).then(|| gather(&held)),
             inputs: box_ends.collect(),
             outputs: table.target_names().to_vec(),
-            constant,
+            constant: if image { Vec::new() } else { constant },
             input_map,
             output_map,
         };
-        objective.start(0);
         Ok(objective)
     }
 
@@ -122,29 +140,40 @@ impl Objective {
 
     /// Random parameters for an attempt, the same for the same seed; sets the intervals of
     /// orthogonal bases from the pre-activations that these parameters give.
-    pub fn start(&mut self, attempt: usize) -> Vec<f64> {
-        let mut parameters = self.engine.model.initial(self.options.seed, attempt);
-        self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
-        let raw = self.options.activation.basis() == Some(BasisKind::Monomial);
-        let scaled = raw && self.options.routine == Routine::Boundary;
-        if !scaled && self.options.warm_start.is_none() {
+    pub fn start(&mut self, attempt: usize) -> Vec<T> {
+        let initial = self.engine.model.initial(self.options.seed, attempt);
+        let mut parameters: Vec<T> = initial.into_iter().map(T::of).collect();
+        let basis = self.options.activation.basis();
+        let scaled =
+            basis == Some(BasisKind::Monomial) && self.options.routine == Routine::Boundary;
+        let adapted = scaled || self.options.warm_start.is_some();
+        // Every batch sets the moments of the other bases anew.
+        if adapted || basis.is_some_and(|basis| basis.family().is_some()) {
+            self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+        }
+        if !adapted {
             return parameters;
         }
-        // Stage by stage: the pre-activations of one follow from the SLAFs before it.
-        for s in 0..self.engine.model.stages.len() - 1 {
-            let stage = self.engine.model.stages[s].clone();
-            let Some(shape) = &stage.slaf else { continue };
+        // Step by step: the pre-activations of one follow from the SLAFs before it.
+        for s in 0..self.engine.model.steps.len() {
+            let Kind::Activation(Activations { slaf: Some(shape), normalisation: false, .. }) =
+                self.engine.model.steps[s].kind.clone()
+            else {
+                continue;
+            };
+            let batch = self.fit.batch();
             if scaled {
-                let ends = self.engine.ranges(s);
+                let ends = self.engine.ranges(s, &parameters, batch);
                 let largest: Vec<f64> = ends.iter().map(|(l, u)| l.abs().max(u.abs())).collect();
-                routine::into_range(&stage, &largest, &mut parameters);
-                self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+                routine::into_range(&self.engine.model.steps[..s], &largest, &mut parameters);
+                self.engine.evaluate(&parameters, batch, Moments::Start, None);
             }
-            if let (Some(function), Some(kernel)) = (self.options.warm_start, self.engine.kernel(s))
-            {
-                let ranges = self.engine.ranges(s);
-                routine::fit(shape, kernel, &ranges, function, &mut parameters);
-                self.engine.evaluate(&parameters, self.fit.batch(), Moments::Start, None);
+            if let Some(function) = self.options.warm_start {
+                let ranges = self.engine.ranges(s, &parameters, batch);
+                if let Some(kernel) = self.engine.kernel(s) {
+                    routine::fit(&shape, kernel, &ranges, function, &mut parameters);
+                }
+                self.engine.evaluate(&parameters, batch, Moments::Start, None);
             }
         }
         parameters
@@ -156,7 +185,7 @@ impl Objective {
     ///
     /// # Panics
     /// When `parameters` or `gradient` does not have [`Objective::parameters`] entries.
-    pub fn value(&mut self, parameters: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+    pub fn value(&mut self, parameters: &[T], gradient: Option<&mut [T]>) -> f64 {
         self.value_with(parameters, Moments::Batch, gradient)
     }
 
@@ -164,15 +193,15 @@ impl Objective {
     ///
     /// # Panics
     /// As [`Objective::value`].
-    pub fn value_frozen(&mut self, parameters: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+    pub fn value_frozen(&mut self, parameters: &[T], gradient: Option<&mut [T]>) -> f64 {
         self.value_with(parameters, Moments::Frozen, gradient)
     }
 
     fn value_with(
         &mut self,
-        parameters: &[f64],
+        parameters: &[T],
         moments: Moments,
-        mut gradient: Option<&mut [f64]>,
+        mut gradient: Option<&mut [T]>,
     ) -> f64 {
         assert_eq!(parameters.len(), self.parameters(), "one number a parameter");
         let reborrowed = gradient.as_deref_mut();
@@ -182,7 +211,7 @@ impl Objective {
     }
 
     /// The mean loss on the validation rows with frozen moments, without penalties.
-    pub(super) fn validation(&mut self, parameters: &[f64]) -> Option<f64> {
+    pub(super) fn validation(&mut self, parameters: &[T]) -> Option<f64> {
         let held = self.held.as_ref()?;
         let boundary = std::mem::take(&mut self.engine.boundary);
         let loss = self.engine.evaluate(parameters, held.batch(), Moments::Frozen, None);
@@ -202,15 +231,18 @@ impl Objective {
     /// The network of these parameters in the table's own units, with the moments as last set.
     ///
     /// Standardisation is folded into the first and last affine layers, every number rounded
-    /// once; the weight of a constant input is 0.
+    /// once (before a convolution it is a layer of its own), and so is batch normalisation; the
+    /// weight of a constant input is 0.
     ///
     /// # Errors
     /// When a parameter is not finite in the table's own units.
-    pub fn network(&self, parameters: &[f64]) -> Result<Network> {
-        let mut parameters = parameters.to_vec();
-        let first = &self.engine.model.stages[0];
-        for &j in &self.constant {
-            parameters[first.weight.start + j * first.neurons..][..first.neurons].fill(0.0);
+    pub fn network(&self, parameters: &[T]) -> Result<Network> {
+        let mut parameters: Vec<f64> = parameters.iter().map(|p| p.f64()).collect();
+        let first = &self.engine.model.steps[0];
+        if let Kind::Affine { weight, .. } = &first.kind {
+            for &j in &self.constant {
+                parameters[weight.start + j * first.after..][..first.after].fill(0.0);
+            }
         }
         let layers = self.engine.model.layers(
             &parameters,
@@ -289,8 +321,17 @@ fn split(rows: &[usize], options: &Options) -> Result<(Vec<usize>, Vec<usize>)> 
     Ok((pick(fit), pick(held)))
 }
 
+fn has_normalisation(layers: &[LayerSpec]) -> bool {
+    layers.iter().any(|layer| match layer {
+        LayerSpec::BatchNorm => true,
+        LayerSpec::Residual(inside) => has_normalisation(inside),
+        _ => false,
+    })
+}
+
 fn check_batch(options: &Options, rows: usize) -> Result<()> {
-    let normalised = options.activation.basis() == Some(BasisKind::NormalisedMonomial);
+    let normalised = options.activation.basis() == Some(BasisKind::NormalisedMonomial)
+        || options.layers.as_deref().is_some_and(has_normalisation);
     let smallest = rows / batches(options, rows);
     if normalised && smallest < 2 {
         let found = format!("batches of {smallest} row");

@@ -1,21 +1,29 @@
 //! Adam, gradient descent with momentum, and L-BFGS.
 
+use rayon::prelude::*;
+
 use crate::train::options::{Optimiser, Options, Routine};
+use crate::train::real::{Real, vectorised};
+
+/// Parameters that one thread moves at a time.
+const PART: usize = 1 << 13;
+/// Parameters from which threads pay for their start.
+const PARALLEL: usize = 1 << 15;
 
 /// The moments of a first-order method, or the history of L-BFGS.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Memory {
+pub(super) enum Memory<T> {
     Adam {
-        first: Vec<f64>,
-        second: Vec<f64>,
+        first: Vec<T>,
+        second: Vec<T>,
         steps: usize,
     },
     Sgd {
-        velocity: Vec<f64>,
+        velocity: Vec<T>,
     },
     /// Pairs of parameter and gradient differences, oldest first.
     Lbfgs {
-        pairs: Vec<(Vec<f64>, Vec<f64>)>,
+        pairs: Vec<(Vec<T>, Vec<T>)>,
     },
 }
 
@@ -23,13 +31,13 @@ pub(super) enum Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Iteration {
     Stepped,
-    /// No lower loss is to be found in f64: a minimum as far as it can be told.
+    /// No lower loss is to be found in this float: a minimum as far as it can be told.
     Converged,
 }
 
-impl Memory {
+impl<T: Real> Memory<T> {
     pub fn new(optimiser: Optimiser, parameters: usize) -> Self {
-        let zeros = || vec![0.0; parameters];
+        let zeros = || vec![T::zero(); parameters];
         match optimiser {
             Optimiser::Adam { .. } => Memory::Adam { first: zeros(), second: zeros(), steps: 0 },
             Optimiser::Sgd { .. } => Memory::Sgd { velocity: zeros() },
@@ -37,37 +45,48 @@ impl Memory {
         }
     }
 
-    /// One step of Adam or of gradient descent; `gradient` is clipped in place.
+    /// One step of Adam or of gradient descent along `gradient`, whose squares sum to `size`; it is
+    /// clipped on the way.
     pub fn step(
         &mut self,
         options: &Options,
         rate: f64,
-        parameters: &mut [f64],
-        gradient: &mut [f64],
+        parameters: &mut [T],
+        gradient: &[T],
+        size: f64,
     ) {
         // Under the boundary routine the gradients are clipped layer by layer before.
-        if let Some(limit) = options.clip_norm().filter(|_| options.routine != Routine::Boundary) {
-            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-            if norm > limit {
-                gradient.iter_mut().for_each(|g| *g *= limit / norm);
-            }
-        }
+        let clip = options.clip_norm().filter(|_| options.routine != Routine::Boundary);
+        let factor = match clip {
+            Some(limit) if size.sqrt() > limit => T::of(limit / size.sqrt()),
+            _ => T::one(),
+        };
+        let parallel = parameters.len() >= PARALLEL;
         match (self, options.optimiser) {
             (Memory::Adam { first, second, steps }, Optimiser::Adam { beta1, beta2, epsilon }) => {
                 *steps += 1;
                 // A power beyond i32 is 0 in f64 for any decay below 1 that matters.
                 let power = (*steps).min(i32::MAX as usize) as i32;
                 let (bias1, bias2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
-                let moments = first.iter_mut().zip(second.iter_mut());
-                for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
-                    *m = beta1 * *m + (1.0 - beta1) * *g;
-                    *v = beta2 * *v + (1.0 - beta2) * (*g * *g);
-                    *p -= rate * (*m / bias1) / ((*v / bias2).sqrt() + epsilon);
+                let constants = Adam {
+                    factor,
+                    decay: [T::of(beta1), T::of(beta2)],
+                    share: [T::of(1.0 - beta1), T::of(1.0 - beta2)],
+                    rate: T::of(rate / bias1),
+                    correction: T::of(1.0 / bias2),
+                    epsilon: T::of(epsilon),
+                };
+                if !parallel {
+                    return adam(constants, parameters, gradient, first, second);
                 }
+                let moments = first.par_chunks_mut(PART).zip(second.par_chunks_mut(PART));
+                let moved = parameters.par_chunks_mut(PART).zip(gradient.par_chunks(PART));
+                moved.zip(moments).for_each(|((p, g), (m, v))| adam(constants, p, g, m, v));
             }
             (Memory::Sgd { velocity }, Optimiser::Sgd { momentum }) => {
+                let (momentum, rate) = (T::of(momentum), T::of(rate));
                 for ((p, g), v) in parameters.iter_mut().zip(gradient).zip(velocity) {
-                    *v = momentum * *v + *g;
+                    *v = momentum * *v + *g * factor;
                     *p -= rate * *v;
                 }
             }
@@ -77,8 +96,44 @@ impl Memory {
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+/// The constants of one step of Adam.
+#[derive(Clone, Copy, Debug)]
+struct Adam<T> {
+    /// Of the gradient.
+    factor: T,
+    decay: [T; 2],
+    share: [T; 2],
+    /// Divided by the bias of the first moment.
+    rate: T,
+    /// The reciprocal of the bias of the second moment.
+    correction: T,
+    epsilon: T,
+}
+
+vectorised! {
+    /// Moves parameters and moments along the gradient.
+    fn adam<'a, T>(
+        constants: Adam<T>,
+        parameters: &'a mut [T],
+        gradient: &'a [T],
+        first: &'a mut [T],
+        second: &'a mut [T],
+    ) -> () {
+        let [decay1, decay2] = constants.decay;
+        let [share1, share2] = constants.share;
+        let Adam { factor, rate, correction, epsilon, .. } = constants;
+        let moments = first.iter_mut().zip(second.iter_mut());
+        for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+            let g = *g * factor;
+            *m = decay1 * *m + share1 * g;
+            *v = decay2 * *v + share2 * (g * g);
+            *p -= rate * *m / ((*v * correction).sqrt() + epsilon);
+        }
+    }
+}
+
+fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a.f64() * b.f64()).sum()
 }
 
 /// One iteration of L-BFGS on `objective`, which gives the loss and fills the gradient.
@@ -86,13 +141,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// `loss` and `gradient` belong to `parameters` before and after. The direction is the
 /// two-loop recursion (Nocedal and Wright 2006, algorithm 7.4), the step satisfies the strong
 /// Wolfe conditions (algorithms 3.5 and 3.6) with constants 1e-4 and 0.9.
-pub(super) fn iterate(
-    pairs: &mut Vec<(Vec<f64>, Vec<f64>)>,
+pub(super) fn iterate<T: Real>(
+    pairs: &mut Vec<(Vec<T>, Vec<T>)>,
     history: usize,
-    parameters: &mut Vec<f64>,
+    parameters: &mut Vec<T>,
     loss: &mut f64,
-    gradient: &mut Vec<f64>,
-    mut objective: impl FnMut(&[f64], &mut [f64]) -> f64,
+    gradient: &mut Vec<T>,
+    mut objective: impl FnMut(&[T], &mut [T]) -> f64,
 ) -> Iteration {
     loop {
         let direction = direction(pairs, gradient);
@@ -107,9 +162,9 @@ pub(super) fn iterate(
                 &mut objective,
             )
         {
-            let moved: Vec<f64> = step.point.iter().zip(&*parameters).map(|(a, b)| a - b).collect();
-            let turned: Vec<f64> =
-                step.gradient.iter().zip(&*gradient).map(|(a, b)| a - b).collect();
+            let difference = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a - *b).collect();
+            let moved: Vec<T> = difference(&step.point, parameters);
+            let turned: Vec<T> = difference(&step.gradient, gradient);
             // Positive curvature keeps the estimate positive definite.
             if dot(&moved, &turned) > f64::EPSILON * dot(&turned, &turned) {
                 if pairs.len() == history {
@@ -128,14 +183,15 @@ pub(super) fn iterate(
     }
 }
 
-fn first_step(pairs: &[(Vec<f64>, Vec<f64>)], gradient: &[f64]) -> f64 {
+fn first_step<T: Real>(pairs: &[(Vec<T>, Vec<T>)], gradient: &[T]) -> f64 {
     if pairs.is_empty() { 1.0 / dot(gradient, gradient).sqrt().max(1.0) } else { 1.0 }
 }
 
-fn direction(pairs: &[(Vec<f64>, Vec<f64>)], gradient: &[f64]) -> Vec<f64> {
-    let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
-    let add = |direction: &mut [f64], factor: f64, vector: &[f64]| {
-        direction.iter_mut().zip(vector).for_each(|(d, v)| *d += factor * v);
+fn direction<T: Real>(pairs: &[(Vec<T>, Vec<T>)], gradient: &[T]) -> Vec<T> {
+    let mut direction: Vec<T> = gradient.iter().map(|g| -*g).collect();
+    let add = |direction: &mut [T], factor: f64, vector: &[T]| {
+        let factor = T::of(factor);
+        direction.iter_mut().zip(vector).for_each(|(d, v)| *d += factor * *v);
     };
     let mut factors = Vec::with_capacity(pairs.len());
     for (s, y) in pairs.iter().rev() {
@@ -144,7 +200,7 @@ fn direction(pairs: &[(Vec<f64>, Vec<f64>)], gradient: &[f64]) -> Vec<f64> {
         factors.push(factor);
     }
     if let Some((s, y)) = pairs.last() {
-        let scale = dot(s, y) / dot(y, y);
+        let scale = T::of(dot(s, y) / dot(y, y));
         direction.iter_mut().for_each(|d| *d *= scale);
     }
     for ((s, y), factor) in pairs.iter().zip(factors.iter().rev()) {
@@ -155,12 +211,12 @@ fn direction(pairs: &[(Vec<f64>, Vec<f64>)], gradient: &[f64]) -> Vec<f64> {
 }
 
 /// A point on the search line.
-struct Step {
+struct Step<T> {
     length: f64,
     loss: f64,
     slope: f64,
-    point: Vec<f64>,
-    gradient: Vec<f64>,
+    point: Vec<T>,
+    gradient: Vec<T>,
 }
 
 const SUFFICIENT: f64 = 1e-4;
@@ -168,27 +224,28 @@ const CURVATURE: f64 = 0.9;
 const MAX_TRIALS: usize = 40;
 
 /// The strong Wolfe line search; `None` where no lower loss is found.
-fn search(
-    start: &[f64],
+fn search<T: Real>(
+    start: &[T],
     loss: f64,
     slope: f64,
-    direction: &[f64],
+    direction: &[T],
     first: f64,
-    objective: &mut impl FnMut(&[f64], &mut [f64]) -> f64,
-) -> Option<Step> {
+    objective: &mut impl FnMut(&[T], &mut [T]) -> f64,
+) -> Option<Step<T>> {
     let mut at = |length: f64| {
-        let point: Vec<f64> = start.iter().zip(direction).map(|(x, d)| x + length * d).collect();
-        let mut gradient = vec![0.0; point.len()];
+        let step = T::of(length);
+        let point: Vec<T> = start.iter().zip(direction).map(|(x, d)| *x + step * *d).collect();
+        let mut gradient = vec![T::zero(); point.len()];
         let loss = objective(&point, &mut gradient);
         let slope = dot(&gradient, direction);
         Step { length, loss, slope, point, gradient }
     };
     // NaN fails every one of these comparisons and so counts as too high.
     let low_enough =
-        |s: &Step| s.loss <= loss + SUFFICIENT * s.length * slope && s.slope.is_finite();
-    let flat_enough = |s: &Step| s.slope.abs() <= -CURVATURE * slope;
+        |s: &Step<T>| s.loss <= loss + SUFFICIENT * s.length * slope && s.slope.is_finite();
+    let flat_enough = |s: &Step<T>| s.slope.abs() <= -CURVATURE * slope;
     let mut low = Step { length: 0.0, loss, slope, point: Vec::new(), gradient: Vec::new() };
-    let mut high: Option<Step> = None;
+    let mut high: Option<Step<T>> = None;
     let mut length = first;
     for _ in 0..MAX_TRIALS {
         let trial = at(length);
@@ -214,12 +271,12 @@ fn search(
             break;
         }
     }
-    // The conditions cannot be met in f64 close to a minimum; any decrease is still progress.
+    // The conditions cannot be met in floats close to a minimum; any decrease is still progress.
     (low.length > 0.0 && low.loss < loss).then_some(low)
 }
 
 /// The minimum of the cubic through both ends, kept away from them; the middle where it has none.
-fn between(low: &Step, high: &Step) -> f64 {
+fn between<T>(low: &Step<T>, high: &Step<T>) -> f64 {
     let width = high.length - low.length;
     let middle = low.length + 0.5 * width;
     let d1 = low.slope + high.slope - 3.0 * (low.loss - high.loss) / (low.length - high.length);
@@ -266,8 +323,8 @@ mod tests {
             ..Options::default()
         };
         let mut memory = Memory::new(options.optimiser, 2);
-        let mut parameters = vec![0.0, 0.0];
-        memory.step(&options, 1.0, &mut parameters, &mut [3.0, 4.0]);
+        let mut parameters = vec![0.0_f64, 0.0];
+        memory.step(&options, 1.0, &mut parameters, &[3.0, 4.0], 25.0);
         assert!((parameters[0] + 0.6).abs() < 1e-15 && (parameters[1] + 0.8).abs() < 1e-15);
     }
 }

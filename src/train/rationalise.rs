@@ -186,10 +186,10 @@ impl<'a> Search<'a> {
                     }
                     layers.push(Shape::Powers { neurons: width, degree, at });
                 }
-                Layer::Activation(_) | Layer::Mixed(_) => {
+                _ => {
                     return Err(Error::invalid(
                         format!("layers[{l}]"),
-                        "an activation that is not a SLAF",
+                        "a layer that is neither affine nor a SLAF",
                         "affine layers and SLAFs alone",
                     ));
                 }

@@ -16,12 +16,15 @@
 //! `normalised` to `warm-start` are those of the SLAF paper's authors or follow from its claim;
 //! `boundary` follows arXiv 2505.11589.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::network::Activation;
 use crate::train::baseline::least_squares;
-use crate::train::kernel::{Scratch, Slafs};
-use crate::train::model::{SlafShape, Stage};
+use crate::train::kernel::{Columns, Scratch, Slafs};
+use crate::train::model::{Activations, Kind, SlafShape, Step};
 use crate::train::options::{BasisKind, HiddenActivation, Options, Penalty, Routine};
+use crate::train::real::Real;
 
 /// A training routine by its name; see the table above for what each is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,31 +124,55 @@ pub(super) fn boundary(t: f64, degree: usize) -> (f64, f64) {
     (capped.exp_m1() + (exponent - capped) * power, rate * power * t.signum())
 }
 
-/// Clips the gradient of every hidden stage at `limit` by itself: those are the gradients that
-/// powers amplify. The last affine layer keeps its own.
-pub(super) fn clip_hidden(stages: &[Stage], limit: f64, gradient: &mut [f64]) {
-    for stage in stages.iter().take(stages.len().saturating_sub(1)) {
-        let coefficients = stage.slaf.as_ref().map_or(0..0, |s| s.coefficients.clone());
-        let ranges = [stage.weight.clone(), stage.bias.clone(), coefficients];
-        let squares = |range: &std::ops::Range<usize>| -> f64 {
-            gradient[range.clone()].iter().map(|g| g * g).sum()
-        };
-        let norm = ranges.iter().map(squares).sum::<f64>().sqrt();
-        if norm > limit {
-            for range in ranges {
-                gradient[range].iter_mut().for_each(|g| *g *= limit / norm);
+/// Clips the gradient of every hidden layer at `limit` by itself: those are the gradients that
+/// powers amplify. A layer is an affine map or convolution and the activations behind it; the last
+/// affine layer keeps its own.
+pub(super) fn clip_hidden<T: Real>(steps: &[Step], limit: f64, gradient: &mut [T]) {
+    let mut layer: Vec<Range<usize>> = Vec::new();
+    for step in steps {
+        match &step.kind {
+            Kind::Affine { weight, bias } | Kind::Conv { weight, bias, .. } => {
+                clip(&layer, limit, gradient);
+                layer = vec![weight.clone(), bias.clone()];
             }
+            Kind::Activation(Activations { slaf: Some(slaf), .. }) => {
+                layer.push(slaf.coefficients.clone());
+            }
+            _ => {}
         }
     }
 }
 
-/// Scales the weights of a stage so that no pre-activation exceeds 1 in magnitude, from the
-/// largest magnitudes of each neuron's (biases are 0 at the start).
-pub(super) fn into_range(stage: &Stage, largest: &[f64], parameters: &mut [f64]) {
-    for w in parameters[stage.weight.clone()].chunks_exact_mut(stage.neurons) {
+fn clip<T: Real>(ranges: &[Range<usize>], limit: f64, gradient: &mut [T]) {
+    let squares = |range: &Range<usize>| -> f64 {
+        gradient[range.clone()].iter().map(|g| g.f64() * g.f64()).sum()
+    };
+    let norm = ranges.iter().map(squares).sum::<f64>().sqrt();
+    if norm > limit {
+        let factor = T::of(limit / norm);
+        for range in ranges {
+            gradient[range.clone()].iter_mut().for_each(|g| *g *= factor);
+        }
+    }
+}
+
+/// Scales what makes the pre-activations behind `steps` so that none exceeds 1 in magnitude, from
+/// the largest magnitudes of each neuron or channel (biases are 0 at the start): weights, or the
+/// coefficients of batch normalisation. What is not made channel by channel, as a sum along a
+/// residual, stays as it is.
+pub(super) fn into_range<T: Real>(steps: &[Step], largest: &[f64], parameters: &mut [T]) {
+    let maker = steps.iter().rfind(|step| !matches!(step.kind, Kind::Pool(_) | Kind::Dropout(_)));
+    let range = match maker.map(|step| &step.kind) {
+        Some(Kind::Affine { weight, .. } | Kind::Conv { weight, .. }) => weight.clone(),
+        Some(Kind::Activation(Activations { slaf: Some(slaf), normalisation: true, .. })) => {
+            slaf.coefficients.clone()
+        }
+        _ => return,
+    };
+    for w in parameters[range].chunks_exact_mut(largest.len()) {
         for (w, largest) in w.iter_mut().zip(largest) {
             if *largest > 0.0 {
-                *w /= largest;
+                *w /= T::of(*largest);
             }
         }
     }
@@ -157,12 +184,12 @@ pub(super) fn into_range(stage: &Stage, largest: &[f64], parameters: &mut [f64])
 /// One fit a neuron, or one for all neurons where they share their coefficients: a compromise,
 /// since the statistics of the basis differ from neuron to neuron.
 /// Cost: `8 (degree + 1)^3` flops a neuron.
-pub(super) fn fit(
+pub(super) fn fit<T: Real>(
     shape: &SlafShape,
-    kernel: &Slafs,
+    kernel: &Slafs<T>,
     ranges: &[(f64, f64)],
     function: Activation,
-    parameters: &mut [f64],
+    parameters: &mut [T],
 ) {
     let (degree, m, rows) = (kernel.degree, kernel.neurons, shape.rows());
     let count = 4 * (degree + 1);
@@ -173,7 +200,8 @@ pub(super) fn fit(
         for i in neurons {
             let (lower, upper) = ranges[i];
             let mut one = kernel.neuron(i);
-            let mut scratch = Scratch::new(1);
+            let mut scratch = Scratch::default();
+            let single = Columns { count: 1, width: 1 };
             for j in 0..count {
                 let angle = std::f64::consts::PI * (j as f64 + 0.5) / count as f64;
                 let z = 0.5 * (lower + upper) + 0.5 * (upper - lower) * angle.cos();
@@ -182,7 +210,7 @@ pub(super) fn fit(
                     one.coefficients.fill(0.0);
                     one.coefficients[k] = 1.0;
                     let mut element = [0.0];
-                    one.values(&[z], &mut element, &mut scratch);
+                    one.values(&[z], &mut element, single, &mut scratch);
                     column.push(element[0]);
                 }
             }
@@ -202,7 +230,7 @@ pub(super) fn fit(
             // The attention multiplies what is stored.
             let own = value / norm / shape.factor(parameters, k);
             if own.is_finite() {
-                parameters[shape.coefficients.start + k * rows + row] = own;
+                parameters[shape.coefficients.start + k * rows + row] = T::of(own);
             }
         }
     }

@@ -511,6 +511,7 @@ fn functions(layer: &Layer, width: usize) -> Result<Vec<Activation>, String> {
             }
             Ok(functions)
         }
+        other => Err(format!("a layer of the kind {}, which is not checked", other.kind())),
     }
 }
 

@@ -177,6 +177,7 @@ pub(super) fn of_layer(layer: &Layer, width: usize) -> Result<Vec<Chebyshev>, St
                 .collect::<Option<_>>()
                 .ok_or_else(|| "a neuron without a polynomial".into())
         }
+        other => Err(format!("a layer of the kind {}, which is not checked", other.kind())),
     }
 }
 

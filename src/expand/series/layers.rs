@@ -120,10 +120,12 @@ impl Layers {
                 format!("{inputs}, one an input"),
             ));
         }
-        let mut layers = Vec::with_capacity(network.layers().len() + 1);
-        let mut rest = network.layers();
+        let written_out = network.written_out()?;
+        let mut layers = Vec::with_capacity(written_out.len() + 1);
+        let mut rest = &written_out[..];
         let identity;
-        let (weights, bias) = match rest.split_first() {
+        let first = rest.split_first().map(|((_, layer), others)| (&**layer, others));
+        let (weights, bias) = match first {
             Some((ExactLayer::Affine { weights, bias }, others)) => {
                 rest = others;
                 (weights, bias.clone())
@@ -157,10 +159,8 @@ impl Layers {
                 .collect(),
             bias: bias.iter().map(Parameter::new).collect(),
         });
-        // Errors name the network's own layers.
-        let offset = network.layers().len() - rest.len();
-        for (l, layer) in rest.iter().enumerate() {
-            layers.push(match layer {
+        for (l, layer) in rest {
+            layers.push(match &**layer {
                 ExactLayer::Affine { weights, bias } => Layer::Affine {
                     weights: weights
                         .iter()
@@ -178,7 +178,7 @@ impl Layers {
                                 Ok(Slaf::new(&[BigRational::zero(), BigRational::one()]))
                             }
                             Neuron::Activation(function) => Err(Error::NotPolynomial {
-                                layer: offset + l,
+                                layer: *l,
                                 function: format!("{} (neuron {i})", function.name()),
                                 advice: "replace it by a slaf, or approximate the network by one"
                                     .into(),
@@ -186,6 +186,8 @@ impl Layers {
                         })
                         .collect::<Result<_>>()?,
                 ),
+                // Written out before.
+                _ => continue,
             });
         }
         Ok(Layers { inputs, used, layers })
