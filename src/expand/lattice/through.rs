@@ -139,9 +139,9 @@ impl<M: Machine> Through<'_, '_, M> {
             for s in 0..self.products.stages.len() {
                 let product = &self.products.stages[s];
                 y.resize(product.polynomials.len(), zero);
-                product.polynomials::<M>(z, y, m);
+                product.polynomials(z, y, m);
                 z.resize(product.blocks.len() * 4, zero);
-                product.rows::<M>(y, z, m);
+                product.rows(y, z, m);
                 z.truncate(product.rows);
             }
             match &mut self.store {
@@ -175,7 +175,7 @@ impl<R: Residues> Product<R> {
     ///
     /// By the bounds of [`Residues`] every product is at most 0.84 p, so every sum 1.34 p.
     #[inline(always)]
-    fn polynomials<M: Machine<R = R>>(&self, z: &[Four<R>], y: &mut [Four<R>], m: &Moduli<R, 4>) {
+    fn polynomials(&self, z: &[Four<R>], y: &mut [Four<R>], m: &Moduli<R, 4>) {
         for i in 0..y.len() {
             let (z, c) = (z[i], &self.polynomials[i][..]);
             let mut sum = c[c.len() - 1];
@@ -188,7 +188,7 @@ impl<R: Residues> Product<R> {
 
     /// The affine map at y, of at most 1.34 p, out of `reduce`: 1.34 times 0.5 is below 0.9.
     #[inline(always)]
-    fn rows<M: Machine<R = R>>(&self, y: &[Four<R>], z: &mut [Four<R>], m: &Moduli<R, 4>) {
+    fn rows(&self, y: &[Four<R>], z: &mut [Four<R>], m: &Moduli<R, 4>) {
         for b in 0..self.blocks.len() {
             let block = &self.blocks[b];
             let mut sums = block.bias;
