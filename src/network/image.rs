@@ -31,7 +31,7 @@ pub struct Window {
 
 /// `to = from`, of the same length; a few numbers without a call.
 #[inline(always)]
-fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     let n = to.len();
     if n >= 16 {
         return to.copy_from_slice(from);
