@@ -31,6 +31,7 @@ pub struct Window {
 
 /// `to = from`, of the same length; a few numbers without a call.
 #[inline(always)]
+#[allow(clippy::manual_memcpy, reason = "for a few numbers the call costs more than the copy")]
 pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     let n = to.len();
     if n >= 16 {

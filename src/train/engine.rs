@@ -1036,9 +1036,7 @@ vectorised! {
     /// Makes every column the same.
     fn repeat<'a, T>(column: &'a [T], columns: &'a mut [T]) -> () {
         for own in columns.chunks_exact_mut(column.len()) {
-            for i in 0..column.len() {
-                own[i] = column[i];
-            }
+            copy(column, own);
         }
     }
 }
