@@ -31,7 +31,8 @@ pub struct Window {
 
 /// `to = from`, of the same length; a few numbers without a call.
 #[inline(always)]
-fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+#[allow(clippy::manual_memcpy, reason = "for a few numbers the call costs more than the copy")]
+pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     let n = to.len();
     if n >= 16 {
         return to.copy_from_slice(from);

@@ -249,7 +249,7 @@ pub fn method(rows: usize, mut options: Options) -> Options {
 /// trainings. Cost: at most [`Search::trainings`] trainings on three quarters of the rows.
 ///
 /// # Errors
-/// When an option or row is wrong, there are fewer rows than 12, a checkpoint belongs to
+/// When an option or row is wrong, the network is given layer by layer, there are fewer rows than 12, a checkpoint belongs to
 /// another run, and when every candidate diverged.
 pub fn choose(
     table: &Table,

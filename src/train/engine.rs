@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::network::image::Shape;
+use crate::network::image::{Shape, copy};
 use crate::network::{Activation, Pool, PoolKind, Window};
 use crate::train::kernel::{Columns, Scratch, Slafs};
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
@@ -685,9 +685,9 @@ impl<T: Real> Block<T> {
         grow(&mut self.targets, self.rows * outputs);
         for (i, &row) in order[self.first..self.first + self.rows].iter().enumerate() {
             let own = &mut self.inputs[i * inputs..][..inputs];
-            own.copy_from_slice(&batch.inputs[row * inputs..][..inputs]);
+            copy(&batch.inputs[row * inputs..][..inputs], own);
             let own = &mut self.targets[i * outputs..][..outputs];
-            own.copy_from_slice(&batch.targets[row * outputs..][..outputs]);
+            copy(&batch.targets[row * outputs..][..outputs], own);
         }
         if let (Some((shape, most)), Some(noise)) = (model.shift, batch.noise) {
             let mut rng = noise.generator(0x73_6869_6674, self.index, 0);
@@ -1035,14 +1035,8 @@ fn windows<'a, T: Real>(window: &Window, image: &[T], space: &'a mut Vec<T>) -> 
 vectorised! {
     /// Makes every column the same.
     fn repeat<'a, T>(column: &'a [T], columns: &'a mut [T]) -> () {
-        let width = column.len();
-        for own in columns.chunks_exact_mut(width) {
-            let mut first = 0;
-            while first < width {
-                let n = LANES.min(width - first);
-                store(&mut own[first..][..n], load(&column[first..][..n]));
-                first += LANES;
-            }
+        for own in columns.chunks_exact_mut(column.len()) {
+            copy(column, own);
         }
     }
 }

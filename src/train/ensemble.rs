@@ -114,7 +114,7 @@ pub fn member_options(options: &Options, index: usize) -> Options {
 /// epochs of all members.
 ///
 /// # Errors
-/// As [`train`](crate::train::train); when `members` is 0 or above 1024, when a checkpoint has
+/// As [`train`](crate::train::train); when the network is given layer by layer, `members` is 0 or above 1024, when a checkpoint has
 /// another number of members, and when one of them diverged in all its attempts.
 pub fn train_ensemble(
     table: &Table,
