@@ -409,15 +409,12 @@ Definition neuron_ok (n : certified_neuron) (d : dyadic) : bool :=
   let (l, u) := (interval_low c, interval_high c) in
   let q := powers (coefficients n) in
   if dleb l (dsub (low c) d) then if dleb (dadd (high c) d) u then if dleb (slope_low c) (slope_high c) then
-  let (a, b) := slopes (act n) l u in
-  if (if dleb (slope_low c) a then if dleb b (slope_high c) then true else false else false) then
+  if slopes_within (act n) l u (slope_low c) (slope_high c) then
     error_within fuel q (centre n) (scale n) l u (error c) (pieces (act n))
   else if polynomial_slopes q (centre n) (scale n) l u (slope_low c) (slope_high c) then
     error_within fuel q (centre n) (scale n) l u (error c) (pieces (act n))
   else false else false else false else false.
 
-Lemma slope_bounds_weaken f l u a b a' b' : slope_bounds f l u a b -> a' <= a -> b <= b' -> slope_bounds f l u a' b'.
-Proof. intros H H1 H2 v w Hv Hw Hvw. specialize (H v w Hv Hw Hvw). nra. Qed.
 Theorem neuron_ok_spec n d : neuron_ok n d = true ->
   enlarged (neuron_value n) (value d) /\ holds (neuron_value n) /\
   slope_low (claimed (neuron_value n)) <= slope_high (claimed (neuron_value n)).
@@ -427,18 +424,14 @@ Proof.
   destruct (dleb (dadd (high c) d) (interval_high c)) eqn:E2; [|discriminate].
   destruct (dleb (slope_low c) (slope_high c)) eqn:E3; [|discriminate].
   apply dleb_spec in E1, E2, E3. rewrite value_sub in E1; rewrite value_add in E2.
-  pose proof (slopes_spec (act n) (interval_low c) (interval_high c)) as HS.
-  destruct (slopes (act n) (interval_low c) (interval_high c)) as [a b]; cbn [fst snd] in HS.
   intros H.
   assert (error_within fuel q (centre n) (scale n) (interval_low c) (interval_high c) (error c) (pieces (act n)) = true ->
     forall t, in_interval (neuron_value n) t -> Rabs (p (neuron_value n) t - s (neuron_value n) t) <= error (claimed (neuron_value n))) as HE.
   { intros He t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of.
     rewrite <- powers_spec. apply (error_within_spec _ _ _ _ _ _ _ _ _ (pieces_describe (act n)) (pieces_cover (act n)) He t Ht). }
   split; [|split; [|exact E3]]; [split; [exact E1|exact E2]|].
-  destruct (if dleb (slope_low c) a then if dleb b (slope_high c) then true else false else false) eqn:E4.
-  - split; [apply HE; exact H|left].
-    destruct (dleb (slope_low c) a) eqn:E5; [|discriminate]. destruct (dleb b (slope_high c)) eqn:E6; [|discriminate].
-    apply dleb_spec in E5, E6. exact (slope_bounds_weaken _ _ _ _ _ _ _ HS E5 E6).
+  destruct (slopes_within (act n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E4.
+  - split; [apply HE; exact H|left]. exact (slopes_within_sound _ _ _ _ _ E4).
   - destruct (polynomial_slopes q (centre n) (scale n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E5; [|discriminate].
     split; [apply HE; exact H|right]. apply polynomial_slopes_spec in E5. intros v w Hv Hw Hvw.
     specialize (E5 v w Hv Hw Hvw). cbn [neuron_value p claimed]. unfold polynomial_of.

@@ -29,15 +29,15 @@ Lemma sin_within c : Rabs (sin c) <= 1.
 Proof. pose proof (SIN_bound c). apply Rabs_le; lra. Qed.
 Lemma cos_within c : Rabs (cos c) <= 1.
 Proof. pose proof (COS_bound c). apply Rabs_le; lra. Qed.
-Lemma circle_1 c : sin c * sin c + cos c * cos c = 1.
-Proof. exact (sin2_cos2 c). Qed.
+Lemma circle_1 c : sin c * sin c = 1 - cos c * cos c.
+Proof. pose proof (sin2_cos2 c) as H; unfold Rsqr in H; lra. Qed.
 Lemma turned_bounds c s k : Rabs (s - sin c) <= turned c s k /\ Rabs (k - cos c) <= turned c s k.
 Proof.
   unfold turned. set (a := s * cos c - k * sin c). set (b := s * sin c + k * cos c - 1). pose proof (circle_1 c).
   split.
-  - replace (s - sin c) with (a * cos c + b * sin c) by (unfold a, b; nsatz || ring [H]).
+  - replace (s - sin c) with (a * cos c + b * sin c) by (unfold a, b; ring [H]).
     apply triangle; auto using sin_within, cos_within; lra.
-  - replace (k - cos c) with (a * - sin c + b * cos c) by (unfold a, b; nsatz || ring [H]).
+  - replace (k - cos c) with (a * - sin c + b * cos c) by (unfold a, b; ring [H]).
     apply triangle; rewrite ?Rabs_Ropp; auto using sin_within, cos_within; lra.
 Qed.
 Lemma turned_jump c s k s' k' : turned c s' k' <= turned c s k + 2 * (Rabs (s - s') + Rabs (k - k')).
@@ -80,6 +80,7 @@ Proof.
         (product_derivative _ _ v _ _ (DC v) (Dsin v))) as P.
       match type of P with is_derive _ _ ?e => match goal with |- is_derive _ _ ?d => replace d with e by ring end end. exact P.
     - intros v _; apply constant_derivative.
+    - intros; lra.
     - intros v Hv. rewrite Rmult_0_l, Rplus_0_r.
       apply triangle; rewrite ?Rabs_Ropp; auto using sin_within, cos_within. }
   assert (Rabs (dpoly S u * sin (c + u) + dpoly C u * cos (c + u) - 1) <=
@@ -89,6 +90,7 @@ Proof.
         (product_derivative _ _ v _ _ (DC v) (Dcos v))) (constant_derivative 1 v)) as P.
       match type of P with is_derive _ _ ?e => match goal with |- is_derive _ _ ?d => replace d with e by ring end end. exact P.
     - intros v _; apply constant_derivative.
+    - intros; lra.
     - intros v Hv. rewrite Rmult_0_l, Rplus_0_r. apply triangle; auto using sin_within, cos_within. }
   unfold turned. assert (0 <= r) by (unfold r; lra). assert (r * u <= w * r) by nra. lra.
 Qed.
