@@ -393,6 +393,17 @@ Proof.
     destruct (minimum_spec (value u) 0) as (_ & _ & [->| ->]); lra.
 Qed.
 
+(** Where SiLU is least, and where after l the sine next is -1, or 1: about. *)
+Definition silu_lowest := Dyadic (-1473969264226601855) (-60).
+Definition next_extreme (quarter : Z) (l : dyadic) : dyadic :=
+  let pi := 3708937962535486895300%Z in (* 2^70 times pi *)
+  let first := (quarter * pi / 2)%Z in
+  let turns := ((scaled l (-70) - first + 2 * pi) / (2 * pi))%Z in
+  Dyadic (first + turns * (2 * pi)) (-70).
+Definition touching (f : activation) (quarter : Z) (a c l : dyadic) : dyadic :=
+  if (mantissa a =? 0)%Z then
+    match f with Silu => silu_lowest | Sin => next_extreme quarter l | _ => c end
+  else c.
 (** Offsets of lines of slope a; c says where the line touches, if that is of use. *)
 Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
   match f with
@@ -400,7 +411,7 @@ Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
   | Sigmoid =>
       let four_a := Dyadic (mantissa a) (exponent a + 2) in
       Some (half (dadd d1 (tanh_below four_a (half c) (half l) (half u))))
-  | Softplus | Elu _ | Silu | Sin => smooth_below (pieces f) a c l u
+  | Softplus | Elu _ | Silu | Sin => smooth_below (pieces f) a (touching f (-1) a c l) l u
   | _ => least_over (pieces f) l u a
   end.
 Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
@@ -409,7 +420,7 @@ Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
   | Sigmoid =>
       let four_a := Dyadic (mantissa a) (exponent a + 2) in
       Some (half (dsub d1 (tanh_below four_a (half (dopp c)) (half (dopp u)) (half (dopp l)))))
-  | Softplus | Elu _ | Silu | Sin => smooth_above (pieces f) a c l u
+  | Softplus | Elu _ | Silu | Sin => smooth_above (pieces f) a (touching f 1 a c l) l u
   | _ => match least_over (map negated (pieces f)) l u (dopp a) with Some m => Some (dopp m) | None => None end
   end.
 
@@ -423,8 +434,8 @@ Proof.
   assert (least_over (pieces f) l u a = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HP.
   { intros E t Ht. apply (least_over_spec (function f) (pieces f) l u a m (pieces_describe f) E t Ht).
     apply pieces_cover. }
-  assert (smooth_below (pieces f) a c l u = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HS
-    by (apply smooth_below_spec; [apply pieces_describe|apply pieces_cover]).
+  assert (smooth_below (pieces f) a (touching f (-1) a c l) l u = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HS
+    by (apply smooth_below_spec with (c := touching f (-1) a c l); [apply pieces_describe|apply pieces_cover]).
   destruct f; cbn [below] in H; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| | |
     exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
   - apply tanh_below_spec; auto.
@@ -447,8 +458,8 @@ Proof.
     pose proof (least_over_spec _ _ l u (dopp a) m' HD E t Ht) as P. rewrite value_opp in P.
     destruct (pieces_cover f t) as (p & Hp & Hpt).
     specialize (P (ex_intro _ (negated p) (conj (in_map negated _ _ Hp) Hpt))). lra. }
-  assert (smooth_above (pieces f) a c l u = Some m -> function f t <= value a * t + value m) as HS
-    by (intros E; apply (smooth_above_spec (function f) (pieces f) a c l u m); auto using pieces_describe, pieces_cover).
+  assert (smooth_above (pieces f) a (touching f 1 a c l) l u = Some m -> function f t <= value a * t + value m) as HS
+    by (intros E; apply (smooth_above_spec (function f) (pieces f) a (touching f 1 a c l) l u m); auto using pieces_describe, pieces_cover).
   destruct f; cbn [above] in H; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| | |
     exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
   - pose proof (tanh_below_spec a (dopp c) (dopp u) (dopp l)) as P. rewrite !value_opp in P.

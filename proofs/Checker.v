@@ -14,7 +14,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Coquelicot.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Tanh Activations.
+From SLNN Require Import Propagation Dyadic Bernstein Tanh Smooth Activations.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.

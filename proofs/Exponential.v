@@ -35,8 +35,26 @@ Definition decay_finally := Eval vm_compute in finally (Dyadic 1 (-1)) d0 d1 d0 
 (** e^-48 is below this. *)
 Definition tiny : dyadic := let '(_, y, e) := decay_finally in dadd y e.
 
+Lemma identity_derivative z : is_derive (fun z : R => z) z 1.
+Proof. apply @is_derive_id. Qed.
+Lemma opposite_derivative z : is_derive Ropp z (- (1)).
+Proof. exact (is_derive_opp (V := R_NormedModule) (fun z => z) z 1 (identity_derivative z)). Qed.
 Lemma decay_derivative z : is_derive (fun z => exp (- z)) z (- exp (- z)).
-Proof. auto_derive; [auto|ring]. Qed.
+Proof.
+  replace (- exp (- z)) with (- (1) * exp (- z)) by ring.
+  exact (composed_derivative exp Ropp z _ _ (is_derive_exp (- z)) (opposite_derivative z)).
+Qed.
+(** As in Tanh.v, without the mean value theorem of the standard library. *)
+Lemma exp_growing x y : x <= y -> exp x <= exp y.
+Proof.
+  intros H. pose proof (mean_value_low exp exp x y 0 H (fun u _ => is_derive_exp u)) as P.
+  specialize (P ltac:(intros u _; left; apply exp_pos)). lra.
+Qed.
+Lemma exp_above_line x : 0 <= x -> 1 + x <= exp x.
+Proof.
+  intros H. pose proof (mean_value_low exp exp 0 x 1 H (fun u _ => is_derive_exp u)) as P.
+  specialize (P ltac:(intros u Hu; rewrite <- exp_0; apply exp_growing; lra)). rewrite exp_0 in P. lra.
+Qed.
 Lemma decay_follow n taylor : forall c y, follow (fun z => exp (- z)) (Dyadic 1 (-1)) c (decay_cells n taylor y).
 Proof.
   induction n as [|n IH]; intros c y; cbn [decay_cells follow]; [exact I|]. split; [|apply IH].
@@ -77,7 +95,7 @@ Proof.
   destruct decay_spec as [H1 H2]. constructor; [|apply Forall_rev].
   - intros z [_ Hz]; unfold growth; simpl in *. replace (value (Dyadic (-48) 0)) with (-48) in Hz by (unfold value; simpl; lra).
     rewrite Rmin_left, Rminus_0_r by lra. pose proof (exp_pos z). rewrite Rabs_right by lra.
-    destruct (Req_dec z (-48)) as [->|Hne]; [exact H2|]. pose proof (exp_increasing z (-48) ltac:(lra)). lra.
+    pose proof (exp_growing z (-48) Hz). lra.
   - assert (forallb (fun p => match from p with Some a => dleb d0 a | None => false end) decay_pieces = true) as HP
       by (vm_compute; reflexivity).
     clear H2; induction H1 as [|p ps Hp H IH]; cbn [map forallb] in *; [constructor|].
@@ -164,7 +182,7 @@ Proof.
       { intros z; destruct (growth_covered z) as (p & Hp & Hz). exists (multiple a d0 p); split; [apply in_map; auto|exact Hz]. }
       specialize (P HC). assert (forall t, t <= 0 -> growth t = exp t) as Eg
         by (intros t Ht; unfold growth; rewrite Rmin_left by lra; auto).
-      specialize (P ltac:(intros t Ht; rewrite value_0, Eg by lra; auto_derive; [auto|ring]) EL v w ltac:(lra) ltac:(lra) Hwv).
+      specialize (P ltac:(intros t Ht; rewrite value_0, Eg by lra; exact (sum_derivative _ _ t _ _ (is_derive_scal exp t (value a) _ (is_derive_exp t)) (constant_derivative (- value a) t))) EL v w ltac:(lra) ltac:(lra) Hwv).
       rewrite !Eg by lra. exact P. }
   assert (forall v w, value l <= w -> w <= v -> v <= value u -> 0 <= w ->
     value lo * (v - w) <= elu (value a) v - elu (value a) w <= value hi * (v - w)) as HR.
@@ -242,8 +260,7 @@ Proof.
 Qed.
 Lemma tail_small z : 48 <= z -> exp (- z) <= value tiny.
 Proof.
-  intros Hz. eapply Rle_trans; [|apply decay_spec]. destruct (Req_dec z 48) as [->|Hne]; [right; f_equal; lra|].
-  left; apply exp_increasing; lra.
+  intros Hz. eapply Rle_trans; [|apply decay_spec]. apply exp_growing; lra.
 Qed.
 Lemma tail_moment z : 48 <= z -> z * exp (- z) <= value (Dyadic 1 (-33)).
 Proof.
@@ -251,7 +268,7 @@ Proof.
   assert (exp (- z) = x * x) as E by (unfold x; rewrite <- exp_plus; f_equal; field). rewrite E in *.
   assert (0 < x) by apply exp_pos.
   assert (z * x <= 2) as H2.
-  { pose proof (exp_ineq1 (z / 2) ltac:(lra)) as P.
+  { pose proof (exp_above_line (z / 2) ltac:(lra)) as P.
     assert (x * exp (z / 2) = 1) as E1
       by (unfold x; rewrite <- exp_plus; replace (- (z / 2) + z / 2) with 0 by ring; apply exp_0). nra. }
   assert (value (dadd tiny tiny) + value (dadd tiny tiny) <= value (Dyadic 1 (-33)) * value (Dyadic 1 (-33))) as H3.
@@ -288,7 +305,21 @@ Proof. apply complete_spec; vm_compute; reflexivity. Qed.
 
 (** ** Softplus *)
 
-Definition softplus (z : R) := ln (1 + exp z).
+(** ln x; the one of the standard library rests on excluded middle. *)
+Definition logarithm (x : R) := RInt Rinv 1 x.
+Lemma logarithm_derivative x : 0 < x -> is_derive logarithm x (/ x).
+Proof.
+  intros Hx. assert (forall t, 0 < t -> continuous Rinv t) as HC.
+  { intros t Ht. apply (@ex_derive_continuous R_AbsRing R_NormedModule). eexists.
+    apply (is_derive_inv (fun t => t) t 1); [apply @is_derive_id|lra]. }
+  apply (is_derive_RInt Rinv logarithm 1 x); [|apply HC; exact Hx].
+  exists (mkposreal x Hx). intros y Hy.
+  apply (RInt_correct (V := R_CompleteNormedModule)), (ex_RInt_continuous (V := R_CompleteNormedModule)). intros t [Ht _]. apply HC.
+  change (Rabs (y - x) < x) in Hy.
+  assert (0 < y) by (revert Hy; unfold Rabs; destruct (Rcase_abs _); lra).
+  eapply Rlt_le_trans; [|exact Ht]. apply Rmin_glb_lt; lra.
+Qed.
+Definition softplus (z : R) := logarithm (1 + exp z).
 Definition softplus_cells := integrals (Dyadic 1 (-2)) d0 inner_sigmoid_pieces.
 Definition inner_softplus_pieces := Eval vm_compute in
   map (shortened 20) (table (Dyadic 1 (-2)) (Dyadic (-48) 0) d0 tiny softplus_cells).
@@ -296,19 +327,34 @@ Definition softplus_pieces := with_tails [] inner_softplus_pieces [d0; d1] tiny.
 
 Lemma softplus_derivative z : is_derive softplus z (sigmoid z).
 Proof.
-  pose proof (exp_pos z). unfold softplus, sigmoid; auto_derive; [lra|]. rewrite exp_Ropp. field; split; lra.
+  pose proof (exp_pos z) as H.
+  replace (sigmoid z) with ((0 + exp z) * / (1 + exp z)) by (unfold sigmoid; rewrite exp_Ropp; field; split; lra).
+  apply (composed_derivative logarithm (fun z => 1 + exp z) z); [apply logarithm_derivative; lra|].
+  apply (sum_derivative (fun _ => 1) exp); [apply constant_derivative|apply is_derive_exp].
 Qed.
 Lemma softplus_below_exp z : 0 <= softplus z <= exp z.
 Proof.
-  unfold softplus. pose proof (exp_pos z). split.
-  - rewrite <- ln_1. left; apply ln_increasing; lra.
-  - rewrite <- (ln_exp (exp z)) at 2. left; apply ln_increasing; [lra|]. apply exp_ineq1; lra.
+  pose proof (exp_pos z) as H. unfold softplus.
+  assert (logarithm 1 = 0) as L by apply (RInt_point (V := R_CompleteNormedModule)).
+  assert (forall u, 1 <= u <= 1 + exp z -> is_derive logarithm u (/ u)) as HD by (intros u Hu; apply logarithm_derivative; lra).
+  pose proof (mean_value_low logarithm Rinv 1 (1 + exp z) 0 ltac:(lra) HD) as P.
+  specialize (P ltac:(intros u Hu; left; apply Rinv_0_lt_compat; lra)).
+  pose proof (mean_value_high logarithm Rinv 1 (1 + exp z) 1 ltac:(lra) HD) as Q.
+  specialize (Q ltac:(intros u Hu; rewrite <- Rinv_1; apply Rinv_le_contravar; lra)). lra.
 Qed.
-Lemma softplus_opp z : softplus z = z + softplus (- z).
+(** softplus z - softplus (-z) - z has the derivative 0, and is 0 at 0. *)
+Lemma softplus_opp z : 0 <= z -> softplus z = z + softplus (- z).
 Proof.
-  unfold softplus. pose proof (exp_pos z); pose proof (exp_pos (- z)). rewrite <- (ln_exp z) at 2.
-  rewrite <- ln_mult by lra. f_equal. rewrite Rmult_plus_distr_l, <- exp_plus.
-  replace (z + - z) with 0 by ring. rewrite exp_0. ring.
+  intros Hz. set (g := fun z => softplus z - (softplus (- z) + z)).
+  assert (forall u, is_derive g u 0) as HD.
+  { intros u. pose proof (composed_derivative softplus Ropp u _ _ (softplus_derivative (- u))
+      (opposite_derivative u)) as P.
+    pose proof (minus_derivative _ _ u _ _ (softplus_derivative u) (sum_derivative _ _ u _ _ P (identity_derivative u))) as Q.
+    cbv beta in Q. match type of Q with is_derive _ _ ?e => replace e with 0 in Q end; [exact Q|].
+    rewrite sigmoid_opp. ring. }
+  pose proof (mean_value_low g (fun _ => 0) 0 z 0 Hz (fun u _ => HD u) (fun _ _ => Rle_refl 0)) as P.
+  pose proof (mean_value_high g (fun _ => 0) 0 z 0 Hz (fun u _ => HD u) (fun _ _ => Rle_refl 0)) as Q.
+  unfold g in P, Q. rewrite Ropp_0 in P, Q. lra.
 Qed.
 Lemma softplus_described : Forall (describes softplus) softplus_pieces.
 Proof.
@@ -323,7 +369,7 @@ Proof.
       pose proof (softplus_below_exp (- (48))); pose proof (tail_small 48 ltac:(lra)). rewrite Rabs_left1; lra.
   - intros z Hz. pose proof (softplus_below_exp (- z)); pose proof (tail_small z Hz). split.
     + change (dpoly [] (- z)) with 0. rewrite Rminus_0_r, Rabs_right; lra.
-    + rewrite softplus_opp, !dpoly_cons, value_0, value_1. change (dpoly [] z) with 0. rewrite Rabs_right; lra.
+    + rewrite softplus_opp, !dpoly_cons, value_0, value_1 by lra. change (dpoly [] z) with 0. rewrite Rabs_right; lra.
 Qed.
 Lemma softplus_covered : covers softplus_pieces.
 Proof. apply complete_spec; vm_compute; reflexivity. Qed.
@@ -418,5 +464,11 @@ Lemma silu_covered : covers silu_pieces /\ covers silu_slope_pieces.
 Proof. split; apply complete_spec; vm_compute; reflexivity. Qed.
 Lemma silu_derivative z : is_derive silu z (silu_slope z).
 Proof.
-  pose proof (exp_pos (- z)). unfold silu, silu_slope, sigmoid; auto_derive; [lra|]. field; lra.
+  unfold silu, silu_slope. pose proof (exp_pos (- z)) as H.
+  pose proof (is_derive_inv (fun z => 1 + exp (- z)) z (0 + - exp (- z))) as P.
+  specialize (P ltac:(apply (sum_derivative (fun _ => 1) (fun z => exp (- z))); [apply constant_derivative|apply decay_derivative])
+    ltac:(lra)).
+  pose proof (product_derivative (fun z => z) sigmoid z 1 _ (identity_derivative z) P) as Q.
+  match type of Q with is_derive _ _ ?e => match goal with |- is_derive _ _ ?d => replace d with e end end; [exact Q|].
+  unfold sigmoid; field; lra.
 Qed.

@@ -456,8 +456,8 @@ Fixpoint values_within (ps : list piece) (l u lo hi : dyadic) : bool :=
       if dleb x y then
         let (r, e) := composed (-90) (dsub x (base p)) (dsub y x) (local p) in
         let margin := dadd e (rest p) in
-        if positive 12 (plus dyadics [dopp (dadd lo margin)] r) then
-        if positive 12 (plus dyadics [dsub hi margin] (map dopp r)) then values_within ps' l u lo hi
+        if positive 32 (plus dyadics [dopp (dadd lo margin)] r) then
+        if positive 32 (plus dyadics [dsub hi margin] (map dopp r)) then values_within ps' l u lo hi
         else false else false
       else values_within ps' l u lo hi
   end.
@@ -469,8 +469,8 @@ Proof.
   set (x := clip_low p l) in *; set (y := clip_high p u) in *.
   destruct (dleb x y) eqn:Exy.
   - destruct (composed (-90) (dsub x (base p)) (dsub y x) (local p)) as [r e] eqn:Ec.
-    destruct (positive 12 (plus dyadics [dopp (dadd lo (dadd e (rest p)))] r)) eqn:E1; [|discriminate].
-    destruct (positive 12 (plus dyadics [dsub hi (dadd e (rest p))] (map dopp r))) eqn:E2; [|discriminate].
+    destruct (positive 32 (plus dyadics [dopp (dadd lo (dadd e (rest p)))] r)) eqn:E1; [|discriminate].
+    destruct (positive 32 (plus dyadics [dsub hi (dadd e (rest p))] (map dopp r))) eqn:E2; [|discriminate].
     destruct Hq as [<-|Hq]; [|apply IH; auto; exists q; auto]. specialize (Hxy Hqt).
     destruct (place (value x) (value y) t Hxy) as (v & Hv & Ev).
     pose proof (composed_spec (-90) (dsub x (base p)) (dsub y x) (local p) v Hv) as Hc. rewrite Ec, !value_sub in Hc.

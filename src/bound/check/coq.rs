@@ -7,7 +7,8 @@
 
 use std::fmt::Write as _;
 
-use num_traits::Zero;
+use num_bigint::BigInt;
+use num_traits::{One, Zero};
 
 use super::differences::middle;
 use super::{Failure, Outcome, Pair, Replacement, biases, dyadic, pairs, polynomial};
@@ -15,13 +16,17 @@ use crate::bound::{Certificate, Method, Neuron, Proof};
 use crate::network::{Activation, Affine};
 use crate::numeric::Dyadic;
 use crate::numeric::elementary;
+use crate::numeric::outward::Interval;
 
 /// What an instance rests on, as (name, text), each after those that it uses.
-pub const THEORIES: [(&str, &str); 6] = [
+pub const THEORIES: [(&str, &str); 9] = [
     ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
     ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
     ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
     ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
+    ("Smooth.v", include_str!("../../../proofs/Smooth.v")),
+    ("Exponential.v", include_str!("../../../proofs/Exponential.v")),
+    ("Sine.v", include_str!("../../../proofs/Sine.v")),
     ("Activations.v", include_str!("../../../proofs/Activations.v")),
     ("Checker.v", include_str!("../../../proofs/Checker.v")),
 ];
@@ -129,23 +134,36 @@ fn neuron(
         Activation::HardTanh => "Hard_tanh".into(),
         Activation::Tanh => "Tanh".into(),
         Activation::Sigmoid => "Sigmoid".into(),
+        Activation::Softplus => "Softplus".into(),
+        Activation::Elu { alpha } => format!("(Elu ({}))", number(&dyadic(alpha))),
+        Activation::Silu => "Silu".into(),
+        Activation::Sin => "Sin".into(),
         other => return Err(format!("the activation {} is not known in Coq", other.name())),
     };
     let middle = middle(claim.slope.lower, claim.slope.upper).ok_or("a slope without a middle")?;
+    let slopes = [claim.slope.lower, claim.slope.upper].map(dyadic);
+    let [steepest_down, steepest_up] = match has_tables(function) {
+        // The tables are not exact where the slopes are, at 0 and 1 say.
+        true => [&slopes[0] - &tolerance(), &slopes[1] + &tolerance()],
+        false => slopes,
+    };
     let claimed = [
         claim.range.lower,
         claim.range.upper,
         claim.interval.lower,
         claim.interval.upper,
         claim.error,
-        claim.slope.lower,
-        claim.slope.upper,
-    ];
-    let claimed: Vec<_> =
-        claimed.map(dyadic).iter().chain([&middle]).map(|x| format!("({})", number(x))).collect();
+    ]
+    .map(dyadic);
+    let claimed: Vec<_> = claimed
+        .iter()
+        .chain([&steepest_down, &steepest_up, &middle])
+        .map(|x| format!("({})", number(x)))
+        .collect();
     let line = |side: usize| {
         let slope = claim.lines[side];
-        format!("({}, {})", number(&dyadic(slope)), number(&touch(function, slope, side)))
+        let touch = touch(function, slope, side, claim.range);
+        format!("({}, {})", number(&dyadic(slope)), number(&touch))
     };
     let proof = |side: usize| match &claim.proofs[side] {
         Some(proof) => tree(proof, before),
@@ -176,10 +194,12 @@ fn tree(proof: &Proof, before: &[Pair]) -> String {
         Proof::Leaf { slopes, multipliers } => {
             let slopes = slopes.iter().map(|&(layer, neuron, slope)| {
                 let touch = match before.get(layer) {
-                    Some(Pair::Neurons(neurons)) => neurons.functions.get(neuron).copied(),
+                    Some(Pair::Neurons(neurons)) => {
+                        neurons.functions.get(neuron).zip(neurons.claims.get(neuron))
+                    }
                     _ => None,
                 }
-                .map_or_else(Dyadic::zero, |function| touch(function, slope, 0));
+                .map_or_else(Dyadic::zero, |(&f, claim)| touch(f, slope, 0, claim.range));
                 let (slope, touch) = (number(&dyadic(slope)), number(&touch));
                 format!("({}%nat, {neuron}%nat, {slope}, {touch})", step(layer))
             });
@@ -192,8 +212,22 @@ fn tree(proof: &Proof, before: &[Pair]) -> String {
     }
 }
 
-/// About where a line of this slope below (`side` 0) or above (1) touches the activation.
-fn touch(function: Activation, slope: f64, side: usize) -> Dyadic {
+/// Whether the checker decides by tables of the function and of its derivative.
+fn has_tables(function: Activation) -> bool {
+    use Activation::{Elu, Silu, Sin, Softplus};
+    matches!(function, Softplus | Elu { .. } | Silu | Sin)
+}
+
+/// More than such tables are off.
+fn tolerance() -> Dyadic {
+    Dyadic::new(BigInt::one(), -60)
+}
+
+/// About where a line of this slope below (`side` 0) or above (1) touches the activation on `range`.
+fn touch(function: Activation, slope: f64, side: usize, range: Interval) -> Dyadic {
+    if has_tables(function) {
+        return dyadic(nearest(function, slope, side, range));
+    }
     let (slope, stretch) = match function {
         Activation::Tanh => (slope, 1),
         Activation::Sigmoid => (4.0 * slope, 2),
@@ -216,4 +250,36 @@ fn touch(function: Activation, slope: f64, side: usize) -> Dyadic {
         if step.is_finite() { &start + &dyadic(step) } else { start }
     };
     &(&magnitude * &dyadic(sign)) * &Dyadic::from(stretch)
+}
+
+/// About where in `range` a function with a continuous derivative is nearest to a line below (`side` 0) or
+/// above (1) of this slope.
+fn nearest(function: Activation, slope: f64, side: usize, range: Interval) -> f64 {
+    const PARTS: u32 = 256;
+    let sign = if side == 0 { 1.0 } else { -1.0 };
+    let distance = |t: f64| sign * (function.value(t) - slope * t);
+    let grows = |t: f64| sign * (function.derivative(t) - slope) > 0.0;
+    let at = |k: u32| {
+        let share = f64::from(k) / f64::from(PARTS);
+        (range.lower * (1.0 - share) + range.upper * share).clamp(range.lower, range.upper)
+    };
+    let best =
+        (0..=PARTS).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
+    let (mut below, mut above) = (at(best.saturating_sub(1)), at((best + 1).min(PARTS)));
+    if grows(below) {
+        return below;
+    }
+    if !grows(above) {
+        return above;
+    }
+    // The distance falls at `below` and rises at `above`.
+    for _ in 0..60 {
+        let middle = 0.5 * (below + above);
+        if grows(middle) {
+            above = middle;
+        } else {
+            below = middle;
+        }
+    }
+    above
 }
