@@ -351,8 +351,12 @@ Definition least_half (goal a : dyadic) (p : piece) (x b : dyadic) : option dyad
   let (r, e) := composed (-90) (dsub x (base p)) b (local p) in
   let q := plus dyadics r [dopp (dmul a x); dopp (dmul a b)] in
   let margin := dadd e (rest p) in
-  if positive 6 (tl (tl q)) then let y := hd d0 q in Some (dsub (dmin y (dadd y (hd d0 (tl q)))) margin)
-  else if positive 10 (plus dyadics [dopp (dadd goal margin)] q) then Some goal else None.
+  let by_tangent := positive 6 (tl (tl q)) in
+  let y := hd d0 q in
+  let m := dsub (dmin y (dadd y (hd d0 (tl q)))) margin in
+  if andb by_tangent (dleb goal m) then Some m
+  else if positive 12 (plus dyadics [dopp (dadd goal margin)] q) then Some goal
+  else if by_tangent then Some m else None.
 (** From all pieces in [l, u]; c says where the line touches. *)
 Fixpoint least_smooth (goal : dyadic) (ps : list piece) (l u a c : dyadic) : option dyadic :=
   match ps with
@@ -393,15 +397,20 @@ Proof.
   { unfold q; rewrite dpoly_plus, !dpoly_cons, !value_opp, !value_mul. change (dpoly [] v) with 0. unfold t; ring. }
   assert (dpoly q v - value (dadd e (rest p)) <= f t - value a * t) as Hm.
   { rewrite Eq, value_add. revert Hp Hc; unfold Rabs; repeat destruct (Rcase_abs _); lra. }
-  destruct (positive 6 (tl (tl q))) eqn:E.
-  - injection H as <-. pose proof (positive_spec _ _ v E Hv) as P.
-    assert (dpoly q v = value (hd d0 q) + v * value (hd d0 (tl q)) + v * v * dpoly (tl (tl q)) v) as E3.
-    { destruct q as [|q0 [|q1 q]]; cbn [hd tl]; rewrite ?dpoly_cons, ?value_0; change (dpoly [] v) with 0; ring. }
+  set (y := hd d0 q) in *. set (t1 := dadd y (hd d0 (tl q))) in *.
+  assert (positive 6 (tl (tl q)) = true -> value (dsub (dmin y t1) (dadd e (rest p))) <= f t - value a * t) as HT.
+  { intros E. pose proof (positive_spec _ _ v E Hv) as P.
+    assert (dpoly q v = value y + v * value (hd d0 (tl q)) + v * v * dpoly (tl (tl q)) v) as E3.
+    { unfold y; destruct q as [|q0 [|q1 q]]; cbn [hd tl]; rewrite ?dpoly_cons, ?value_0; change (dpoly [] v) with 0; ring. }
     assert (0 <= v * v * dpoly (tl (tl q)) v) by (apply Rmult_le_pos; nra).
-    rewrite value_sub. set (y := hd d0 q) in *.
-    destruct (dmin_spec y (dadd y (hd d0 (tl q)))) as [M1 M2]. rewrite value_add in M2. nra.
-  - destruct (positive 10 (plus dyadics [dopp (dadd goal (dadd e (rest p)))] q)) eqn:E2; [|discriminate].
-    injection H as <-. pose proof (positive_spec _ _ v E2 Hv) as P.
+    rewrite value_sub. destruct (dmin_spec y t1) as [M1 M2]. unfold t1 in M2 at 2. rewrite value_add in M2. nra. }
+  destruct (positive 6 (tl (tl q))); cbn [andb] in H.
+  - destruct (dleb goal _); [injection H as <-; apply HT; auto|].
+    destruct (positive 12 _) eqn:E2; injection H as <-; [|apply HT; auto].
+    pose proof (positive_spec _ _ v E2 Hv) as P.
+    rewrite dpoly_plus, dpoly_cons, value_opp, value_add in P. change (dpoly [] v) with 0 in P. lra.
+  - destruct (positive 12 _) eqn:E2; [|discriminate]. injection H as <-.
+    pose proof (positive_spec _ _ v E2 Hv) as P.
     rewrite dpoly_plus, dpoly_cons, value_opp, value_add in P. change (dpoly [] v) with 0 in P. lra.
 Qed.
 Lemma least_smooth_spec f goal ps l u a c m : Forall (describes f) ps -> least_smooth goal ps l u a c = Some m ->
