@@ -66,7 +66,7 @@ Proof.
       with (dpoly (decay_defect T) u) by (unfold decay_defect; rewrite dpoly_plus; ring).
     apply norm_at_spec; auto.
 Qed.
-Lemma decay_spec : Forall (describes (fun z => exp (- z))) decay_pieces /\ exp (-48) <= value tiny.
+Theorem decay_described : Forall (describes (fun z => exp (- z))) decay_pieces /\ exp (-48) <= value tiny.
 Proof.
   destruct (table_spec (fun z => exp (- z)) (Dyadic 1 (-1)) ltac:(unfold value; simpl; lra) decay_table d0 d1 d0
     (decay_follow _ _ _ _)) as [H1 H2].
@@ -92,7 +92,7 @@ Proof.
   replace left_growth_pieces
     with (Piece None (Some (Dyadic (-48) 0)) d0 [] tiny :: rev (map (fun p => negated (mirrored p)) decay_pieces))
     by (vm_cast_no_check (eq_refl left_growth_pieces)).
-  destruct decay_spec as [H1 H2]. constructor; [|apply Forall_rev].
+  destruct decay_described as [H1 H2]. constructor; [|apply Forall_rev].
   - intros z [_ Hz]; unfold growth; simpl in *. replace (value (Dyadic (-48) 0)) with (-48) in Hz by (unfold value; simpl; lra).
     rewrite Rmin_left, Rminus_0_r by lra. pose proof (exp_pos z). rewrite Rabs_right by lra.
     pose proof (exp_growing z (-48) Hz). lra.
@@ -135,7 +135,7 @@ Proof.
 Qed.
 Lemma elu_right a z : 0 <= z -> elu a z = z.
 Proof. intros Hz; unfold elu; destruct (Rle_dec 0 z); [auto|contradiction]. Qed.
-Lemma elu_described a : Forall (describes (elu (value a))) (elu_pieces a).
+Theorem elu_described a : Forall (describes (elu (value a))) (elu_pieces a).
 Proof.
   apply Forall_app; split; [|constructor; [|constructor]].
   - assert (forallb (fun p => match to p with Some b => dleb b d0 | None => false end) left_growth_pieces = true) as HP
@@ -260,7 +260,7 @@ Proof.
 Qed.
 Lemma tail_small z : 48 <= z -> exp (- z) <= value tiny.
 Proof.
-  intros Hz. eapply Rle_trans; [|apply decay_spec]. apply exp_growing; lra.
+  intros Hz. eapply Rle_trans; [|apply decay_described]. apply exp_growing; lra.
 Qed.
 Lemma tail_moment z : 48 <= z -> z * exp (- z) <= value (Dyadic 1 (-33)).
 Proof.
@@ -294,7 +294,7 @@ Proof.
   intros Hz. pose proof (sigmoid_below_exp (- z)). pose proof (tail_small z Hz). pose proof (sigmoid_between (- z)).
   rewrite Rabs_right by lra. split; [lra|]. rewrite sigmoid_opp in *. rewrite Rabs_left1 by lra. lra.
 Qed.
-Lemma sigmoid_described : Forall (describes sigmoid) sigmoid_pieces.
+Theorem sigmoid_described : Forall (describes sigmoid) sigmoid_pieces.
 Proof.
   apply with_tails_described; [exact inner_sigmoid_described|]. intros z Hz. destruct (sigmoid_tails z Hz).
   rewrite dpoly_cons, value_1. change (dpoly [] z) with 0. change (dpoly [] (- z)) with 0.
@@ -356,7 +356,7 @@ Proof.
   pose proof (mean_value_high g (fun _ => 0) 0 z 0 Hz (fun u _ => HD u) (fun _ _ => Rle_refl 0)) as Q.
   unfold g in P, Q. rewrite Ropp_0 in P, Q. lra.
 Qed.
-Lemma softplus_described : Forall (describes softplus) softplus_pieces.
+Theorem softplus_described : Forall (describes softplus) softplus_pieces.
 Proof.
   apply with_tails_described.
   - replace inner_softplus_pieces with (map (shortened 20) (table (Dyadic 1 (-2)) (Dyadic (-48) 0) d0 tiny softplus_cells))
@@ -446,14 +446,14 @@ Proof.
   assert (0 <= z * (x * (1 - x)) <= z * x) by nra. assert (x <= z * x) by nra.
   repeat split; apply Rabs_le; lra.
 Qed.
-Lemma silu_described : Forall (describes silu) silu_pieces.
+Theorem silu_described : Forall (describes silu) silu_pieces.
 Proof.
   apply with_tails_described; [apply inner_silu_described|].
   intros z Hz. destruct (silu_tails z Hz) as (H1 & H2 & _).
   rewrite !dpoly_cons, value_0, value_1. change (dpoly [] z) with 0. change (dpoly [] (- z)) with 0.
   rewrite Rminus_0_r. replace (0 + z * (1 + z * 0)) with z by ring. auto.
 Qed.
-Lemma silu_slope_described : Forall (describes silu_slope) silu_slope_pieces.
+Theorem silu_slope_described : Forall (describes silu_slope) silu_slope_pieces.
 Proof.
   apply with_tails_described; [apply inner_silu_described|].
   intros z Hz. destruct (silu_tails z Hz) as (_ & _ & H1 & H2).

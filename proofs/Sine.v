@@ -170,14 +170,14 @@ Proof.
   { intros a b z _; cbn [local rest]. change (dpoly [] _) with 0. rewrite Rminus_0_r, value_1; auto. }
   constructor; [apply HT|]. apply Forall_app; split; [exact H|]. constructor; [apply HT|constructor].
 Qed.
-Lemma sin_described : Forall (describes sin) sin_pieces.
+Theorem sin_described : Forall (describes sin) sin_pieces.
 Proof.
   change sin_pieces with (between_bounds (rev (map mirrored (map fst right_circle)) ++ map fst right_circle)).
   destruct right_circle_described as [H _]. apply between_bounds_described; [exact sin_within|].
   apply Forall_app; split; [|exact H]. apply Forall_rev. apply (describes_all sin); [|exact H]. intros p Hp.
   apply (describes_equal (fun z => - sin (- z))); [intros z; rewrite sin_neg; ring|]. apply describes_mirrored, Hp.
 Qed.
-Lemma cos_described : Forall (describes cos) cos_pieces.
+Theorem cos_described : Forall (describes cos) cos_pieces.
 Proof.
   change cos_pieces
     with (between_bounds (rev (map (fun p => negated (mirrored p)) (map snd right_circle)) ++ map snd right_circle)).

@@ -802,10 +802,10 @@ fn certificates_become_coq_files() {
     }
 
     // What Coq has no words for is named.
-    slnn(here, &format!("{train} softplus")).ends(0);
+    slnn(here, &format!("{train} gelu")).ends(0);
     slnn(here, &format!("{approximate} c")).ends(0);
     let run = slnn(here, "check --coq cert.json -o none --json").ends(1);
-    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("softplus"));
+    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("gelu"));
     slnn(here, &format!("{approximate} d")).ends(0);
     let run = slnn(here, "check --coq cert.json -o none").ends(1);
     assert!(run.out.contains("--method C"), "{}", run.out);

@@ -36,8 +36,7 @@ pub const THEORIES: [(&str, &str); 9] = [
 ///
 /// # Errors
 /// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, methods
-/// C2 and D, composite blocks, activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
-/// and sigmoid. Whether the claims are true is left to `coqc`.
+/// C2 and D, composite blocks, the activation gelu. Whether the claims are true is left to `coqc`.
 pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     if certificate.method > Method::C {
