@@ -474,29 +474,33 @@ Qed.
 
 (** ** Whether |p - s| <= error on [l, u], p a polynomial in t = (z - centre) scale *)
 
-Fixpoint error_within (fuel : nat) (q : list dyadic) (centre scale l u error : dyadic) (ps : list piece) : bool :=
+(** By a test of whether polynomials p(a + b v) and q(c + d v) are within eps on [0, 1]. *)
+Definition test := list dyadic -> dyadic -> dyadic -> list dyadic -> dyadic -> dyadic -> dyadic -> bool.
+Definition right_test (are_close : test) := forall p a b q c d eps v, are_close p a b q c d eps = true -> 0 <= v <= 1 ->
+  Rabs (dpoly p (value a + value b * v) - dpoly q (value c + value d * v)) <= value eps.
+Fixpoint error_within (are_close : test) (q : list dyadic) (centre scale l u error : dyadic) (ps : list piece) : bool :=
   match ps with
   | [] => true
   | p :: ps' =>
       let (x, y) := (clip_low p l, clip_high p u) in
       if dleb x y then
         let w := dsub y x in
-        if close fuel q (dmul (dsub x centre) scale) (dmul w scale) (local p) (dsub x (base p)) w (dsub error (rest p))
-        then error_within fuel q centre scale l u error ps' else false
-      else error_within fuel q centre scale l u error ps'
+        if are_close q (dmul (dsub x centre) scale) (dmul w scale) (local p) (dsub x (base p)) w (dsub error (rest p))
+        then error_within are_close q centre scale l u error ps' else false
+      else error_within are_close q centre scale l u error ps'
   end.
-Theorem error_within_spec fuel q centre scale l u error f ps : Forall (describes f) ps -> covers ps ->
-  error_within fuel q centre scale l u error ps = true ->
+Theorem error_within_spec are_close q centre scale l u error f ps : right_test are_close -> Forall (describes f) ps ->
+  covers ps -> error_within are_close q centre scale l u error ps = true ->
   forall z, value l <= z <= value u -> Rabs (dpoly q ((z - value centre) * value scale) - f z) <= value error.
 Proof.
-  intros H HC HE z Hz. destruct (HC z) as (p & Hp & Hpz). clear HC.
+  intros right H HC HE z Hz. destruct (HC z) as (p & Hp & Hpz). clear HC.
   induction H as [|p' ps Hd H IH]; [contradiction|]. cbn [error_within] in HE.
   pose proof (clip_spec p' l u z Hz) as Hxy. set (x := clip_low p' l) in *; set (y := clip_high p' u) in *.
   destruct (dleb x y) eqn:E.
   - match type of HE with (if ?c then _ else _) = _ => destruct c eqn:EC; [|discriminate] end.
     destruct Hp as [->|Hp]; [|apply IH; auto]. specialize (Hxy Hpz). specialize (Hd z Hpz).
     destruct (place (value x) (value y) z Hxy) as (v & Hv & Ez).
-    pose proof (close_spec _ _ _ _ _ _ _ _ v EC Hv) as P. rewrite !value_mul, !value_sub in P.
+    pose proof (right _ _ _ _ _ _ _ v EC Hv) as P. rewrite !value_mul, !value_sub in P.
     replace ((value x - value centre) * value scale + (value y - value x) * value scale * v)
       with ((z - value centre) * value scale) in P by (rewrite Ez; ring).
     replace (value x - value (base p) + (value y - value x) * v) with (z - value (base p)) in P by (rewrite Ez; ring).

@@ -403,16 +403,20 @@ Proof.
   split; [apply (mean_value_low _ _ w v _ Hvw HD)|apply (mean_value_high _ _ w v _ Hvw HD)]; intros x Hx; apply HB; auto.
 Qed.
 
-Definition fuel := 30%nat.
+(** Whether polynomials are close is decided by any right test. *)
+Section Checker.
+Variable are_close : test.
+Hypothesis are_close_right : right_test are_close.
+
 Definition neuron_ok (n : certified_neuron) (d : dyadic) : bool :=
   let c := claims n in
   let (l, u) := (interval_low c, interval_high c) in
   let q := powers (coefficients n) in
   if dleb l (dsub (low c) d) then if dleb (dadd (high c) d) u then if dleb (slope_low c) (slope_high c) then
   if slopes_within (act n) l u (slope_low c) (slope_high c) then
-    error_within fuel q (centre n) (scale n) l u (error c) (pieces (act n))
+    error_within are_close q (centre n) (scale n) l u (error c) (pieces (act n))
   else if polynomial_slopes q (centre n) (scale n) l u (slope_low c) (slope_high c) then
-    error_within fuel q (centre n) (scale n) l u (error c) (pieces (act n))
+    error_within are_close q (centre n) (scale n) l u (error c) (pieces (act n))
   else false else false else false else false.
 
 Theorem neuron_ok_spec n d : neuron_ok n d = true ->
@@ -425,10 +429,10 @@ Proof.
   destruct (dleb (slope_low c) (slope_high c)) eqn:E3; [|discriminate].
   apply dleb_spec in E1, E2, E3. rewrite value_sub in E1; rewrite value_add in E2.
   intros H.
-  assert (error_within fuel q (centre n) (scale n) (interval_low c) (interval_high c) (error c) (pieces (act n)) = true ->
+  assert (error_within are_close q (centre n) (scale n) (interval_low c) (interval_high c) (error c) (pieces (act n)) = true ->
     forall t, in_interval (neuron_value n) t -> Rabs (p (neuron_value n) t - s (neuron_value n) t) <= error (claimed (neuron_value n))) as HE.
   { intros He t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of.
-    rewrite <- powers_spec. apply (error_within_spec _ _ _ _ _ _ _ _ _ (pieces_describe (act n)) (pieces_cover (act n)) He t Ht). }
+    rewrite <- powers_spec. apply (error_within_spec _ _ _ _ _ _ _ _ _ are_close_right (pieces_describe (act n)) (pieces_cover (act n)) He t Ht). }
   split; [|split; [|exact E3]]; [split; [exact E1|exact E2]|].
   destruct (slopes_within (act n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E4.
   - split; [apply HE; exact H|left]. exact (slopes_within_sound _ _ _ _ _ E4).
@@ -486,7 +490,7 @@ Fixpoint check_from (pre : list step) (B : dyadic_box) (st : list (form dyadic) 
       else false else false else false
   end.
 Definition no_difference (k : nat) : list (form dyadic) * list dyadic := (repeat ([], d0) k, repeat d0 k).
-Definition check (B : dyadic_box) (net : list certified_layer) (bounds : list dyadic) : bool :=
+Definition check_by (B : dyadic_box) (net : list certified_layer) (bounds : list dyadic) : bool :=
   check_from [] B (no_difference (length B)) net bounds.
 
 Lemma neurons_ok_spec l ds : neurons_ok l ds = true ->
@@ -564,7 +568,7 @@ Proof.
 Qed.
 
 (** What the checker says is true: [reference] is the network, [slnn] has polynomials for activations. *)
-Theorem check_sound B net bounds : check B net bounds = true ->
+Theorem check_by_sound B net bounds : check_by B net bounds = true ->
   forall x, inside_box B x ->
   Forall2 (fun b d => Rabs d <= value b) bounds
     (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
@@ -581,3 +585,13 @@ Proof.
   clear - Q. unfold minus in Q. revert Q. generalize (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
   induction bounds as [|b bounds IH]; intros D Q; inversion Q; subst; constructor; auto.
 Qed.
+End Checker.
+
+(** Exactly. *)
+Definition fuel := 30%nat.
+Definition check := check_by (close fuel).
+Theorem check_sound B net bounds : check B net bounds = true ->
+  forall x, inside_box B x ->
+  Forall2 (fun b d => Rabs d <= value b) bounds
+    (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
+Proof. apply check_by_sound. intros p a b q c d eps v; apply close_spec. Qed.

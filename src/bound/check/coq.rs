@@ -31,13 +31,17 @@ pub const THEORIES: [(&str, &str); 9] = [
     ("Checker.v", include_str!("../../../proofs/Checker.v")),
 ];
 
-/// The theorem that the bound of the certificate holds, as a Coq file; `sums` are the SHA-256 sums of the
+/// What an instance in the fast mode rests on besides.
+pub const FAST: (&str, &str) = ("FloatMode.v", include_str!("../../../proofs/FloatMode.v"));
+
+/// The theorem that the bound of the certificate holds, as a Coq file, to be proved exactly or, if `fast`,
+/// with primitive floating-point numbers where polynomials are compared; `sums` are the SHA-256 sums of the
 /// network and of the SLNN, for its first comment.
 ///
 /// # Errors
 /// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, methods
 /// C2 and D, composite blocks, the activation gelu. Whether the claims are true is left to `coqc`.
-pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String> {
+pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     if certificate.method > Method::C {
         let what = format!(
@@ -49,11 +53,12 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String
     let mut out = format!(
         "(* Of the network with SHA-256 {}\n   and the SLNN with SHA-256 {}. *)\n\
          From Coq Require Import Reals ZArith List.\n\
-         From SLNN Require Import Propagation Dyadic Activations Checker.\n\
+         From SLNN Require Import Propagation Dyadic Activations Checker{}.\n\
          Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
          Definition box : dyadic_box := {}.\n\n",
         sums[0],
         sums[1],
+        if fast { " FloatMode" } else { "" },
         list(certificate.domain.intervals().iter().map(|end| pair(end.lower, end.upper))),
     );
     let mut names = Vec::with_capacity(pairs.len());
@@ -82,10 +87,11 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String
          Theorem certificate : forall x, inside_box box x ->\n  \
          Forall2 (fun b d => (Rabs d <= value b)%R) bounds\n    \
          (zip Rminus (slnn (network_value network) x) (reference (network_value network) x)).\n\
-         Proof. apply check_sound. vm_cast_no_check (eq_refl true). Qed.\n\n\
+         Proof. apply {}check_sound. vm_cast_no_check (eq_refl true). Qed.\n\n\
          Print Assumptions certificate.\n",
         list(names),
         list(bounds),
+        if fast { "fast_" } else { "" },
     );
     Ok(out)
 }
