@@ -776,6 +776,15 @@ fn certificates_become_coq_files() {
         assert_eq!(fs::read_to_string(here.join("proof").join(name)).unwrap(), text);
         assert!(fs::read_to_string(here.join("proof/_CoqProject")).unwrap().contains(name));
     }
+    // The fast mode is another theory, and another theorem that is applied.
+    slnn(here, "check --coq --fast cert.json -o fast").ends(0);
+    let (name, text) = slnn::bound::check::coq::FAST;
+    assert_eq!(fs::read_to_string(here.join("fast").join(name)).unwrap(), text);
+    assert!(!here.join("proof").join(name).exists());
+    let of = |folder: &str| fs::read_to_string(here.join(folder).join("Certificate.v")).unwrap();
+    assert!(of("fast").contains("apply fast_check_sound."));
+    assert!(of("proof").contains("apply check_sound."));
+    slnn(here, "check --fast cert.json").ends(2);
     // Every number of the networks and the claims is in the file, as m 2^e.
     let instance = fs::read_to_string(here.join("proof/Certificate.v")).unwrap();
     let words: Vec<_> = instance.split(|c: char| !(c.is_alphanumeric() || c == '-')).collect();
