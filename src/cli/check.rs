@@ -127,7 +127,8 @@ fn write_coq(
     };
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let instance = ("Certificate.v", instance.as_str());
-    let files: Vec<_> = coq::THEORIES.into_iter().chain(fast.then_some(coq::FAST)).chain([instance]).collect();
+    let files: Vec<_> =
+        coq::THEORIES.into_iter().chain(fast.then_some(coq::FAST)).chain([instance]).collect();
     let names = files.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("\n");
     let project = ("_CoqProject", format!("-Q . SLNN\n{names}\n"));
     for (name, text) in files.iter().copied().chain([(project.0, project.1.as_str())]) {

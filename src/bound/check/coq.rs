@@ -266,7 +266,7 @@ fn nearest(function: Activation, slope: f64, side: usize, range: Interval) -> f6
     let grows = |t: f64| sign * (function.derivative(t) - slope) > 0.0;
     let at = |k: u32| {
         let share = f64::from(k) / f64::from(PARTS);
-        (range.lower * (1.0 - share) + range.upper * share).clamp(range.lower, range.upper)
+        (range.lower * (1.0 - share) + range.upper * share).max(range.lower).min(range.upper)
     };
     let best =
         (0..=PARTS).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
