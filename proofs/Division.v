@@ -24,7 +24,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Rcomplements.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Smooth Activations Linear Checker.
+From SLNN Require Import Propagation Dyadic Bernstein Smooth Exponential Sine Activations Linear Checker.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
@@ -222,13 +222,52 @@ Qed.
 
 (** ** Behind a neuron *)
 
+(** The derivative of an activation with tables at a point: about, for a guess. *)
+Definition slope_at (f : activation) (z : dyadic) : dyadic * dyadic :=
+  let of_table ps := match at_point ps z with Some t => t | None => (d0, d0) end in
+  match f with
+  | Softplus => of_table sigmoid_pieces
+  | Elu a => if dleb z d0 then of_table (map (multiple a d0) growth_pieces) else (d1, d1)
+  | Silu => of_table silu_slope_pieces
+  | Sin => of_table cos_pieces
+  | _ => (d0, d0)
+  end.
+(** Where beyond l it may turn: about. *)
+Definition turning_points (f : activation) (l : dyadic) : list dyadic :=
+  match f with
+  | Elu _ => [d0]
+  | Silu => let steepest := Dyadic 2638121229116 (-40) in [dopp steepest; steepest]
+  | Sin => [next_extreme 0 l; next_extreme 2 l]
+  | _ => []
+  end.
+(** Slopes on [l, u]: where they are only decided, a guess, if it is right. *)
+Definition local_slopes (f : activation) (l u : dyadic) : option (dyadic * dyadic) :=
+  match slopes f l u with
+  | Some t => Some t
+  | None =>
+      let at_ends := map (fun t => slope_at f (dmin (dmax l t) u)) (l :: u :: turning_points f l) in
+      let apart := Dyadic 1 (-40) in
+      let lo := dsub (fold_right dmin (Dyadic 1 100) (map fst at_ends)) apart in
+      let hi := dadd (fold_right dmax (Dyadic (-1) 100) (map snd at_ends)) apart in
+      if slopes_within f l u lo hi then Some (lo, hi) else None
+  end.
+Lemma local_slopes_spec f l u a b : local_slopes f l u = Some (a, b) ->
+  slope_bounds (function f) (value l) (value u) (value a) (value b).
+Proof.
+  unfold local_slopes. destruct (slopes f l u) as [[a' b']|] eqn:E.
+  - intros H; injection H as <- <-. apply slopes_spec; exact E.
+  - cbv zeta. match goal with |- (if slopes_within _ _ _ ?x ?y then _ else _) = _ -> _ => generalize x, y end.
+    intros lo hi. destruct (slopes_within f l u lo hi) eqn:E1; [|discriminate].
+    intros H; injection H as <- <-. apply slopes_within_sound; exact E1.
+Qed.
+
 (** The bands of a neuron, and whether the slopes claimed are those of the activation (else of the polynomial). *)
 Record neuron_bands := Bands { of_values : list band; of_residuals : list band; of_activation : bool }.
-(** Those claimed, and those of the activation between z and z' where they can be computed. *)
+(** Those claimed, and those of the activation between z and z'. *)
 Definition slopes_between_pre_activations (n : certified_neuron) (bs : neuron_bands) (z zh : dyadic * dyadic) :=
   let claimed := (slope_low (claims n), slope_high (claims n)) in
   if of_activation bs then
-    match slopes (act n) (dmin (fst z) (fst zh)) (dmax (snd z) (snd zh)) with
+    match local_slopes (act n) (dmin (fst z) (fst zh)) (dmax (snd z) (snd zh)) with
     | Some between => meet between claimed
     | None => claimed
     end
@@ -334,10 +373,10 @@ Proof.
     assert (Rabs (p zh - s zh - (value a' * zh + value m')) <= value r') as L2.
     { apply (line_over_spec (fun z => p z - s z) (of_residuals bs) (fst izh) (snd izh)); auto.
       exact (cover_spec _ _ _ zh C2 Hih). }
-    pose proof (slopes_spec (act n) (dmin (fst iz) (fst izh)) (dmax (snd iz) (snd izh))) as S1.
+    pose proof (local_slopes_spec (act n) (dmin (fst iz) (fst izh)) (dmax (snd iz) (snd izh))) as S1.
     pose proof (slopes_within_sound _ _ _ _ _ HS) as S2. fold s in S2.
     assert (Rabs (s zh - s z - value mid * (zh - z)) <= value h * Rabs (zh - z)) as L3.
-    { destruct (slopes (act n) (dmin (fst iz) (fst izh)) _) as [[sa sb]|].
+    { destruct (local_slopes (act n) (dmin (fst iz) (fst izh)) _) as [[sa sb]|].
       2:{ injection E3 as Elo Ehi.
           eapply (chord_near s); [exact S2|exact Hi|exact Hih|exact S2|exact Hi|exact Hih| |]; left; rewrite ?Elo, ?Ehi; lra. }
       specialize (S1 _ _ eq_refl). unfold meet in E3; cbn [fst snd] in E3. injection E3 as Elo Ehi.
