@@ -3,22 +3,27 @@
     For each activation s that the checker knows, and an interval [l, u] of dyadic numbers:
 
       [pieces]  polynomials that describe s on pieces of the line, with how far they are from it;
-      [slopes]  numbers a, b with a (v - w) <= s(v) - s(w) <= b (v - w) for w <= v in [l, u];
+      [slopes_within]  whether a (v - w) <= s(v) - s(w) <= b (v - w) for w <= v in [l, u];
       [below]   for a slope, an offset with slope t + offset <= s(t) on [l, u]; [above] likewise;
       [halves]  slopes a, b with s(t) = a t for t <= 0 and s(t) = b t for t >= 0, where there are such.
 
-    identity, relu, leaky relu, abs and hard tanh are given exactly; tanh by its table, and the
-    logistic sigmoid as (1 + tanh(z/2)) / 2. *)
+    identity, relu, leaky relu, abs and hard tanh are given exactly; tanh by its table, the logistic sigmoid as
+    (1 + tanh(z/2)) / 2; softplus, ELU, SiLU and the sine by tables of themselves and of their derivatives. *)
 
 From Coq Require Import Reals ZArith Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Tanh.
+From SLNN Require Import Propagation Dyadic Bernstein Tanh Smooth Exponential Sine.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
 
-Inductive activation := Identity | Relu | Leaky_relu (slope : dyadic) | Abs | Hard_tanh | Tanh | Sigmoid.
+(** Tables are not to be computed where terms are compared. *)
+Local Strategy opaque [smooth_below smooth_above values_within elu_slopes_within
+  tanh_pieces sigmoid_pieces softplus_pieces elu_pieces silu_pieces silu_slope_pieces sin_pieces cos_pieces].
+
+Inductive activation := Identity | Relu | Leaky_relu (slope : dyadic) | Abs | Hard_tanh | Tanh | Sigmoid
+  | Softplus | Elu (alpha : dyadic) | Silu | Sin.
 
 Definition function (f : activation) (z : R) : R :=
   match f with
@@ -28,16 +33,12 @@ Definition function (f : activation) (z : R) : R :=
   | Abs => Rabs z
   | Hard_tanh => Rmax (-1) (Rmin 1 z)
   | Tanh => tanh z
-  | Sigmoid => / (1 + exp (- z))
+  | Sigmoid => sigmoid z
+  | Softplus => softplus z
+  | Elu a => elu (value a) z
+  | Silu => silu z
+  | Sin => sin z
   end.
-
-Lemma sigmoid_tanh z : / (1 + exp (- z)) = (1 + tanh (z / 2)) / 2.
-Proof.
-  unfold tanh, sinh, cosh.
-  replace (exp (- z)) with (exp (- (z / 2)) * exp (- (z / 2))) by (rewrite <- exp_plus; f_equal; field).
-  replace (exp (z / 2)) with (/ exp (- (z / 2))) by (rewrite <- exp_Ropp; f_equal; ring).
-  pose proof (exp_pos (- (z / 2))). field. split; nra.
-Qed.
 
 (** Slopes of the two lines that meet at 0. *)
 Definition halves (f : activation) : option (dyadic * dyadic) :=
@@ -63,16 +64,14 @@ Qed.
 (** ** Pieces *)
 
 Definition line (from to : option dyadic) (offset slope : dyadic) := Piece from to d0 [offset; slope] d0.
-Definition sigmoid_piece (p : piece) : piece :=
-  let double (x : dyadic) := Dyadic (mantissa x) (exponent x + 1) in
-  let half (x : dyadic) := Dyadic (mantissa x) (exponent x - 1) in
-  Piece (option_map double (from p)) (option_map double (to p)) (double (base p))
-    (plus dyadics [Dyadic 1 (-1)] (halved 1 (local p))) (half (rest p)).
-Definition sigmoid_pieces := map sigmoid_piece tanh_pieces.
 Definition pieces (f : activation) : list piece :=
   match f with
   | Tanh => tanh_pieces
   | Sigmoid => sigmoid_pieces
+  | Softplus => softplus_pieces
+  | Elu a => elu_pieces a
+  | Silu => silu_pieces
+  | Sin => sin_pieces
   | Hard_tanh => [line None (Some (dopp d1)) (dopp d1) d0; line (Some (dopp d1)) (Some d1) d0 d1;
                   line (Some d1) None d1 d0]
   | _ => match halves f with
@@ -81,12 +80,6 @@ Definition pieces (f : activation) : list piece :=
          end
   end.
 
-Lemma double_value x : value (Dyadic (mantissa x) (exponent x + 1)) = 2 * value x.
-Proof. unfold value; simpl. rewrite bpow_plus. replace (bpow radix2 1) with 2 by (simpl; auto). ring. Qed.
-Lemma half_value x : value (Dyadic (mantissa x) (exponent x - 1)) = value x / 2.
-Proof.
-  unfold value; simpl. unfold Z.sub; rewrite bpow_plus. replace (bpow radix2 (- (1))) with (/ 2) by (simpl; auto). field.
-Qed.
 Lemma line_value a b z : dpoly [a; b] z = value a + value b * z.
 Proof. simpl; ring. Qed.
 Lemma line_describes f a b from to : (forall z, after from z -> before z to -> f z = value a + value b * z) ->
@@ -95,23 +88,6 @@ Proof.
   intros H z [H1 H2]; simpl in H1, H2. unfold line; cbn [local base rest].
   rewrite line_value, value_0, Rminus_0_r, H, Rminus_diag_eq, Rabs_R0 by auto; lra.
 Qed.
-Lemma sigmoid_describes p : describes tanh p -> describes (function Sigmoid) (sigmoid_piece p).
-Proof.
-  intros H z [H1 H2]. unfold sigmoid_piece in *; cbn [from to base local rest] in *.
-  rewrite half_value, double_value, dpoly_plus, halved_spec by lia. simpl function. rewrite sigmoid_tanh.
-  specialize (H (z / 2)).
-  replace ((z - 2 * value (base p)) / 2) with (z / 2 - value (base p)) by field.
-  assert (forall x, dpoly [Dyadic 1 (-1)] x = / 2) as Eh by (intros x; unfold value; simpl; lra). rewrite Eh.
-  replace (bpow radix2 (- (1))) with (/ 2) by (simpl; auto).
-  replace ((1 + tanh (z / 2)) / 2 - (/ 2 + / 2 * dpoly (local p) (z / 2 - value (base p))))
-    with ((tanh (z / 2) - dpoly (local p) (z / 2 - value (base p))) / 2) by field.
-  unfold Rdiv at 1. rewrite Rabs_mult, (Rabs_right (/ 2)) by lra.
-  assert (in_piece p (z / 2)) as Hp; [|specialize (H Hp); lra].
-  split.
-  - destruct (from p); simpl in *; auto. rewrite double_value in H1; lra.
-  - destruct (to p); simpl in *; auto. rewrite double_value in H2; lra.
-Qed.
-
 Theorem pieces_describe f : Forall (describes (function f)) (pieces f).
 Proof.
   destruct f.
@@ -125,69 +101,44 @@ Proof.
   - rewrite (Rmin_right 1 z), Rmax_right; lra.
   - rewrite (Rmin_left 1 z), Rmax_right; lra.
   - exact tanh_described.
-  - apply Forall_forall; intros p Hp. apply in_map_iff in Hp as (q & <- & Hq).
-    apply sigmoid_describes. pose proof tanh_described as H; rewrite Forall_forall in H; auto.
+  - exact sigmoid_described.
+  - exact softplus_described.
+  - apply elu_described.
+  - exact silu_described.
+  - exact sin_described.
 Qed.
 Theorem pieces_cover f : covers (pieces f).
 Proof.
   assert (forall a b, covers [line None (Some d0) d0 a; line (Some d0) None d0 b]) as H2.
   { intros a b z; destruct (Rle_dec z 0); eexists; split; [left; reflexivity| |right; left; reflexivity|];
       split; simpl; rewrite ?value_0; lra. }
-  destruct f; [apply H2|apply H2|apply H2|apply H2| | |].
+  destruct f; [apply H2|apply H2|apply H2|apply H2| | | | | | |].
   - intros z; destruct (Rle_dec z (-1)); [|destruct (Rle_dec z 1)]; eexists; split.
     + left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
     + right; left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
     + right; right; left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
   - exact tanh_covered.
-  - intros z; destruct (tanh_covered (z / 2)) as (p & H3 & H4 & H5). exists (sigmoid_piece p); split.
-    + apply in_map; auto.
-    + clear H2 H3; split; simpl.
-      * destruct (from p); simpl in *; auto. rewrite double_value; lra.
-      * destruct (to p); simpl in *; auto. rewrite double_value; lra.
+  - exact sigmoid_covered.
+  - exact softplus_covered.
+  - apply elu_covered.
+  - apply silu_covered.
+  - exact sin_covered.
 Qed.
 
 (** ** Values of tanh at points *)
 
-Definition holds_point (p : piece) (z : dyadic) : bool :=
-  match from p with Some a => dleb a z | None => true end && match to p with Some b => dleb z b | None => true end.
 (** Where z is, tanh is between these two. *)
 Definition tanh_at (z : dyadic) : dyadic * dyadic :=
-  match find (fun p => holds_point p z) tanh_pieces with
-  | Some p =>
-      let (q, e) := composed (-90) (dsub z (base p)) d0 (local p) in
-      let (y, w) := (hd d0 q, dadd e (rest p)) in (dsub y w, dadd y w)
-  | None => (dopp d1, d1)
-  end.
-Lemma holds_point_spec p z : holds_point p z = true -> in_piece p (value z).
-Proof.
-  unfold holds_point; intros H; apply andb_prop in H as [H1 H2].
-  split; [destruct (from p)|destruct (to p)]; simpl; auto; apply dleb_spec; auto.
-Qed.
+  match at_point tanh_pieces z with Some t => t | None => (dopp d1, d1) end.
 Lemma tanh_at_spec z : value (fst (tanh_at z)) <= tanh (value z) <= value (snd (tanh_at z)).
 Proof.
-  unfold tanh_at. destruct (find _ _) as [p|] eqn:E.
-  - apply find_some in E as [E1 E2]. apply holds_point_spec in E2.
-    pose proof tanh_described as H; rewrite Forall_forall in H. specialize (H p E1 _ E2).
-    pose proof (composed_spec (-90) (dsub z (base p)) d0 (local p) 0 ltac:(lra)) as Hc.
-    rewrite value_sub, Rmult_0_r, Rplus_0_r in Hc.
-    destruct (composed (-90) (dsub z (base p)) d0 (local p)) as [q e]; cbn [fst snd] in *.
-    rewrite value_sub, !value_add. replace (dpoly q 0) with (value (hd d0 q)) in Hc
-      by (destruct q; simpl; rewrite ?value_0; ring).
-    revert H Hc; unfold Rabs. destruct (Rcase_abs _), (Rcase_abs _); lra.
+  unfold tanh_at. destruct (at_point tanh_pieces z) as [[a b]|] eqn:E.
+  - exact (at_point_spec tanh tanh_pieces z a b tanh_described E).
   - cbn [fst snd]. rewrite value_opp, value_1. pose proof (tanh_below_1 (value z)). nra.
 Qed.
 
 (** ** Slopes *)
 
-Definition dmin := minimum dyadics.
-Definition dmax := maximum dyadics.
-Lemma dmin_spec x y : value (dmin x y) <= value x /\ value (dmin x y) <= value y.
-Proof. unfold dmin; rewrite value_minimum. destruct (minimum_spec (value x) (value y)) as (H1 & H2 & _); auto. Qed.
-Lemma dmax_spec x y : value x <= value (dmax x y) /\ value y <= value (dmax x y).
-Proof. unfold dmax; rewrite value_maximum. destruct (maximum_spec (value x) (value y)) as (H1 & H2 & _); auto. Qed.
-Definition half (x : dyadic) := Dyadic (mantissa x) (exponent x - 1).
-Lemma half_spec x : value (half x) = value x / 2.
-Proof. apply half_value. Qed.
 Definition dsquare (x : dyadic) := dmul x x.
 
 (** 1 - y^2 for y between a and b. *)
@@ -195,22 +146,32 @@ Definition slopes_between (a b : dyadic) : dyadic * dyadic :=
   (dsub d1 (dmax (dsquare a) (dsquare b)),
    if andb (dleb a d0) (dleb d0 b) then d1 else dsub d1 (dmin (dsquare a) (dsquare b))).
 Definition tanh_slopes (l u : dyadic) := slopes_between (fst (tanh_at l)) (snd (tanh_at u)).
-Definition slopes (f : activation) (l u : dyadic) : dyadic * dyadic :=
+(** Where they can be computed. *)
+Definition slopes (f : activation) (l u : dyadic) : option (dyadic * dyadic) :=
   match f with
-  | Tanh => tanh_slopes l u
-  | Sigmoid => let (a, b) := tanh_slopes (half l) (half u) in (half (half a), half (half b))
-  | Hard_tanh =>
+  | Tanh => Some (tanh_slopes l u)
+  | Sigmoid => let (a, b) := tanh_slopes (half l) (half u) in Some (half (half a), half (half b))
+  | Hard_tanh => Some (
       if andb (dleb (dopp d1) l) (dleb u d1) then (d1, d1)
-      else if orb (dleb u (dopp d1)) (dleb d1 l) then (d0, d0) else (d0, d1)
+      else if orb (dleb u (dopp d1)) (dleb d1 l) then (d0, d0) else (d0, d1))
   | _ =>
       match halves f with
-      | Some (a, b) => if dleb d0 l then (b, b) else if dleb u d0 then (a, a) else (dmin a b, dmax a b)
-      | None => (d0, d0)
+      | Some (a, b) => Some (if dleb d0 l then (b, b) else if dleb u d0 then (a, a) else (dmin a b, dmax a b))
+      | None => None
       end
   end.
-
-Definition slope_bounds (f : R -> R) (l u a b : R) :=
-  forall v w, l <= v <= u -> l <= w <= u -> w <= v -> a * (v - w) <= f v - f w <= b * (v - w).
+Definition slopes_within (f : activation) (l u lo hi : dyadic) : bool :=
+  match slopes f l u with
+  | Some (a, b) => if dleb lo a then dleb b hi else false
+  | None =>
+      match f with
+      | Softplus => values_within sigmoid_pieces l u lo hi
+      | Elu a => elu_slopes_within a l u lo hi
+      | Silu => values_within silu_slope_pieces l u lo hi
+      | Sin => values_within cos_pieces l u lo hi
+      | _ => false
+      end
+  end.
 
 Lemma slopes_between_spec a b y : value a <= y <= value b ->
   value (fst (slopes_between a b)) <= 1 - y * y <= value (snd (slopes_between a b)).
@@ -259,41 +220,52 @@ Qed.
 Lemma hard_tanh_slopes v w : w <= v -> 0 <= function Hard_tanh v - function Hard_tanh w <= v - w.
 Proof. intros H; simpl; unfold Rmax, Rmin; repeat destruct (Rle_dec _ _); lra. Qed.
 
-Theorem slopes_spec f l u :
-  slope_bounds (function f) (value l) (value u) (value (fst (slopes f l u))) (value (snd (slopes f l u))).
+Lemma slopes_spec f l u a b : slopes f l u = Some (a, b) ->
+  slope_bounds (function f) (value l) (value u) (value a) (value b).
 Proof.
-  destruct (halves f) as [[a b]|] eqn:E.
-  - assert (slopes f l u = if dleb d0 l then (b, b) else if dleb u d0 then (a, a) else (dmin a b, dmax a b)) as ->
+  destruct (halves f) as [[a' b']|] eqn:E.
+  - assert (slopes f l u = Some (if dleb d0 l then (b', b') else if dleb u d0 then (a', a') else (dmin a' b', dmax a' b'))) as ->
       by (destruct f; try discriminate; cbn [halves] in E; injection E as <- <-; reflexivity).
-    destruct (two_lines (function f) (value a) (value b) (fun z => proj1 (halves_spec f a b z E))
-      (fun z => proj2 (halves_spec f a b z E)) (value l) (value u)) as (H1 & H2 & H3).
-    destruct (dleb d0 l) eqn:El; [apply H1; apply dleb_spec in El; rewrite value_0 in El; auto|].
-    destruct (dleb u d0) eqn:Eu; [apply H2; apply dleb_spec in Eu; rewrite value_0 in Eu; auto|].
-    destruct (dmin_spec a b); destruct (dmax_spec a b). apply H3; auto.
+    destruct (two_lines (function f) (value a') (value b') (fun z => proj1 (halves_spec f a' b' z E))
+      (fun z => proj2 (halves_spec f a' b' z E)) (value l) (value u)) as (H1 & H2 & H3).
+    destruct (dleb d0 l) eqn:El; [|destruct (dleb u d0) eqn:Eu]; intros Hs; injection Hs as <- <-.
+    + apply H1; apply dleb_spec in El; rewrite value_0 in El; auto.
+    + apply H2; apply dleb_spec in Eu; rewrite value_0 in Eu; auto.
+    + destruct (dmin_spec a' b'); destruct (dmax_spec a' b'). apply H3; auto.
   - destruct f; try discriminate; cbn [slopes].
     + destruct (andb (dleb (dopp d1) l) (dleb u d1)) eqn:E1;
-        [|destruct (orb (dleb u (dopp d1)) (dleb d1 l)) eqn:E2];
+        [|destruct (orb (dleb u (dopp d1)) (dleb d1 l)) eqn:E2]; intros Hs; injection Hs as <- <-;
         intros v w Hv Hw H; pose proof (hard_tanh_slopes v w H) as HH; revert HH;
-        cbn [fst snd]; rewrite ?value_0, ?value_1; simpl.
+        rewrite ?value_0, ?value_1; simpl.
       * apply andb_prop in E1 as [E1 E3]; apply dleb_spec in E1, E3.
         rewrite value_opp, value_1 in E1; rewrite value_1 in E3.
         unfold Rmax, Rmin; repeat destruct (Rle_dec _ _); lra.
       * apply Bool.orb_prop in E2 as [E2|E2]; apply dleb_spec in E2; rewrite ?value_opp, value_1 in E2;
           unfold Rmax, Rmin; repeat destruct (Rle_dec _ _); lra.
       * lra.
-    + apply tanh_slopes_spec.
-    + pose proof (tanh_slopes_spec (half l) (half u)) as H. destruct (tanh_slopes (half l) (half u)) as [a b].
-      cbn [fst snd] in *. rewrite !half_spec in *. intros v w Hv Hw Hvw.
+    + pose proof (tanh_slopes_spec l u) as H. intros Hs. assert (tanh_slopes l u = (a, b)) as Et by congruence. rewrite Et in H. exact H.
+    + pose proof (tanh_slopes_spec (half l) (half u)) as H. destruct (tanh_slopes (half l) (half u)) as [a' b'].
+      intros Hs; injection Hs as <- <-.
+      cbn [fst snd] in *. rewrite !half_value in *. intros v w Hv Hw Hvw.
       specialize (H (v / 2) (w / 2) ltac:(lra) ltac:(lra) ltac:(lra)). simpl. rewrite !sigmoid_tanh. lra.
+Qed.
+Theorem slopes_within_sound f l u lo hi : slopes_within f l u lo hi = true ->
+  slope_bounds (function f) (value l) (value u) (value lo) (value hi).
+Proof.
+  unfold slopes_within. destruct (slopes f l u) as [[a b]|] eqn:E.
+  - destruct (dleb lo a) eqn:E1; [|discriminate]. intros E2. apply dleb_spec in E1, E2.
+    intros v w Hv Hw Hvw. pose proof (slopes_spec f l u a b E v w Hv Hw Hvw). nra.
+  - destruct f; try discriminate E.
+    + apply (slopes_within_spec softplus sigmoid); auto using sigmoid_described, sigmoid_covered, softplus_derivative.
+    + apply elu_slopes_spec.
+    + apply (slopes_within_spec silu silu_slope); auto using silu_slope_described, silu_derivative. apply silu_covered.
+    + apply (slopes_within_spec sin cos); auto using cos_described, cos_covered.
+      intros t _. apply is_derive_Reals, derivable_pt_lim_sin.
 Qed.
 
 (** ** Lines below and above *)
 
-Definition under (f : R -> R) (l u a m : R) := forall t, l <= t <= u -> a * t + m <= f t.
-
 (** On the pieces that are lines: the least of the values at their ends. *)
-Definition clip_low (p : piece) (l : dyadic) := match from p with Some a => dmax a l | None => l end.
-Definition clip_high (p : piece) (u : dyadic) := match to p with Some b => dmin u b | None => u end.
 Fixpoint least_over (ps : list piece) (l u a : dyadic) : option dyadic :=
   match ps with
   | [] => Some (Dyadic 1 1000)
@@ -313,12 +285,7 @@ Lemma least_over_spec f ps l u a m : Forall (describes f) ps -> least_over ps l 
 Proof.
   intros H; revert m; induction H as [|p ps Hp H IH]; intros m Hm t Ht (q & Hq & Hqt); [contradiction|].
   cbn [least_over] in Hm. set (x := clip_low p l) in *; set (y := clip_high p u) in *.
-  assert (in_piece p t -> value x <= t <= value y) as Hxy.
-  { intros [H1 H2]; unfold x, y, clip_low, clip_high. split.
-    - destruct (from p); [|lra]. unfold dmax. rewrite value_maximum. simpl in H1.
-      destruct (maximum_spec (value d) (value l)) as (_ & _ & [->| ->]); lra.
-    - destruct (to p); [|lra]. unfold dmin. rewrite value_minimum. simpl in H2.
-      destruct (minimum_spec (value u) (value d)) as (_ & _ & [->| ->]); lra. }
+  pose proof (clip_spec p l u t Ht) as Hxy; fold x y in Hxy.
   destruct (dleb x y) eqn:E.
   - destruct (local p) as [|c [|b [|]]] eqn:El; try discriminate.
     destruct (least_over ps l u a) as [m'|]; [|discriminate]. injection Hm as <-.
@@ -333,14 +300,6 @@ Proof.
   - apply IH; auto. destruct Hq as [<-|Hq]; [|exists q; auto].
     specialize (Hxy Hqt). assert (dleb x y = true) by (apply dleb_spec; lra). congruence.
 Qed.
-Definition negated (p : piece) := Piece (from p) (to p) (base p) (map dopp (local p)) (rest p).
-Lemma describes_negated f p : describes f p -> describes (fun z => - f z) (negated p).
-Proof.
-  intros H z Hz. specialize (H z Hz). unfold negated; cbn [local base rest]. rewrite dpoly_opp.
-  replace (- f z - - dpoly (local p) (z - value (base p))) with (- (f z - dpoly (local p) (z - value (base p)))) by ring.
-  rewrite Rabs_Ropp; exact H.
-Qed.
-
 (** tanh t - a t on [l, u]: at the ends where tanh is concave, by the tangent at c where it is convex. *)
 Definition tanh_below (a c l u : dyadic) : dyadic :=
   let at_ z := dsub (fst (tanh_at z)) (dmul a z) in
@@ -434,6 +393,17 @@ Proof.
     destruct (minimum_spec (value u) 0) as (_ & _ & [->| ->]); lra.
 Qed.
 
+(** Where SiLU is least, and where after l the sine next is -1, or 1: about. *)
+Definition silu_lowest := Dyadic (-1473969264226601855) (-60).
+Definition next_extreme (quarter : Z) (l : dyadic) : dyadic :=
+  let pi := 3708937962535486895300%Z in (* 2^70 times pi *)
+  let first := (quarter * pi / 2)%Z in
+  let turns := ((scaled l (-70) - first + 2 * pi) / (2 * pi))%Z in
+  Dyadic (first + turns * (2 * pi)) (-70).
+Definition touching (f : activation) (quarter : Z) (a c l : dyadic) : dyadic :=
+  if (mantissa a =? 0)%Z then
+    match f with Silu => silu_lowest | Sin => next_extreme quarter l | _ => c end
+  else c.
 (** Offsets of lines of slope a; c says where the line touches, if that is of use. *)
 Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
   match f with
@@ -441,6 +411,7 @@ Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
   | Sigmoid =>
       let four_a := Dyadic (mantissa a) (exponent a + 2) in
       Some (half (dadd d1 (tanh_below four_a (half c) (half l) (half u))))
+  | Softplus | Elu _ | Silu | Sin => smooth_below (pieces f) a (touching f (-1) a c l) l u
   | _ => least_over (pieces f) l u a
   end.
 Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
@@ -449,6 +420,7 @@ Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
   | Sigmoid =>
       let four_a := Dyadic (mantissa a) (exponent a + 2) in
       Some (half (dsub d1 (tanh_below four_a (half (dopp c)) (half (dopp u)) (half (dopp l)))))
+  | Softplus | Elu _ | Silu | Sin => smooth_above (pieces f) a (touching f 1 a c l) l u
   | _ => match least_over (map negated (pieces f)) l u (dopp a) with Some m => Some (dopp m) | None => None end
   end.
 
@@ -462,12 +434,14 @@ Proof.
   assert (least_over (pieces f) l u a = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HP.
   { intros E t Ht. apply (least_over_spec (function f) (pieces f) l u a m (pieces_describe f) E t Ht).
     apply pieces_cover. }
-  destruct f; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| |]; clear HP;
-    cbn [below] in H; injection H as <-.
+  assert (smooth_below (pieces f) a (touching f (-1) a c l) l u = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HS
+    by (apply smooth_below_spec with (c := touching f (-1) a c l); [apply pieces_describe|apply pieces_cover]).
+  destruct f; cbn [below] in H; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| | |
+    exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
   - apply tanh_below_spec; auto.
-  - intros t Ht. simpl function. rewrite sigmoid_tanh, half_spec, value_add, value_1.
+  - intros t Ht. simpl function. rewrite sigmoid_tanh, half_value, value_add, value_1.
     set (a' := Dyadic (mantissa a) (exponent a + 2)).
-    pose proof (tanh_below_spec a' (half c) (half l) (half u)) as P. rewrite !half_spec in P.
+    pose proof (tanh_below_spec a' (half c) (half l) (half u)) as P. rewrite !half_value in P.
     specialize (P ltac:(lra) (t / 2) ltac:(lra)). unfold a' in P at 1. rewrite four_value in P. lra.
 Qed.
 Theorem above_spec f a c l u m : value l <= value u -> above f a c l u = Some m ->
@@ -484,54 +458,49 @@ Proof.
     pose proof (least_over_spec _ _ l u (dopp a) m' HD E t Ht) as P. rewrite value_opp in P.
     destruct (pieces_cover f t) as (p & Hp & Hpt).
     specialize (P (ex_intro _ (negated p) (conj (in_map negated _ _ Hp) Hpt))). lra. }
-  destruct f; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| |]; clear HP;
-    cbn [above] in H; injection H as <-.
+  assert (smooth_above (pieces f) a (touching f 1 a c l) l u = Some m -> function f t <= value a * t + value m) as HS
+    by (intros E; apply (smooth_above_spec (function f) (pieces f) a (touching f 1 a c l) l u m); auto using pieces_describe, pieces_cover).
+  destruct f; cbn [above] in H; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| | |
+    exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
   - pose proof (tanh_below_spec a (dopp c) (dopp u) (dopp l)) as P. rewrite !value_opp in P.
     specialize (P ltac:(lra) (- t) ltac:(lra)). rewrite tanh_odd in P. rewrite value_opp; simpl function. lra.
-  - simpl function. rewrite sigmoid_tanh, half_spec, value_sub, value_1.
+  - simpl function. rewrite sigmoid_tanh, half_value, value_sub, value_1.
     set (a' := Dyadic (mantissa a) (exponent a + 2)).
     pose proof (tanh_below_spec a' (half (dopp c)) (half (dopp u)) (half (dopp l))) as P.
-    rewrite !half_spec, !value_opp in P. specialize (P ltac:(lra) (- t / 2) ltac:(lra)).
+    rewrite !half_value, !value_opp in P. specialize (P ltac:(lra) (- t / 2) ltac:(lra)).
     replace (- t / 2) with (- (t / 2)) in P by field. rewrite tanh_odd in P.
     unfold a' in P at 1. rewrite four_value in P. lra.
 Qed.
 
 (** ** Whether |p - s| <= error on [l, u], p a polynomial in t = (z - centre) scale *)
 
-Fixpoint error_within (fuel : nat) (q : list dyadic) (centre scale l u error : dyadic) (ps : list piece) : bool :=
+(** By a test of whether polynomials p(a + b v) and q(c + d v) are within eps on [0, 1]. *)
+Definition test := list dyadic -> dyadic -> dyadic -> list dyadic -> dyadic -> dyadic -> dyadic -> bool.
+Definition right_test (are_close : test) := forall p a b q c d eps v, are_close p a b q c d eps = true -> 0 <= v <= 1 ->
+  Rabs (dpoly p (value a + value b * v) - dpoly q (value c + value d * v)) <= value eps.
+Fixpoint error_within (are_close : test) (q : list dyadic) (centre scale l u error : dyadic) (ps : list piece) : bool :=
   match ps with
   | [] => true
   | p :: ps' =>
       let (x, y) := (clip_low p l, clip_high p u) in
       if dleb x y then
         let w := dsub y x in
-        if close fuel q (dmul (dsub x centre) scale) (dmul w scale) (local p) (dsub x (base p)) w (dsub error (rest p))
-        then error_within fuel q centre scale l u error ps' else false
-      else error_within fuel q centre scale l u error ps'
+        if are_close q (dmul (dsub x centre) scale) (dmul w scale) (local p) (dsub x (base p)) w (dsub error (rest p))
+        then error_within are_close q centre scale l u error ps' else false
+      else error_within are_close q centre scale l u error ps'
   end.
-Theorem error_within_spec fuel q centre scale l u error f ps : Forall (describes f) ps -> covers ps ->
-  error_within fuel q centre scale l u error ps = true ->
+Theorem error_within_spec are_close q centre scale l u error f ps : right_test are_close -> Forall (describes f) ps ->
+  covers ps -> error_within are_close q centre scale l u error ps = true ->
   forall z, value l <= z <= value u -> Rabs (dpoly q ((z - value centre) * value scale) - f z) <= value error.
 Proof.
-  intros H HC HE z Hz. destruct (HC z) as (p & Hp & Hpz). clear HC.
+  intros right H HC HE z Hz. destruct (HC z) as (p & Hp & Hpz). clear HC.
   induction H as [|p' ps Hd H IH]; [contradiction|]. cbn [error_within] in HE.
-  set (x := clip_low p' l) in *; set (y := clip_high p' u) in *.
-  assert (in_piece p' z -> value x <= z <= value y) as Hxy.
-  { intros [H1 H2]; unfold x, y, clip_low, clip_high. split.
-    - destruct (from p'); [|lra]. unfold dmax. rewrite value_maximum. simpl in H1.
-      destruct (maximum_spec (value d) (value l)) as (_ & _ & [->| ->]); lra.
-    - destruct (to p'); [|lra]. unfold dmin. rewrite value_minimum. simpl in H2.
-      destruct (minimum_spec (value u) (value d)) as (_ & _ & [->| ->]); lra. }
+  pose proof (clip_spec p' l u z Hz) as Hxy. set (x := clip_low p' l) in *; set (y := clip_high p' u) in *.
   destruct (dleb x y) eqn:E.
   - match type of HE with (if ?c then _ else _) = _ => destruct c eqn:EC; [|discriminate] end.
     destruct Hp as [->|Hp]; [|apply IH; auto]. specialize (Hxy Hpz). specialize (Hd z Hpz).
-    assert (exists v, 0 <= v <= 1 /\ z = value x + (value y - value x) * v) as (v & Hv & Ez).
-    { destruct (Req_dec (value x) (value y)) as [Exy|Exy].
-      - exists 0; split; lra.
-      - exists ((z - value x) / (value y - value x)); split; [|field; lra].
-        split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
-        apply Rmult_le_reg_r with (value y - value x); [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra; lra. }
-    pose proof (close_spec _ _ _ _ _ _ _ _ v EC Hv) as P. rewrite !value_mul, !value_sub in P.
+    destruct (place (value x) (value y) z Hxy) as (v & Hv & Ez).
+    pose proof (right _ _ _ _ _ _ _ v EC Hv) as P. rewrite !value_mul, !value_sub in P.
     replace ((value x - value centre) * value scale + (value y - value x) * value scale * v)
       with ((z - value centre) * value scale) in P by (rewrite Ez; ring).
     replace (value x - value (base p) + (value y - value x) * v) with (z - value (base p)) in P by (rewrite Ez; ring).

@@ -14,7 +14,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Coquelicot.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Tanh Activations Composite.
+From SLNN Require Import Propagation Dyadic Bernstein Tanh Smooth Activations Composite.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
@@ -408,21 +408,22 @@ Proof.
   split; [apply (mean_value_low _ _ w v _ Hvw HD)|apply (mean_value_high _ _ w v _ Hvw HD)]; intros x Hx; apply HB; auto.
 Qed.
 
-Definition fuel := 30%nat.
+(** Whether polynomials are close is decided by any right test. *)
+Section Checker.
+Variable are_close : test.
+Hypothesis are_close_right : right_test are_close.
+
 Definition neuron_ok (n : certified_neuron) (d : dyadic) : bool :=
   let c := claims n in
   let (l, u) := (interval_low c, interval_high c) in
   let q := powers (coefficients n) in
   if dleb l (dsub (low c) d) then if dleb (dadd (high c) d) u then if dleb (slope_low c) (slope_high c) then
-  let (a, b) := slopes (act n) l u in
-  if (if dleb (slope_low c) a then if dleb b (slope_high c) then true else false else false) then
-    error_within fuel q (centre n) (scale n) l u (error c) (pieces (act n))
+  if slopes_within (act n) l u (slope_low c) (slope_high c) then
+    error_within are_close q (centre n) (scale n) l u (error c) (pieces (act n))
   else if polynomial_slopes q (centre n) (scale n) l u (slope_low c) (slope_high c) then
-    error_within fuel q (centre n) (scale n) l u (error c) (pieces (act n))
+    error_within are_close q (centre n) (scale n) l u (error c) (pieces (act n))
   else false else false else false else false.
 
-Lemma slope_bounds_weaken f l u a b a' b' : slope_bounds f l u a b -> a' <= a -> b <= b' -> slope_bounds f l u a' b'.
-Proof. intros H H1 H2 v w Hv Hw Hvw. specialize (H v w Hv Hw Hvw). nra. Qed.
 Theorem neuron_ok_spec n d : block n = None -> neuron_ok n d = true ->
   enlarged (neuron_value n) (value d) /\ holds (neuron_value n) /\
   slope_low (claimed (neuron_value n)) <= slope_high (claimed (neuron_value n)).
@@ -432,18 +433,14 @@ Proof.
   destruct (dleb (dadd (high c) d) (interval_high c)) eqn:E2; [|discriminate].
   destruct (dleb (slope_low c) (slope_high c)) eqn:E3; [|discriminate].
   apply dleb_spec in E1, E2, E3. rewrite value_sub in E1; rewrite value_add in E2.
-  pose proof (slopes_spec (act n) (interval_low c) (interval_high c)) as HS.
-  destruct (slopes (act n) (interval_low c) (interval_high c)) as [a b]; cbn [fst snd] in HS.
   intros H.
-  assert (error_within fuel q (centre n) (scale n) (interval_low c) (interval_high c) (error c) (pieces (act n)) = true ->
+  assert (error_within are_close q (centre n) (scale n) (interval_low c) (interval_high c) (error c) (pieces (act n)) = true ->
     forall t, in_interval (neuron_value n) t -> Rabs (p (neuron_value n) t - s (neuron_value n) t) <= error (claimed (neuron_value n))) as HE.
   { intros He t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of. rewrite HB.
-    rewrite <- powers_spec. apply (error_within_spec _ _ _ _ _ _ _ _ _ (pieces_describe (act n)) (pieces_cover (act n)) He t Ht). }
+    rewrite <- powers_spec. apply (error_within_spec _ _ _ _ _ _ _ _ _ are_close_right (pieces_describe (act n)) (pieces_cover (act n)) He t Ht). }
   split; [|split; [|exact E3]]; [split; [exact E1|exact E2]|].
-  destruct (if dleb (slope_low c) a then if dleb b (slope_high c) then true else false else false) eqn:E4.
-  - split; [apply HE; exact H|left].
-    destruct (dleb (slope_low c) a) eqn:E5; [|discriminate]. destruct (dleb b (slope_high c)) eqn:E6; [|discriminate].
-    apply dleb_spec in E5, E6. exact (slope_bounds_weaken _ _ _ _ _ _ _ HS E5 E6).
+  destruct (slopes_within (act n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E4.
+  - split; [apply HE; exact H|left]. exact (slopes_within_sound _ _ _ _ _ E4).
   - destruct (polynomial_slopes q (centre n) (scale n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E5; [|discriminate].
     split; [apply HE; exact H|right]. apply polynomial_slopes_spec in E5. intros v w Hv Hw Hvw.
     specialize (E5 v w Hv Hw Hvw). cbn [neuron_value p claimed]. unfold polynomial_of. rewrite HB.
@@ -455,10 +452,9 @@ Definition block_ok (g : Z) (steps : list composite_step) (n : certified_neuron)
   let c := claims n in
   let (l, u) := (interval_low c, interval_high c) in
   if dleb l (dsub (low c) d) then if dleb (dadd (high c) d) u then if dleb (slope_low c) (slope_high c) then
-  let (a, b) := slopes (act n) l u in
-  if dleb (slope_low c) a then if dleb b (slope_high c) then
+  if slopes_within (act n) l u (slope_low c) (slope_high c) then
   if steps_ok steps then composite_within g steps l u (error c) (pieces (act n))
-  else false else false else false else false else false else false.
+  else false else false else false else false else false.
 Theorem block_ok_spec g steps n d : block n = Some (g, steps) -> block_ok g steps n d = true ->
   enlarged (neuron_value n) (value d) /\ holds (neuron_value n) /\
   slope_low (claimed (neuron_value n)) <= slope_high (claimed (neuron_value n)).
@@ -468,12 +464,10 @@ Proof.
   destruct (dleb (dadd (high c) d) (interval_high c)) eqn:E2; [|discriminate].
   destruct (dleb (slope_low c) (slope_high c)) eqn:E3; [|discriminate].
   apply dleb_spec in E1, E2, E3. rewrite value_sub in E1; rewrite value_add in E2.
-  pose proof (slopes_spec (act n) (interval_low c) (interval_high c)) as HS.
-  destruct (slopes (act n) (interval_low c) (interval_high c)) as [a b]; cbn [fst snd] in HS.
-  destruct (dleb (slope_low c) a) eqn:E5; [|discriminate]. destruct (dleb b (slope_high c)) eqn:E6; [|discriminate].
+  destruct (slopes_within (act n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)) eqn:E4; [|discriminate].
   destruct (steps_ok steps) eqn:E7; [|discriminate]. intros H.
   split; [|split; [|exact E3]]; [split; [exact E1|exact E2]|].
-  split; [|left; apply dleb_spec in E5, E6; exact (slope_bounds_weaken _ _ _ _ _ _ _ HS E5 E6)].
+  split; [|left; exact (slopes_within_sound _ _ _ _ _ E4)].
   intros t Ht. cbn [neuron_value p s claimed claim_value error]. unfold polynomial_of. rewrite HB.
   exact (composite_within_spec _ _ _ _ _ _ _ (pieces_describe (act n)) (pieces_cover (act n)) E7 H t Ht).
 Qed.
@@ -528,7 +522,7 @@ Fixpoint check_from (pre : list step) (B : dyadic_box) (st : list (form dyadic) 
       else false else false else false
   end.
 Definition no_difference (k : nat) : list (form dyadic) * list dyadic := (repeat ([], d0) k, repeat d0 k).
-Definition check (B : dyadic_box) (net : list certified_layer) (bounds : list dyadic) : bool :=
+Definition check_by (B : dyadic_box) (net : list certified_layer) (bounds : list dyadic) : bool :=
   check_from [] B (no_difference (length B)) net bounds.
 
 Lemma neurons_ok_spec l ds : neurons_ok l ds = true ->
@@ -617,7 +611,7 @@ Proof.
   - unfold is_form; cbn. rewrite value_0. replace (t - t - 0) with (t - t) by ring; auto.
 Qed.
 (** What the checker says is true: [reference] is the network, [slnn] has polynomials for activations. *)
-Theorem check_sound B net bounds : check B net bounds = true ->
+Theorem check_by_sound B net bounds : check_by B net bounds = true ->
   forall x, inside_box B x ->
   Forall2 (fun b d => Rabs d <= value b) bounds
     (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
@@ -629,3 +623,13 @@ Proof.
   clear - Q. unfold minus in Q. revert Q. generalize (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
   induction bounds as [|b bounds IH]; intros D Q; inversion Q; subst; constructor; auto.
 Qed.
+End Checker.
+
+(** Exactly. *)
+Definition fuel := 30%nat.
+Definition check := check_by (close fuel).
+Theorem check_sound B net bounds : check B net bounds = true ->
+  forall x, inside_box B x ->
+  Forall2 (fun b d => Rabs d <= value b) bounds
+    (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
+Proof. apply check_by_sound. intros p a b q c d eps v; apply close_spec. Qed.

@@ -18,7 +18,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Coquelicot.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Tanh Activations Linear.
+From SLNN Require Import Propagation Dyadic Bernstein Tanh Smooth Activations Linear.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
@@ -65,11 +65,7 @@ Definition not_negative_on (q : list dyadic) (a b : dyadic) : bool :=
 Lemma not_negative_spec q a b x : not_negative_on q a b = true -> value a <= x <= value b -> 0 <= dpoly q x.
 Proof.
   unfold not_negative_on; intros H Hx.
-  assert (exists v, 0 <= v <= 1 /\ x = value a + (value b - value a) * v) as (v & Hv & Ex).
-  { destruct (Req_dec (value a) (value b)) as [E|E]; [exists 0; lra|].
-    exists ((x - value a) / (value b - value a)); split; [|field; lra].
-    split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
-    apply Rmult_le_reg_r with (value b - value a); [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra; lra. }
+  destruct (place (value a) (value b) x Hx) as (v & Hv & Ex).
   pose proof (composed_spec (-4000) a (dsub b a) q v Hv) as P. rewrite value_sub, <- Ex in P.
   destruct (composed (-4000) a (dsub b a) q) as [r e]; cbn [fst snd] in P.
   apply (fun h => positive_spec _ _ v h Hv) in H. rewrite dpoly_plus, dpoly_cons, value_opp in H.
@@ -110,8 +106,8 @@ Definition stage_ok (st : stage) : bool := forallb (segment_ok (in_powers st)) (
 Lemma near_value_spec q a b x : value a <= x <= value b -> inside (near_value q a b) (dpoly q x).
 Proof.
   intros H. unfold near_value. set (m := half (dadd a b)). set (w := half (dsub b a)).
-  assert (value m = (value a + value b) / 2) as Em by (unfold m; rewrite half_spec, value_add; auto).
-  assert (value w = (value b - value a) / 2) as Ew by (unfold w; rewrite half_spec, value_sub; auto).
+  assert (value m = (value a + value b) / 2) as Em by (unfold m; rewrite half_value, value_add; auto).
+  assert (value w = (value b - value a) / 2) as Ew by (unfold w; rewrite half_value, value_sub; auto).
   replace x with (value m + (x - value m)) by ring. rewrite <- (taylor_spec q m).
   assert (Rabs (x - value m) <= value w) as Hw by (apply Rabs_le; lra). revert Hw. generalize (x - value m) as y. intros y Hw.
   destruct (taylor q m) as [|c r]; unfold inside; cbn [fst snd]; [simpl; rewrite value_0; lra|].
@@ -369,7 +365,7 @@ Proof.
     destruct (image_from q ss lo hi) as [[x z]|] eqn:EI; auto.
     destruct (dleb spread (half (half (dsub z x)))); auto.
     pose proof (image_spec q ss HS lo hi _ v EI HI) as P. rewrite E in P. unfold inside in P; cbn [fst snd] in P.
-    apply valid_fixed. rewrite !half_spec, value_add, value_sub. apply Rabs_le. lra.
+    apply valid_fixed. rewrite !half_value, value_add, value_sub. apply Rabs_le. lra.
 Qed.
 Lemma stage_shape_spec g eta st s v : stage_ok st = true -> Forall (within 1) eta ->
   valid u eta s v -> valid u eta (stage_shape g st s) (stage_value st v).
@@ -475,8 +471,8 @@ Lemma cells_spec g steps a c b error : steps_ok steps = true -> forall fuel lo h
 Proof.
   intros HS; induction fuel as [|fuel IH]; intros lo hi z H Hz; cbn [cells] in H.
   all: set (m := half (dadd lo hi)) in *; set (h := half (dsub hi lo)) in *.
-  all: assert (value m = (value lo + value hi) / 2) as Em by (unfold m; rewrite half_spec, value_add; auto).
-  all: assert (value h = (value hi - value lo) / 2) as Eh by (unfold h; rewrite half_spec, value_sub; auto).
+  all: assert (value m = (value lo + value hi) / 2) as Em by (unfold m; rewrite half_value, value_add; auto).
+  all: assert (value h = (value hi - value lo) / 2) as Eh by (unfold h; rewrite half_value, value_sub; auto).
   all: match type of H with (if dleb ?x _ then _ else _) = _ => destruct (dleb x error) eqn:E end.
   2: discriminate.
   1, 2: clear H; apply dleb_spec in E; eapply Rle_trans; [|exact E]; clear E.
@@ -505,10 +501,7 @@ Proof.
   intros H HC HS HE z Hz. destruct (HC z) as (p & Hp & Hpz). clear HC.
   induction H as [|p' ps Hd H IH]; [contradiction|]. cbn [composite_within] in HE.
   set (x := clip_low p' l) in *; set (y := clip_high p' u) in *.
-  assert (in_piece p' z -> value x <= z <= value y) as Hxy.
-  { intros [H1 H2]; unfold x, y, clip_low, clip_high. split.
-    - destruct (from p'); [|lra]. simpl in H1. destruct (dmax_cases d l) as [-> | ->]; lra.
-    - destruct (to p'); [|lra]. simpl in H2. destruct (dmin_cases u d) as [-> | ->]; lra. }
+  pose proof (clip_spec p' l u z Hz) as Hxy; fold x y in Hxy.
   destruct (dleb x y) eqn:E.
   - destruct (local p') as [|c [|b [|]]] eqn:El; try discriminate.
     match type of HE with (if ?c then _ else _) = _ => destruct c eqn:EC; [|discriminate] end.

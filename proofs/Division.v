@@ -1,7 +1,7 @@
 (** * Methods C2 and D: both networks as linear forms of the inputs, over the parts of a divided box
 
-    THEOREM (divided_sound).  Let a checker have confirmed all claims of a certificate but its bounds
-    ([check]), and
+    THEOREM (divided_by_sound).  Let a checker have confirmed all claims of a certificate but its bounds
+    ([check_by]), and
 
       - of every neuron bands, |s(z) - lambda z - mu| <= delta and |p(z) - s(z) - alpha z - beta| <= gamma
         on intervals that follow each other without gaps over the range of the neuron, or its interval;
@@ -24,7 +24,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Rcomplements.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Activations Linear Checker.
+From SLNN Require Import Propagation Dyadic Bernstein Smooth Exponential Sine Activations Linear Checker.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
@@ -49,14 +49,19 @@ Proof.
   match goal with |- Rabs ?x <= _ => replace x with (f z - dpoly (local p) (z - value (base p))) by ring end. exact H.
 Qed.
 
+(** Whether polynomials are close is decided by any right test, as in Checker.v. *)
+Section Division.
+Variable are_close : test.
+Hypothesis are_close_right : right_test are_close.
+
 (** Whether the band is one of the activation; of the polynomial less the activation. *)
 Definition value_band (f : activation) (b : band) : bool :=
-  error_within fuel [offset b; slope b] d0 d1 (start b) (stop b) (radius b) (pieces f).
+  error_within are_close [offset b; slope b] d0 d1 (start b) (stop b) (radius b) (pieces f).
 Definition residual_band (f : activation) (q : list dyadic) (centre scale : dyadic) (b : band) : bool :=
-  error_within fuel q centre scale (start b) (stop b) (radius b) (map (tilted b) (pieces f)).
+  error_within are_close q centre scale (start b) (stop b) (radius b) (map (tilted b) (pieces f)).
 Lemma value_band_spec f b : value_band f b = true -> true_of (function f) b.
 Proof.
-  intros H z Hz. pose proof (error_within_spec _ _ _ _ _ _ _ _ _ (pieces_describe f) (pieces_cover f) H z Hz) as P.
+  intros H z Hz. pose proof (error_within_spec _ _ _ _ _ _ _ _ _ are_close_right (pieces_describe f) (pieces_cover f) H z Hz) as P.
   rewrite line_value, value_0, value_1, Rminus_0_r, Rmult_1_r in P.
   unfold off. rewrite Rabs_minus_sym. replace (value (slope b) * z + value (offset b)) with (value (offset b) + value (slope b) * z) by ring.
   exact P.
@@ -70,7 +75,7 @@ Proof.
   assert (Forall (describes (fun z => function f z + (value (slope b) * z + value (offset b)))) (map (tilted b) (pieces f))) as HD.
   { apply Forall_forall; intros p Hp; apply in_map_iff in Hp as (p' & <- & Hp'). apply tilted_describes.
     pose proof (pieces_describe f) as D; rewrite Forall_forall in D; auto. }
-  pose proof (error_within_spec _ _ _ _ _ _ _ _ _ HD HC H z Hz) as P. unfold off.
+  pose proof (error_within_spec _ _ _ _ _ _ _ _ _ are_close_right HD HC H z Hz) as P. unfold off.
   match goal with |- Rabs ?x <= _ => match type of P with Rabs ?y <= _ => replace x with y by ring end end. exact P.
 Qed.
 
@@ -171,7 +176,7 @@ Proof.
       Rabs (f z - (value a'' * z + value m')) <= value r') as HA.
     { intros a'. unfold along_slope.
       pose proof (hull_along_spec f a' lo hi _ z b HF Hf Hz Hlh) as P. destruct (hull_along a' lo hi _) as [least most].
-      cbn [fst snd] in P. rewrite !half_spec, value_add, value_sub. apply Rabs_le. lra. }
+      cbn [fst snd] in P. rewrite !half_value, value_add, value_sub. apply Rabs_le. lra. }
     clear - HA. generalize (chord lo hi (b1 :: b2 :: met)) as a'. intros a'.
     pose proof (HA d0) as H0; specialize (HA a'). revert HA H0.
     destruct (along_slope a' lo hi _) as [[a1 m1] r1], (along_slope d0 lo hi _) as [[a2 m2] r2]; cbn [snd].
@@ -217,12 +222,56 @@ Qed.
 
 (** ** Behind a neuron *)
 
+(** The derivative of an activation with tables at a point: about, for a guess. *)
+Definition slope_at (f : activation) (z : dyadic) : dyadic * dyadic :=
+  let of_table ps := match at_point ps z with Some t => t | None => (d0, d0) end in
+  match f with
+  | Softplus => of_table sigmoid_pieces
+  | Elu a => if dleb z d0 then of_table (map (multiple a d0) growth_pieces) else (d1, d1)
+  | Silu => of_table silu_slope_pieces
+  | Sin => of_table cos_pieces
+  | _ => (d0, d0)
+  end.
+(** Where beyond l it may turn: about. *)
+Definition turning_points (f : activation) (l : dyadic) : list dyadic :=
+  match f with
+  | Elu _ => [d0]
+  | Silu => let steepest := Dyadic 2638121229116 (-40) in [dopp steepest; steepest]
+  | Sin => [next_extreme 0 l; next_extreme 2 l]
+  | _ => []
+  end.
+(** Slopes on [l, u]: where they are only decided, a guess, if it is right. *)
+Definition local_slopes (f : activation) (l u : dyadic) : option (dyadic * dyadic) :=
+  match slopes f l u with
+  | Some t => Some t
+  | None =>
+      let at_ends := map (fun t => slope_at f (dmin (dmax l t) u)) (l :: u :: turning_points f l) in
+      let apart := Dyadic 1 (-40) in
+      let lo := dsub (fold_right dmin (Dyadic 1 100) (map fst at_ends)) apart in
+      let hi := dadd (fold_right dmax (Dyadic (-1) 100) (map snd at_ends)) apart in
+      if slopes_within f l u lo hi then Some (lo, hi) else None
+  end.
+Lemma local_slopes_spec f l u a b : local_slopes f l u = Some (a, b) ->
+  slope_bounds (function f) (value l) (value u) (value a) (value b).
+Proof.
+  unfold local_slopes. destruct (slopes f l u) as [[a' b']|] eqn:E.
+  - intros H; injection H as <- <-. apply slopes_spec; exact E.
+  - cbv zeta. match goal with |- (if slopes_within _ _ _ ?x ?y then _ else _) = _ -> _ => generalize x, y end.
+    intros lo hi. destruct (slopes_within f l u lo hi) eqn:E1; [|discriminate].
+    intros H; injection H as <- <-. apply slopes_within_sound; exact E1.
+Qed.
+
 (** The bands of a neuron, and whether the slopes claimed are those of the activation (else of the polynomial). *)
 Record neuron_bands := Bands { of_values : list band; of_residuals : list band; of_activation : bool }.
 (** Those claimed, and those of the activation between z and z'. *)
 Definition slopes_between_pre_activations (n : certified_neuron) (bs : neuron_bands) (z zh : dyadic * dyadic) :=
   let claimed := (slope_low (claims n), slope_high (claims n)) in
-  if of_activation bs then meet (slopes (act n) (dmin (fst z) (fst zh)) (dmax (snd z) (snd zh))) claimed else claimed.
+  if of_activation bs then
+    match local_slopes (act n) (dmin (fst z) (fst zh)) (dmax (snd z) (snd zh)) with
+    | Some between => meet between claimed
+    | None => claimed
+    end
+  else claimed.
 Definition behind (n : certified_neuron) (bs : neuron_bands) (zt dt : linear) : option (linear * linear) :=
   let c := claims n in
   let z := meet (range zt) (low c, high c) in
@@ -248,9 +297,7 @@ Definition bands_ok (n : certified_neuron) (bs : neuron_bands) : bool :=
   if cover (interval_low c) (interval_high c) (of_residuals bs) then
   if forallb (value_band (act n)) (of_values bs) then
   if forallb (residual_band (act n) q (centre n) (scale n)) (of_residuals bs) then
-  if of_activation bs then
-    let (a, b) := slopes (act n) (interval_low c) (interval_high c) in
-    if dleb (slope_low c) a then dleb b (slope_high c) else false
+  if of_activation bs then slopes_within (act n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)
   else polynomial_slopes q (centre n) (scale n) (interval_low c) (interval_high c) (slope_low c) (slope_high c)
   else false else false else false else false else false.
 
@@ -326,15 +373,14 @@ Proof.
     assert (Rabs (p zh - s zh - (value a' * zh + value m')) <= value r') as L2.
     { apply (line_over_spec (fun z => p z - s z) (of_residuals bs) (fst izh) (snd izh)); auto.
       exact (cover_spec _ _ _ zh C2 Hih). }
-    pose proof (slopes_spec (act n) (dmin (fst iz) (fst izh)) (dmax (snd iz) (snd izh))) as S1.
-    pose proof (slopes_spec (act n) (interval_low c) (interval_high c)) as S2.
-    destruct (slopes (act n) (interval_low c) (interval_high c)) as [ca cb]; cbn [fst snd] in S2.
-    destruct (dleb (slope_low c) ca) eqn:D1; [|discriminate]. apply dleb_spec in D1, HS.
-    apply (fun H => slope_bounds_weaken _ _ _ _ _ _ _ H D1 HS) in S2.
-    destruct (slopes (act n) (dmin (fst iz) (fst izh)) _) as [sa sb]; cbn [fst snd] in S1.
-    unfold meet in E3; cbn [fst snd] in E3. injection E3 as Elo Ehi.
+    pose proof (local_slopes_spec (act n) (dmin (fst iz) (fst izh)) (dmax (snd iz) (snd izh))) as S1.
+    pose proof (slopes_within_sound _ _ _ _ _ HS) as S2. fold s in S2.
     assert (Rabs (s zh - s z - value mid * (zh - z)) <= value h * Rabs (zh - z)) as L3.
-    { destruct (dmin_spec (fst iz) (fst izh)) as [M1 M2], (dmax_spec (snd iz) (snd izh)) as [M3 M4].
+    { destruct (local_slopes (act n) (dmin (fst iz) (fst izh)) _) as [[sa sb]|].
+      2:{ injection E3 as Elo Ehi.
+          eapply (chord_near s); [exact S2|exact Hi|exact Hih|exact S2|exact Hi|exact Hih| |]; left; rewrite ?Elo, ?Ehi; lra. }
+      specialize (S1 _ _ eq_refl). unfold meet in E3; cbn [fst snd] in E3. injection E3 as Elo Ehi.
+      destruct (dmin_spec (fst iz) (fst izh)) as [M1 M2], (dmax_spec (snd iz) (snd izh)) as [M3 M4].
       unfold inside in Iz, Izh.
       eapply (chord_near s); [exact S1| | |exact S2|exact Hi|exact Hih| |].
       - lra. - lra.
@@ -490,7 +536,7 @@ Proof.
     exists (e :: eta). split; [constructor; auto|]. split; [simpl; congruence|].
     intros before. cbn [inputs_from]. constructor.
     - unfold near; cbn [constant along beside]. rewrite map_app, dot_zeros by reflexivity.
-      cbn [map dot]. rewrite !half_spec, value_add, value_sub, value_0, E2.
+      cbn [map dot]. rewrite !half_value, value_add, value_sub, value_0, E2.
       match goal with |- Rabs ?x <= _ => replace x with 0 by (simpl; destruct eta; simpl; lra) end. rewrite Rabs_R0; lra.
     - specialize (IH (before ++ [e])). rewrite <- app_assoc, app_length, Nat.add_comm in IH. exact IH. }
   exists eta. cbn [at_inputs fst snd]. repeat split; auto; [exact (HZ [])|].
@@ -553,10 +599,10 @@ Fixpoint run_C (net : list certified_layer) (st : list (form dyadic) * list dyad
 (** The bounds of method C. *)
 Definition over_the_box (B : dyadic_box) (net : list certified_layer) : list dyadic :=
   C_bounds dyadics (run_C net (no_difference (length B))).
-Definition check_divided (g : Z) (B : dyadic_box) (net : list certified_layer) (bands : list (list neuron_bands))
+Definition check_divided_by (g : Z) (B : dyadic_box) (net : list certified_layer) (bands : list (list neuron_bands))
     (splits : list (option (nat * dyadic))) (bounds : list dyadic) : bool :=
   let whole := over_the_box B net in
-  if check B net whole then
+  if check_by are_close B net whole then
   if all_bands_ok net bands then parts_ok g net bands whole bounds splits [B] else false else false.
 
 Lemma cut_spec k c B x : inside_box B x -> inside_box (part_below k c B) x \/ inside_box (part_above k c B) x.
@@ -601,19 +647,28 @@ Proof.
 Qed.
 
 (** The theorem of the head of this file. *)
-Theorem divided_sound g B net bands splits bounds : check_divided g B net bands splits bounds = true ->
+Theorem divided_by_sound g B net bands splits bounds : check_divided_by g B net bands splits bounds = true ->
   forall x, inside_box B x ->
   Forall2 (fun b d => Rabs d <= value b) bounds
     (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
 Proof.
-  unfold check_divided. cbv zeta. destruct (check B net (over_the_box B net)) eqn:E1; [|discriminate].
+  unfold check_divided_by. cbv zeta. destruct (check_by are_close B net (over_the_box B net)) eqn:E1; [|discriminate].
   destruct (all_bands_ok net bands) eqn:E2; [|discriminate]. intros H x Hx.
   refine (parts_spec (fun x => inside_box B x -> bounded bounds _) g net bands _ bounds _ splits [B] H B x (or_introl eq_refl) Hx Hx).
   clear splits H x Hx. intros part x Hpart Hx HB.
-  pose proof (check_sound B net _ E1 x HB) as HW.
+  pose proof (check_by_sound are_close are_close_right B net _ E1 x HB) as HW.
   unfold part_ok in Hpart. destruct (walk g net bands (at_inputs part)) as [st|] eqn:E3; [|discriminate].
-  destruct (check_from_spec B net [] _ _ E1 ltac:(intros; exact I)) as [V _].
+  destruct (check_from_spec are_close are_close_right B net [] _ _ E1 ltac:(intros; exact I)) as [V _].
   pose proof (verified_placed method_C (network_value net) _ _ V x x ltac:(exists x; auto) eq_refl (no_difference_spec B x HB)) as HP.
   destruct (walk_spec g net bands _ st x x E2 HP eq_refl (inputs_spec part x Hx) E3) as (eta & He & _ & HD).
   exact (within_bounds_spec (snd st) _ _ eta _ Hpart He HD HW).
 Qed.
+End Division.
+
+(** Exactly. *)
+Definition check_divided := check_divided_by (close fuel).
+Theorem divided_sound g B net bands splits bounds : check_divided g B net bands splits bounds = true ->
+  forall x, inside_box B x ->
+  Forall2 (fun b d => Rabs d <= value b) bounds
+    (zip Rminus (slnn (network_value net) x) (reference (network_value net) x)).
+Proof. apply divided_by_sound. intros p a b q c d eps v; apply close_spec. Qed.

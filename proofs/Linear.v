@@ -8,7 +8,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Rcomplements.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Activations.
+From SLNN Require Import Propagation Dyadic Bernstein Smooth.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.

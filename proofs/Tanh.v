@@ -364,17 +364,19 @@ Proof.
   change (flipped (a :: q)) with (dopp a :: map dopp (flipped q)).
   rewrite !dpoly_cons, dpoly_opp, IH, value_opp; ring.
 Qed.
-Lemma describes_mirrored p : describes tanh p -> describes tanh (mirrored p).
+Lemma describes_mirrored f p : describes f p -> describes (fun z => - f (- z)) (mirrored p).
 Proof.
   intros H z [H1 H2]; simpl in *. rewrite value_opp. specialize (H (- z)).
   fold (dpoly (flipped (local p)) (z - - value (base p))). rewrite flipped_spec.
-  rewrite tanh_odd in H. replace (- (z - - value (base p))) with (- z - value (base p)) by ring.
-  replace (tanh z - - dpoly (local p) (- z - value (base p)))
-    with (- (- tanh z - dpoly (local p) (- z - value (base p)))) by ring.
+  replace (- (z - - value (base p))) with (- z - value (base p)) by ring.
+  replace (- f (- z) - - dpoly (local p) (- z - value (base p)))
+    with (- (f (- z) - dpoly (local p) (- z - value (base p)))) by ring.
   rewrite Rabs_Ropp. apply H. split.
   - destruct (from p) as [a|]; simpl in *; auto. rewrite value_opp in H2; lra.
   - destruct (to p) as [a|]; simpl in *; auto. rewrite value_opp in H1; lra.
 Qed.
+Lemma describes_equal (f g : R -> R) p : (forall z, f z = g z) -> describes f p -> describes g p.
+Proof. intros E H z Hz. rewrite <- E. apply H; auto. Qed.
 Lemma in_mirrored p z : in_piece p (- z) -> in_piece (mirrored p) z.
 Proof.
   intros [H1 H2]; split; simpl.
@@ -399,6 +401,7 @@ Proof.
     rewrite value_sub, value_1, Rmult_0_r, Rplus_0_r.
     pose proof (increasing_tanh 24 z Hz). pose proof (tanh_below_1 z). apply Rabs_le; split; [lra|nra]. }
   apply Forall_app; split; auto. apply Forall_forall; intros p Hp. apply in_map_iff in Hp as (q & <- & Hq).
+  apply (describes_equal (fun z => - tanh (- z))); [intros z; rewrite tanh_odd; ring|].
   apply describes_mirrored. rewrite Forall_forall in H; auto.
 Qed.
 Theorem tanh_covered : covers tanh_pieces.

@@ -776,6 +776,15 @@ fn certificates_become_coq_files() {
         assert_eq!(fs::read_to_string(here.join("proof").join(name)).unwrap(), text);
         assert!(fs::read_to_string(here.join("proof/_CoqProject")).unwrap().contains(name));
     }
+    // The fast mode is another theory, and another theorem that is applied.
+    slnn(here, "check --coq --fast cert.json -o fast").ends(0);
+    let (name, text) = slnn::bound::check::coq::FAST;
+    assert_eq!(fs::read_to_string(here.join("fast").join(name)).unwrap(), text);
+    assert!(!here.join("proof").join(name).exists());
+    let of = |folder: &str| fs::read_to_string(here.join(folder).join("Certificate.v")).unwrap();
+    assert!(of("fast").contains("apply fast_check_sound."));
+    assert!(of("proof").contains("apply check_sound."));
+    slnn(here, "check --fast cert.json").ends(2);
     // Every number of the networks and the claims is in the file, as m 2^e.
     for (method, theorem) in [("c", "check_sound"), ("d", "divided_sound")] {
         slnn(here, &format!("{approximate} {method}")).ends(0);
@@ -811,10 +820,10 @@ fn certificates_become_coq_files() {
     }
 
     // What Coq has no words for is named.
-    slnn(here, &format!("{train} softplus")).ends(0);
+    slnn(here, &format!("{train} gelu")).ends(0);
     slnn(here, &format!("{approximate} c")).ends(0);
     let run = slnn(here, "check --coq cert.json -o none --json").ends(1);
-    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("softplus"));
+    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("gelu"));
     assert!(!here.join("none").exists());
     slnn(here, "check --coq cert.json").ends(2);
     slnn(here, "check cert.json -o none").ends(2);

@@ -39,6 +39,10 @@ pub struct Arguments {
     /// Write a Coq file that proves the bound, and the theories it needs, instead of checking here
     #[arg(long, requires = "output")]
     coq: bool,
+    /// With --coq: a proof that takes a fraction of the time, and assumes that the processor's floating-point
+    /// arithmetic is that of IEEE 754; it needs Coq's interval library
+    #[arg(long, requires = "coq")]
+    fast: bool,
     /// The folder for them
     #[arg(short, long, value_name = "DIR", requires = "coq")]
     output: Option<PathBuf>,
@@ -63,7 +67,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         }
     }
     if let Some(folder) = &arguments.output {
-        return write_coq(&certificate, &sums, folder, answer);
+        return write_coq(&certificate, &sums, arguments.fast, folder, answer);
     }
     let parts = certificate.division.as_ref().map_or(0, |d| d.splits.len().div_ceil(2));
     let neurons: usize = certificate.layers.iter().flatten().map(Vec::len).sum();
@@ -109,10 +113,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
 fn write_coq(
     certificate: &Certificate,
     sums: &[String; 2],
+    fast: bool,
     folder: &Path,
     mut answer: Answer,
 ) -> Outcome {
-    let instance = match coq::instance(certificate, sums) {
+    let instance = match coq::instance(certificate, sums, fast) {
         Ok(instance) => instance,
         Err(failure) => {
             let neuron = failure.layer.and(failure.neuron);
@@ -122,7 +127,8 @@ fn write_coq(
     };
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let instance = ("Certificate.v", instance.as_str());
-    let files: Vec<_> = coq::THEORIES.into_iter().chain([instance]).collect();
+    let files: Vec<_> =
+        coq::THEORIES.into_iter().chain(fast.then_some(coq::FAST)).chain([instance]).collect();
     let names = files.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("\n");
     let project = ("_CoqProject", format!("-Q . SLNN\n{names}\n"));
     for (name, text) in files.iter().copied().chain([(project.0, project.1.as_str())]) {

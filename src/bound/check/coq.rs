@@ -1,13 +1,14 @@
 //! A certificate as a Coq file that states its bound and proves it by running the verified checker.
 //!
 //! The theories, `proofs/*.v`, come with it: [`THEORIES`] in the order in which they are compiled. The
-//! instance is data (box, weights, polynomials, claims, bounds) and one theorem, proved by
-//! `Checker.check_sound` and a computation. Nothing written here has to be trusted but that the data
-//! are those of the certificate: a wrong hint or claim makes `coqc` refuse the file.
+//! instance is data (box, weights, polynomials, claims, bounds, bands) and one theorem, proved by
+//! `Checker.check_sound` or `Division.divided_sound` and a computation. Nothing written here has to be trusted
+//! but that the data are those of the certificate: a wrong hint or claim makes `coqc` refuse the file.
 
 use std::fmt::Write as _;
 
-use num_traits::Zero;
+use num_bigint::BigInt;
+use num_traits::{One, Zero};
 
 use super::composite::{Composition, Exact, REACH};
 use super::differences::middle;
@@ -23,11 +24,14 @@ use crate::numeric::elementary;
 use crate::numeric::outward::Interval;
 
 /// What an instance rests on, as (name, text), each after those that it uses.
-pub const THEORIES: [(&str, &str); 9] = [
+pub const THEORIES: [(&str, &str); 12] = [
     ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
     ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
     ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
     ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
+    ("Smooth.v", include_str!("../../../proofs/Smooth.v")),
+    ("Exponential.v", include_str!("../../../proofs/Exponential.v")),
+    ("Sine.v", include_str!("../../../proofs/Sine.v")),
     ("Activations.v", include_str!("../../../proofs/Activations.v")),
     ("Linear.v", include_str!("../../../proofs/Linear.v")),
     ("Composite.v", include_str!("../../../proofs/Composite.v")),
@@ -35,24 +39,28 @@ pub const THEORIES: [(&str, &str); 9] = [
     ("Division.v", include_str!("../../../proofs/Division.v")),
 ];
 
-/// The theorem that the bound of the certificate holds, as a Coq file; `sums` are the SHA-256 sums of the
+/// What an instance in the fast mode rests on besides.
+pub const FAST: (&str, &str) = ("FloatMode.v", include_str!("../../../proofs/FloatMode.v"));
+
+/// The theorem that the bound of the certificate holds, as a Coq file, to be proved exactly or, if `fast`,
+/// with primitive floating-point numbers where polynomials are compared; `sums` are the SHA-256 sums of the
 /// network and of the SLNN, for its first comment.
 ///
 /// # Errors
-/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic,
-/// activations other than identity, relu, leaky_relu, abs, hard_tanh, tanh
-/// and sigmoid. Whether the claims are true, and the splits of a box leave no part out, is left to `coqc`.
-pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String> {
+/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, the
+/// activation gelu. Whether the claims are true, and the splits of a box leave no part out, is left to `coqc`.
+pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     let mut out = format!(
         "(* Of the network with SHA-256 {}\n   and the SLNN with SHA-256 {}. *)\n\
          From Coq Require Import Reals ZArith List.\n\
-         From SLNN Require Import Propagation Dyadic Activations Composite Checker{}.\n\
+         From SLNN Require Import Propagation Dyadic Activations Composite Checker{}{}.\n\
          Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
          Definition box : dyadic_box := {}.\n\n",
         sums[0],
         sums[1],
         if certificate.division.is_some() { " Division" } else { "" },
+        if fast { " FloatMode" } else { "" },
         list(certificate.domain.intervals().iter().map(|end| pair(end.lower, end.upper))),
     );
     let mut names = Vec::with_capacity(pairs.len());
@@ -73,9 +81,10 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2]) -> Outcome<String
         names.push(format!("layer_{l}"));
     }
     let bounds = certificate.bound.iter().map(|bound| number(&dyadic(*bound)));
+    let mode = if fast { "fast_" } else { "" };
     let (divided, proof) = match &certificate.division {
-        Some(division) => divided(certificate, division, &pairs)?,
-        None => (String::new(), "check_sound".to_owned()),
+        Some(division) => divided(certificate, division, &pairs, mode)?,
+        None => (String::new(), format!("{mode}check_sound")),
     };
     let _ = write!(
         out,
@@ -106,13 +115,14 @@ fn pair(a: f64, b: f64) -> String {
     format!("({}, {})", number(&dyadic(a)), number(&dyadic(b)))
 }
 
-/// The bands and splits of methods C2 and D, and the theorem that uses them.
+/// The bands and splits of methods C2 and D, and the theorem that uses them, of this mode.
 ///
 /// Forms are rounded to multiples of a power of two far below the bounds.
 fn divided(
     certificate: &Certificate,
     division: &Division,
     pairs: &[Pair],
+    mode: &str,
 ) -> Outcome<(String, String)> {
     if division.bands.len() != pairs.len() {
         let what = format!("bands of {} layers for {}", division.bands.len(), pairs.len());
@@ -151,7 +161,7 @@ fn divided(
         list(layers),
         list(splits),
     );
-    Ok((text, format!("(divided_sound ({digits}) box network bands splits)")))
+    Ok((text, format!("({mode}divided_sound ({digits}) box network bands splits)")))
 }
 
 fn affine_layer(affine: &Affine, l: usize) -> Outcome<String> {
@@ -181,23 +191,36 @@ fn neuron(
         Activation::HardTanh => "Hard_tanh".into(),
         Activation::Tanh => "Tanh".into(),
         Activation::Sigmoid => "Sigmoid".into(),
+        Activation::Softplus => "Softplus".into(),
+        Activation::Elu { alpha } => format!("(Elu ({}))", number(&dyadic(alpha))),
+        Activation::Silu => "Silu".into(),
+        Activation::Sin => "Sin".into(),
         other => return Err(format!("the activation {} is not known in Coq", other.name())),
     };
     let middle = middle(claim.slope.lower, claim.slope.upper).ok_or("a slope without a middle")?;
+    let slopes = [claim.slope.lower, claim.slope.upper].map(dyadic);
+    let [steepest_down, steepest_up] = match has_tables(function) {
+        // The tables are not exact where the slopes are, at 0 and 1 say.
+        true => [&slopes[0] - &tolerance(), &slopes[1] + &tolerance()],
+        false => slopes,
+    };
     let claimed = [
         claim.range.lower,
         claim.range.upper,
         claim.interval.lower,
         claim.interval.upper,
         claim.error,
-        claim.slope.lower,
-        claim.slope.upper,
-    ];
-    let claimed: Vec<_> =
-        claimed.map(dyadic).iter().chain([&middle]).map(|x| format!("({})", number(x))).collect();
+    ]
+    .map(dyadic);
+    let claimed: Vec<_> = claimed
+        .iter()
+        .chain([&steepest_down, &steepest_up, &middle])
+        .map(|x| format!("({})", number(x)))
+        .collect();
     let line = |side: usize| {
         let slope = claim.lines[side];
-        format!("({}, {})", number(&dyadic(slope)), number(&touch(function, slope, side)))
+        let touch = touch(function, slope, side, claim.range);
+        format!("({}, {})", number(&dyadic(slope)), number(&touch))
     };
     let proof = |side: usize| match &claim.proofs[side] {
         Some(proof) => tree(proof, before),
@@ -288,10 +311,12 @@ fn tree(proof: &Proof, before: &[Pair]) -> String {
         Proof::Leaf { slopes, multipliers } => {
             let slopes = slopes.iter().map(|&(layer, neuron, slope)| {
                 let touch = match before.get(layer) {
-                    Some(Pair::Neurons(neurons)) => neurons.functions.get(neuron).copied(),
+                    Some(Pair::Neurons(neurons)) => {
+                        neurons.functions.get(neuron).zip(neurons.claims.get(neuron))
+                    }
                     _ => None,
                 }
-                .map_or_else(Dyadic::zero, |function| touch(function, slope, 0));
+                .map_or_else(Dyadic::zero, |(&f, claim)| touch(f, slope, 0, claim.range));
                 let (slope, touch) = (number(&dyadic(slope)), number(&touch));
                 format!("({}%nat, {neuron}%nat, {slope}, {touch})", step(layer))
             });
@@ -304,8 +329,22 @@ fn tree(proof: &Proof, before: &[Pair]) -> String {
     }
 }
 
-/// About where a line of this slope below (`side` 0) or above (1) touches the activation.
-fn touch(function: Activation, slope: f64, side: usize) -> Dyadic {
+/// Whether the checker decides by tables of the function and of its derivative.
+fn has_tables(function: Activation) -> bool {
+    use Activation::{Elu, Silu, Sin, Softplus};
+    matches!(function, Softplus | Elu { .. } | Silu | Sin)
+}
+
+/// More than such tables are off.
+fn tolerance() -> Dyadic {
+    Dyadic::new(BigInt::one(), -60)
+}
+
+/// About where a line of this slope below (`side` 0) or above (1) touches the activation on `range`.
+fn touch(function: Activation, slope: f64, side: usize, range: Interval) -> Dyadic {
+    if has_tables(function) {
+        return dyadic(nearest(function, slope, side, range));
+    }
     let (slope, stretch) = match function {
         Activation::Tanh => (slope, 1),
         Activation::Sigmoid => (4.0 * slope, 2),
@@ -328,4 +367,36 @@ fn touch(function: Activation, slope: f64, side: usize) -> Dyadic {
         if step.is_finite() { &start + &dyadic(step) } else { start }
     };
     &(&magnitude * &dyadic(sign)) * &Dyadic::from(stretch)
+}
+
+/// About where in `range` a function with a continuous derivative is nearest to a line below (`side` 0) or
+/// above (1) of this slope.
+fn nearest(function: Activation, slope: f64, side: usize, range: Interval) -> f64 {
+    const PARTS: u32 = 256;
+    let sign = if side == 0 { 1.0 } else { -1.0 };
+    let distance = |t: f64| sign * (function.value(t) - slope * t);
+    let grows = |t: f64| sign * (function.derivative(t) - slope) > 0.0;
+    let at = |k: u32| {
+        let share = f64::from(k) / f64::from(PARTS);
+        (range.lower * (1.0 - share) + range.upper * share).max(range.lower).min(range.upper)
+    };
+    let best =
+        (0..=PARTS).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
+    let (mut below, mut above) = (at(best.saturating_sub(1)), at((best + 1).min(PARTS)));
+    if grows(below) {
+        return below;
+    }
+    if !grows(above) {
+        return above;
+    }
+    // The distance falls at `below` and rises at `above`.
+    for _ in 0..60 {
+        let middle = 0.5 * (below + above);
+        if grows(middle) {
+            above = middle;
+        } else {
+            below = middle;
+        }
+    }
+    above
 }
