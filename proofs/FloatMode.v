@@ -218,7 +218,7 @@ Qed.
 (** What intervals do not decide is decided exactly. *)
 Definition fast_test : test := fun p a b q c d eps =>
   if close_intervals 12 p a b q c d eps then true else close fuel p a b q c d eps.
-Theorem fast_test_right : right_test fast_test.
+Lemma fast_test_right : right_test fast_test.
 Proof.
   intros p a b q c d eps v; unfold fast_test.
   destruct (close_intervals 12 p a b q c d eps) eqn:E; [intros _; apply (close_intervals_spec 12); auto|apply close_spec].
