@@ -5,9 +5,9 @@
 //! integer coefficients ([`stages`](super::stages)); the values determine the polynomial of degree
 //! D, whose coefficients are interpolated modulo each prime and put together by Chinese remainders.
 //!
-//! [`tabulate`] evaluates, [`interpolate`] interpolates, [`remainder`] reconstructs, [`simplex`]
-//! knows where everything stands. Work is cut into slabs, the points of one choice of the first two
-//! coordinates; the result does not depend on how many threads share them.
+//! [`tabulate`] evaluates, with [`last`] and [`through`], [`interpolate`] interpolates, [`remainder`] reconstructs, [`simplex`]
+//! knows where everything stands. Large work is cut into slabs, the points of one choice of the first
+//! two coordinates; the result does not depend on how many threads share them.
 
 mod interpolate;
 mod last;

@@ -6,12 +6,8 @@
 //! next higher one along that axis. The differences of order q are constant. Those of a stage come
 //! from the values of the stage before on the lattice of degree q, recursively.
 //!
-//! In the last stage a neuron's polynomial c(z) of degree d becomes c_d g(z + s), where g has the
-//! leading coefficient 1 and no terms of degree d - 1, 1 and 0: the first is removed by the shift s,
-//! and the last two, which are no product, go into one polynomial an output that is tabulated with
-//! the neurons. That leaves one or two products a neuron and point for degrees 2 to 4, and one more
-//! for each output. With a single output of weight w that one falls away too: w c_d = +-r^d for some
-//! r, so that w c_d g(z) = +-h(r z), where h has the leading coefficient 1 again.
+//! Lines of the lattice are worked on by [`last`](super::last) where the last stage is tabulated, and by
+//! [`through`](super::through) where stages are evaluated by matrix products.
 
 use num_rational::BigRational;
 
