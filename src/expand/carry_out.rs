@@ -345,7 +345,7 @@ mod tests {
             (Route::Roots, one_input),
             (Route::Compressed, narrow),
         ];
-        for level in [Level::Avx2, Level::Fused, Level::Portable] {
+        for level in Level::ALL {
             // A fused multiply-add of the target's library takes tens of times as long.
             if level == Level::Fused && !cfg!(target_feature = "fma") && operations > 1e6 {
                 continue;

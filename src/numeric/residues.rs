@@ -3,8 +3,8 @@
 //! [`Fma`] holds a residue as an f64 integer and multiplies by one fused multiply-add more than
 //! Barrett's quotient needs: h = ab rounded, l = fma(a, b, -h) its exact error, q = rint(h / p),
 //! r = fma(-q, p, h) + l. [`Montgomery`] holds a u64 and is for machines without a fused
-//! multiply-add. Both are plain loops over arrays; [`Level::dispatch`] compiles a [`Job`] for what this
-//! machine has (AVX2 with FMA on x86-64, NEON always on aarch64) and runs it.
+//! multiply-add. [`Level::dispatch`] compiles a [`Job`] for what this machine has (AVX-512, or AVX2
+//! with FMA, on x86-64, NEON always on aarch64) and runs it.
 //!
 //! Bounds for [`Fma`], p <= 2^50 - 4. Call |x| <= 0.67 p *reduced*. The quotient of a product of
 //! reduced factors is off by at most 3 roundings of |ab / p| <= 0.449 2^50, that is by 0.169, so
@@ -16,6 +16,9 @@
 //! 0.338 before it is rounded, so that |r| <= 0.84 p. Such are z (y + c) for reduced y and z and a c
 //! that came out of `reduce`: 0.67 (0.67 + 0.51) < 0.8; and z (r + c) for an r of this kind:
 //! 0.67 (0.84 + 0.5) < 0.9.
+
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::{V3, V4};
 
 use super::modular;
 
@@ -123,13 +126,245 @@ impl<R: Residues, const W: usize> Moduli<R, W> {
     }
 }
 
-/// Residues as f64 integers, multiplied by fused multiply-adds.
+/// Residues as f64 integers, multiplied by fused multiply-adds of the vectors that a `T` has.
 #[derive(Clone, Copy, Debug)]
-pub struct Fma;
+pub struct Fma<T>(std::marker::PhantomData<T>);
 
-impl Residues for Fma {
-    type Word = f64;
+/// 1.5 2^52: the sum with a number below 2^51 in size is rounded to an integer, to even, which stands
+/// in its last bits.
+const SHIFT: f64 = 6_755_399_441_055_744.0;
+
+/// An f64, or a vector of them, and the proof that its instructions are there.
+trait Vector: Copy {
+    type Token: Copy;
+    const LANES: usize;
+    /// The i-th vector of an array.
+    fn at<const W: usize>(from: &[f64; W], i: usize) -> Self;
+    fn put<const W: usize>(self, to: &mut [f64; W], i: usize);
+    fn splat(x: f64, t: Self::Token) -> Self;
+    fn add(self, b: Self, t: Self::Token) -> Self;
+    fn sub(self, b: Self, t: Self::Token) -> Self;
+    fn mul(self, b: Self, t: Self::Token) -> Self;
+    /// self b + c.
+    fn mul_add(self, b: Self, c: Self, t: Self::Token) -> Self;
+    /// self b - c.
+    fn mul_sub(self, b: Self, c: Self, t: Self::Token) -> Self;
+    /// c - self b.
+    fn negate_mul_add(self, b: Self, c: Self, t: Self::Token) -> Self;
+}
+
+impl Vector for f64 {
     type Token = ();
+    const LANES: usize = 1;
+    #[inline(always)]
+    fn at<const W: usize>(from: &[f64; W], i: usize) -> f64 {
+        from[i]
+    }
+    #[inline(always)]
+    fn put<const W: usize>(self, to: &mut [f64; W], i: usize) {
+        to[i] = self;
+    }
+    #[inline(always)]
+    fn splat(x: f64, (): ()) -> f64 {
+        x
+    }
+    #[inline(always)]
+    fn add(self, b: f64, (): ()) -> f64 {
+        self + b
+    }
+    #[inline(always)]
+    fn sub(self, b: f64, (): ()) -> f64 {
+        self - b
+    }
+    #[inline(always)]
+    fn mul(self, b: f64, (): ()) -> f64 {
+        self * b
+    }
+    #[inline(always)]
+    fn mul_add(self, b: f64, c: f64, (): ()) -> f64 {
+        f64::mul_add(self, b, c)
+    }
+    #[inline(always)]
+    fn mul_sub(self, b: f64, c: f64, (): ()) -> f64 {
+        f64::mul_add(self, b, -c)
+    }
+    #[inline(always)]
+    fn negate_mul_add(self, b: f64, c: f64, (): ()) -> f64 {
+        f64::mul_add(-self, b, c)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+macro_rules! vector {
+    ($vector:ty, $lanes:literal, $token:ty: $splat:ident $add:ident $sub:ident $mul:ident $mul_add:ident
+        $mul_sub:ident $negate_mul_add:ident) => {
+        impl Vector for $vector {
+            type Token = $token;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            fn at<const W: usize>(from: &[f64; W], i: usize) -> Self {
+                pulp::cast(from.as_chunks::<$lanes>().0[i])
+            }
+            #[inline(always)]
+            fn put<const W: usize>(self, to: &mut [f64; W], i: usize) {
+                to.as_chunks_mut::<$lanes>().0[i] = pulp::cast(self);
+            }
+            #[inline(always)]
+            fn splat(x: f64, t: $token) -> Self {
+                t.$splat(x)
+            }
+            #[inline(always)]
+            fn add(self, b: Self, t: $token) -> Self {
+                t.$add(self, b)
+            }
+            #[inline(always)]
+            fn sub(self, b: Self, t: $token) -> Self {
+                t.$sub(self, b)
+            }
+            #[inline(always)]
+            fn mul(self, b: Self, t: $token) -> Self {
+                t.$mul(self, b)
+            }
+            #[inline(always)]
+            fn mul_add(self, b: Self, c: Self, t: $token) -> Self {
+                t.$mul_add(self, b, c)
+            }
+            #[inline(always)]
+            fn mul_sub(self, b: Self, c: Self, t: $token) -> Self {
+                t.$mul_sub(self, b, c)
+            }
+            #[inline(always)]
+            fn negate_mul_add(self, b: Self, c: Self, t: $token) -> Self {
+                t.$negate_mul_add(self, b, c)
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+vector!(pulp::f64x4, 4, V3: splat_f64x4 add_f64x4 sub_f64x4 mul_f64x4 mul_add_f64x4 mul_sub_f64x4
+    negate_mul_add_f64x4);
+#[cfg(target_arch = "x86_64")]
+vector!(pulp::f64x8, 8, V4: splat_f64x8 add_f64x8 sub_f64x8 mul_f64x8 mul_add_f64x8 mul_sub_f64x8
+    negate_mul_add_f64x8);
+
+/// An operation on residues, written once for all vectors.
+trait Operation<const N: usize> {
+    fn of<V: Vector>(x: [V; N], t: V::Token) -> V;
+}
+
+/// The vectors of some instructions.
+///
+/// By the instructions themselves: vectors that a compiler finds in loops over arrays do not survive
+/// a loop around them. No adaptor of arrays or closures here: they are not inlined.
+trait Vectors: Copy + Send + Sync + std::fmt::Debug + 'static {
+    /// An operation in each of `W` lanes.
+    fn each<O: Operation<N>, const N: usize, const W: usize>(self, x: [&[f64; W]; N]) -> [f64; W];
+}
+
+/// The lanes from `first` on, as many whole vectors as there are.
+#[inline(always)]
+fn lanes<O: Operation<N>, V: Vector, const N: usize, const W: usize>(
+    t: V::Token,
+    x: [&[f64; W]; N],
+    first: usize,
+    all: &mut [f64; W],
+) {
+    for i in first / V::LANES..W / V::LANES {
+        let mut vectors = [V::splat(0.0, t); N];
+        for j in 0..N {
+            vectors[j] = V::at(x[j], i);
+        }
+        O::of(vectors, t).put(all, i);
+    }
+}
+
+impl Vectors for () {
+    #[inline(always)]
+    fn each<O: Operation<N>, const N: usize, const W: usize>(self, x: [&[f64; W]; N]) -> [f64; W] {
+        let mut all = [0.0; W];
+        lanes::<O, f64, N, W>(self, x, 0, &mut all);
+        all
+    }
+}
+
+/// `W` must be a multiple of 4.
+#[cfg(target_arch = "x86_64")]
+impl Vectors for V3 {
+    #[inline(always)]
+    fn each<O: Operation<N>, const N: usize, const W: usize>(self, x: [&[f64; W]; N]) -> [f64; W] {
+        let mut all = [0.0; W];
+        lanes::<O, pulp::f64x4, N, W>(self, x, 0, &mut all);
+        all
+    }
+}
+
+/// `W` must be a multiple of 4.
+#[cfg(target_arch = "x86_64")]
+impl Vectors for V4 {
+    #[inline(always)]
+    fn each<O: Operation<N>, const N: usize, const W: usize>(self, x: [&[f64; W]; N]) -> [f64; W] {
+        let mut all = [0.0; W];
+        lanes::<O, pulp::f64x8, N, W>(self, x, 0, &mut all);
+        lanes::<O, pulp::f64x4, N, W>(*self, x, W / 8 * 8, &mut all);
+        all
+    }
+}
+
+struct Add;
+impl Operation<2> for Add {
+    #[inline(always)]
+    fn of<V: Vector>([a, b]: [V; 2], t: V::Token) -> V {
+        a.add(b, t)
+    }
+}
+
+struct Sub;
+impl Operation<2> for Sub {
+    #[inline(always)]
+    fn of<V: Vector>([a, b]: [V; 2], t: V::Token) -> V {
+        a.sub(b, t)
+    }
+}
+
+/// The integer next to a / p, of the inverse 1 / p.
+#[inline(always)]
+fn quotient<V: Vector>(a: V, inverse: V, t: V::Token) -> V {
+    let shift = V::splat(SHIFT, t);
+    a.mul_add(inverse, shift, t).sub(shift, t)
+}
+
+struct Reduce;
+impl Operation<3> for Reduce {
+    #[inline(always)]
+    fn of<V: Vector>([a, p, inverse]: [V; 3], t: V::Token) -> V {
+        quotient(a, inverse, t).negate_mul_add(p, a, t)
+    }
+}
+
+struct Product;
+impl Operation<4> for Product {
+    #[inline(always)]
+    fn of<V: Vector>([a, b, p, inverse]: [V; 4], t: V::Token) -> V {
+        let h = a.mul(b, t);
+        let l = a.mul_sub(b, h, t);
+        quotient(h, inverse, t).negate_mul_add(p, h, t).add(l, t)
+    }
+}
+
+/// a + s b.
+struct AddMultiple;
+impl Operation<3> for AddMultiple {
+    #[inline(always)]
+    fn of<V: Vector>([a, b, s]: [V; 3], t: V::Token) -> V {
+        s.mul_add(b, a, t)
+    }
+}
+
+#[allow(private_bounds)] // what has vectors is settled here
+impl<T: Vectors> Residues for Fma<T> {
+    type Word = f64;
+    type Token = T;
 
     fn modulus(p: u64) -> (f64, f64) {
         (p as f64, 1.0 / p as f64)
@@ -150,9 +385,7 @@ impl Residues for Fma {
     }
     #[inline(always)]
     fn centred(word: f64, _: u64) -> i64 {
-        // An integer below 2^51 in size: its sum with 1.5 2^52 has it in the last bits. A cast would
-        // look after what cannot be.
-        const SHIFT: f64 = 6_755_399_441_055_744.0;
+        // A cast would look after what cannot be.
         (word + SHIFT).to_bits() as i64 - SHIFT.to_bits() as i64
     }
     #[inline(always)]
@@ -167,53 +400,33 @@ impl Residues for Fma {
         Self::word(residue, p)
     }
     #[inline(always)]
-    fn add<const W: usize>(mut a: [f64; W], b: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
-        for i in 0..W {
-            a[i] += b[i];
-        }
-        a
+    fn add<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        m.token.each::<Add, 2, W>([&a, &b])
     }
     #[inline(always)]
-    fn sub<const W: usize>(mut a: [f64; W], b: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
-        for i in 0..W {
-            a[i] -= b[i];
-        }
-        a
+    fn sub<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        m.token.each::<Sub, 2, W>([&a, &b])
     }
     #[inline(always)]
-    fn reduce<const W: usize>(mut a: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-        for i in 0..W {
-            let q = (a[i] * m.inverse[i]).round_ties_even();
-            a[i] = (-q).mul_add(m.p[i], a[i]);
-        }
-        a
+    fn reduce<const W: usize>(a: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
+        m.token.each::<Reduce, 3, W>([&a, &m.p, &m.inverse])
     }
     #[inline(always)]
     fn mul<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-        let mut r = [0.0; W];
-        for i in 0..W {
-            let h = a[i] * b[i];
-            let l = a[i].mul_add(b[i], -h);
-            let q = (h * m.inverse[i]).round_ties_even();
-            r[i] = (-q).mul_add(m.p[i], h) + l;
-        }
-        r
+        m.token.each::<Product, 4, W>([&a, &b, &m.p, &m.inverse])
     }
     #[inline(always)]
     fn add_signed<const W: usize>(
-        mut a: [f64; W],
+        a: [f64; W],
         b: [f64; W],
         s: [f64; W],
-        _: &Moduli<Self, W>,
+        m: &Moduli<Self, W>,
     ) -> [f64; W] {
-        for i in 0..W {
-            a[i] = s[i].mul_add(b[i], a[i]);
-        }
-        a
+        m.token.each::<AddMultiple, 3, W>([&a, &b, &s])
     }
     #[inline(always)]
     fn sub_multiple<const W: usize>(
-        mut a: [f64; W],
+        a: [f64; W],
         b: [f64; W],
         k: u64,
         word: [f64; W],
@@ -221,154 +434,9 @@ impl Residues for Fma {
     ) -> [f64; W] {
         if k <= 10 {
             // 0.67 (k + 1) p <= 8 p: exact.
-            let k = k as f64;
-            for i in 0..W {
-                a[i] = (-k).mul_add(b[i], a[i]);
-            }
-            Self::reduce(a, m)
+            Self::reduce(Self::add_signed(a, b, [-(k as f64); W], m), m)
         } else {
             Self::reduce(Self::sub(a, Self::mul(b, word, m), m), m)
-        }
-    }
-}
-
-/// [`Fma`] by the instructions of AVX2 themselves, `W` a multiple of 4: vectors that a compiler
-/// finds in loops over arrays do not survive a loop around them.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub struct FmaAvx2;
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use super::{Fma, FmaAvx2, Moduli, Residues};
-    use pulp::f64x4;
-    use pulp::x86::V3;
-
-    /// Four lanes of a vector. No adaptor of arrays or closures here: they are not inlined.
-    #[inline(always)]
-    fn lanes<const W: usize>(a: &[f64; W], i: usize) -> f64x4 {
-        pulp::cast(a.as_chunks::<4>().0[i])
-    }
-
-    #[inline(always)]
-    fn put<const W: usize>(a: &mut [f64; W], i: usize, x: f64x4) {
-        a.as_chunks_mut::<4>().0[i] = pulp::cast(x);
-    }
-
-    #[inline(always)]
-    fn reduce(t: V3, a: f64x4, p: f64x4, inverse: f64x4) -> f64x4 {
-        let q = t.round_f64x4(t.mul_f64x4(a, inverse));
-        t.negate_mul_add_f64x4(q, p, a)
-    }
-
-    #[inline(always)]
-    fn mul(t: V3, a: f64x4, b: f64x4, p: f64x4, inverse: f64x4) -> f64x4 {
-        let h = t.mul_f64x4(a, b);
-        let l = t.mul_sub_f64x4(a, b, h);
-        let q = t.round_f64x4(t.mul_f64x4(h, inverse));
-        t.add_f64x4(t.negate_mul_add_f64x4(q, p, h), l)
-    }
-
-    impl Residues for FmaAvx2 {
-        type Word = f64;
-        type Token = V3;
-
-        fn modulus(p: u64) -> (f64, f64) {
-            Fma::modulus(p)
-        }
-        #[inline(always)]
-        fn word(residue: u64, p: u64) -> f64 {
-            Fma::word(residue, p)
-        }
-        #[inline(always)]
-        fn residue(word: f64, p: u64) -> u64 {
-            Fma::residue(word, p)
-        }
-        #[inline(always)]
-        fn integer<const W: usize>(x: i64, m: &Moduli<Self, W>) -> [f64; W] {
-            Self::reduce([x as f64; W], m)
-        }
-        #[inline(always)]
-        fn centred(word: f64, p: u64) -> i64 {
-            Fma::centred(word, p)
-        }
-        #[inline(always)]
-        fn plain<const W: usize>(a: [f64; W], _: &Moduli<Self, W>) -> [f64; W] {
-            a
-        }
-        #[inline(always)]
-        fn mul_plain<const W: usize>(a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-            Self::mul(a, b, m)
-        }
-        fn plain_factor(residue: u64, p: u64) -> f64 {
-            Fma::word(residue, p)
-        }
-        #[inline(always)]
-        fn add<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-            for i in 0..W / 4 {
-                let sum = m.token.add_f64x4(lanes(&a, i), lanes(&b, i));
-                put(&mut a, i, sum);
-            }
-            a
-        }
-        #[inline(always)]
-        fn sub<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-            for i in 0..W / 4 {
-                let difference = m.token.sub_f64x4(lanes(&a, i), lanes(&b, i));
-                put(&mut a, i, difference);
-            }
-            a
-        }
-        #[inline(always)]
-        fn reduce<const W: usize>(mut a: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-            for i in 0..W / 4 {
-                let r = reduce(m.token, lanes(&a, i), lanes(&m.p, i), lanes(&m.inverse, i));
-                put(&mut a, i, r);
-            }
-            a
-        }
-        #[inline(always)]
-        fn mul<const W: usize>(mut a: [f64; W], b: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
-            for i in 0..W / 4 {
-                let (p, inverse) = (lanes(&m.p, i), lanes(&m.inverse, i));
-                let r = mul(m.token, lanes(&a, i), lanes(&b, i), p, inverse);
-                put(&mut a, i, r);
-            }
-            a
-        }
-        #[inline(always)]
-        fn add_signed<const W: usize>(
-            mut a: [f64; W],
-            b: [f64; W],
-            s: [f64; W],
-            m: &Moduli<Self, W>,
-        ) -> [f64; W] {
-            for i in 0..W / 4 {
-                let sum = m.token.mul_add_f64x4(lanes(&s, i), lanes(&b, i), lanes(&a, i));
-                put(&mut a, i, sum);
-            }
-            a
-        }
-        #[inline(always)]
-        fn sub_multiple<const W: usize>(
-            mut a: [f64; W],
-            b: [f64; W],
-            k: u64,
-            word: [f64; W],
-            m: &Moduli<Self, W>,
-        ) -> [f64; W] {
-            if k <= 10 {
-                // As in `Fma`.
-                let factor = m.token.splat_f64x4(k as f64);
-                for i in 0..W / 4 {
-                    let sum = m.token.negate_mul_add_f64x4(factor, lanes(&b, i), lanes(&a, i));
-                    let r = reduce(m.token, sum, lanes(&m.p, i), lanes(&m.inverse, i));
-                    put(&mut a, i, r);
-                }
-                a
-            } else {
-                Self::reduce(Self::sub(a, Self::mul(b, word, m), m), m)
-            }
         }
     }
 }
@@ -496,6 +564,9 @@ pub trait Machine: Copy + Send + Sync {
     /// Whether kernels for every short length pay: not where there are no vectors.
     const UNROLLS: bool;
 
+    /// Whether vectors of eight residues pay, not of four only.
+    const WIDE: bool = false;
+
     /// The proof that the operations on residues ask for.
     fn token(self) -> <Self::R as Residues>::Token;
 
@@ -503,16 +574,35 @@ pub trait Machine: Copy + Send + Sync {
     fn run<T>(self, kernel: impl FnOnce() -> T) -> T;
 }
 
+/// AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(V4);
+
+#[cfg(target_arch = "x86_64")]
+impl Machine for Avx512 {
+    type R = Fma<V4>;
+    const UNROLLS: bool = true;
+    const WIDE: bool = true;
+    fn token(self) -> V4 {
+        self.0
+    }
+    #[inline(always)]
+    fn run<T>(self, kernel: impl FnOnce() -> T) -> T {
+        self.0.vectorize(kernel)
+    }
+}
+
 /// AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2(pulp::x86::V3);
+pub struct Avx2(V3);
 
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx2 {
-    type R = FmaAvx2;
+    type R = Fma<V3>;
     const UNROLLS: bool = true;
-    fn token(self) -> pulp::x86::V3 {
+    fn token(self) -> V3 {
         self.0
     }
     #[inline(always)]
@@ -526,7 +616,7 @@ impl Machine for Avx2 {
 pub struct Fused;
 
 impl Machine for Fused {
-    type R = Fma;
+    type R = Fma<()>;
     const UNROLLS: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
     fn token(self) {}
     #[inline(always)]
@@ -561,6 +651,8 @@ pub trait Job {
 /// The instructions to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// AVX-512, on x86-64.
+    Avx512,
     /// AVX2 and FMA, on x86-64.
     Avx2,
     /// A fused multiply-add of the target, or of its library.
@@ -570,24 +662,25 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them, the fastest first.
+    pub const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Fused, Level::Portable];
+
     /// The fastest level of this machine.
     pub fn best() -> Self {
-        if Level::Avx2.is_available() {
-            Level::Avx2
-        } else if cfg!(target_arch = "aarch64") || cfg!(target_feature = "fma") {
-            Level::Fused
-        } else {
-            Level::Portable
-        }
+        let fused = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+        let pays = |level: &Level| level.is_available() && (*level != Level::Fused || fused);
+        Self::ALL.into_iter().find(pays).unwrap_or(Level::Portable)
     }
 
-    /// Whether this machine has the instructions; the other levels run anywhere.
+    /// Whether this machine has the instructions; the last two levels run anywhere.
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => pulp::x86::V3::try_new().is_some(),
+            Level::Avx512 => V4::try_new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => V3::try_new().is_some(),
             #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 => false,
+            Level::Avx512 | Level::Avx2 => false,
             Level::Fused | Level::Portable => true,
         }
     }
@@ -596,12 +689,17 @@ impl Level {
     pub fn dispatch<J: Job>(self, job: J) -> J::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => match pulp::x86::V3::try_new() {
+            Level::Avx512 => match V4::try_new() {
+                Some(v4) => job.run(Avx512(v4)),
+                None => job.run(Portable),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => match V3::try_new() {
                 Some(v3) => job.run(Avx2(v3)),
                 None => job.run(Portable),
             },
             #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 => job.run(Portable),
+            Level::Avx512 | Level::Avx2 => job.run(Portable),
             Level::Fused => job.run(Fused),
             Level::Portable => job.run(Portable),
         }
@@ -765,7 +863,7 @@ mod tests {
                     (value % p) as u64
                 })
             });
-            for level in [Level::Avx2, Level::Fused, Level::Portable] {
+            for level in Level::ALL {
                 let found = level.dispatch(Check { primes, a, b, k });
                 prop_assert_eq!(found, naive, "{:?}", level);
             }

@@ -8,16 +8,16 @@
 //!
 //! An element of the lattice is a row of `stride` vectors of four residues.
 
-use super::Four;
 use super::simplex::Simplex;
+use super::{Both, Four, Word, load, repeat, store};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
 /// The moduli of one row and what the conversions need.
 #[derive(Clone, Debug)]
 pub(super) struct Lanes<R: Residues> {
-    pub(super) moduli: Moduli<R, 4>,
+    pub(super) moduli: Both<R>,
     /// The words of 0, 1, 2, ... up to the degree.
-    small: Vec<Four<R>>,
+    pub(super) small: Vec<Four<R>>,
     /// The words of 1 / k!.
     pub(super) inverse_factorials: Vec<Four<R>>,
 }
@@ -26,16 +26,17 @@ impl<R: Residues> Lanes<R> {
     /// For lattices of degree up to `degree`; must run under [`Machine::run`].
     #[inline(always)]
     pub(super) fn new(token: R::Token, primes: [u64; 4], degree: usize) -> Self {
-        let moduli = Moduli::<R, 4>::new(token, primes);
-        let small: Vec<_> = (0..=degree as u64).map(|k| moduli.words(k)).collect();
-        let mut factorial = moduli.words(1);
+        let moduli = Both::<R>::new(token, primes);
+        let m = &moduli.four;
+        let small: Vec<_> = (0..=degree as u64).map(|k| m.words(k)).collect();
+        let mut factorial = m.words(1);
         for k in &small[1..] {
-            factorial = R::mul(factorial, *k, &moduli);
+            factorial = R::mul(factorial, *k, m);
         }
-        let mut inverse = invert(factorial, &moduli);
+        let mut inverse = invert(factorial, m);
         let mut inverse_factorials = vec![inverse; degree + 1];
         for k in (1..=degree).rev() {
-            inverse = R::mul(inverse, small[k], &moduli);
+            inverse = R::mul(inverse, small[k], m);
             inverse_factorials[k - 1] = inverse;
         }
         Lanes { moduli, small, inverse_factorials }
@@ -67,182 +68,6 @@ pub(super) fn power<R: Residues>(
     result
 }
 
-/// Differences along all axes of a lattice in `m` variables of degree `b`.
-pub(super) fn differences<M: Machine>(
-    machine: M,
-    simplex: &Simplex,
-    x: &mut [Four<M::R>],
-    stride: usize,
-    (m, b): (usize, usize),
-    moduli: &Moduli<M::R, 4>,
-) {
-    if b == 0 {
-        return;
-    }
-    if m <= 3 {
-        machine.run(
-            #[inline(always)]
-            || small_differences::<M::R>(simplex, x, stride, m, b, moduli),
-        );
-        return;
-    }
-    for k in 0..b {
-        let start = simplex.start(m, b, k) * stride;
-        let end = start + simplex.count(m - 1, b - k) * stride;
-        differences(machine, simplex, &mut x[start..end], stride, (m - 1, b - k), moduli);
-    }
-    first_axis(machine, simplex, x, stride, (m, b), Direction::Differences, moduli, &[]);
-}
-
-/// Conversions along all axes of a lattice in `m` variables of degree `b`.
-pub(super) fn conversions<M: Machine>(
-    machine: M,
-    simplex: &Simplex,
-    x: &mut [Four<M::R>],
-    (m, b): (usize, usize),
-    lanes: &Lanes<M::R>,
-) {
-    if b < 2 {
-        // 1 and x are falling factorials and monomials alike.
-        return;
-    }
-    if m <= 3 {
-        machine.run(
-            #[inline(always)]
-            || small_conversions::<M::R>(simplex, x, m, b, lanes),
-        );
-        return;
-    }
-    for k in 0..b - 1 {
-        let start = simplex.start(m, b, k);
-        let end = start + simplex.count(m - 1, b - k);
-        conversions(machine, simplex, &mut x[start..end], (m - 1, b - k), lanes);
-    }
-    first_axis(machine, simplex, x, 1, (m, b), Direction::Conversions, &lanes.moduli, &lanes.small);
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Direction {
-    Differences,
-    Conversions,
-}
-
-/// Along the first axis alone: by alignments that are tabulated, or by recursion over them.
-#[allow(clippy::too_many_arguments)]
-fn first_axis<M: Machine>(
-    machine: M,
-    simplex: &Simplex,
-    x: &mut [Four<M::R>],
-    stride: usize,
-    (m, b): (usize, usize),
-    direction: Direction,
-    moduli: &Moduli<M::R, 4>,
-    small: &[Four<M::R>],
-) {
-    if simplex.tabulates(m - 1) {
-        machine.run(
-            #[inline(always)]
-            || match direction {
-                Direction::Differences => {
-                    differences_along::<M::R>(simplex, x, stride, m, b, moduli);
-                }
-                Direction::Conversions => {
-                    conversions_along::<M::R>(simplex, x, m, b, moduli, small);
-                }
-            },
-        );
-        return;
-    }
-    let slab = |k: usize| simplex.start(m, b, k) * stride;
-    match direction {
-        Direction::Differences => {
-            for order in 1..=b {
-                for k in (order..=b).rev() {
-                    let (low, high) = x.split_at_mut(slab(k));
-                    let inner = (m - 1, b - k);
-                    let low = &mut low[slab(k - 1)..];
-                    combine(machine, simplex, high, low, stride, inner, None, moduli);
-                }
-            }
-        }
-        Direction::Conversions => {
-            for node in (1..b).rev() {
-                for k in node..b {
-                    let (low, high) = x.split_at_mut(slab(k + 1));
-                    let inner = (m - 1, b - k - 1);
-                    let factor = Some((node as u64, small[node]));
-                    combine(
-                        machine,
-                        simplex,
-                        high,
-                        &mut low[slab(k)..],
-                        stride,
-                        inner,
-                        factor,
-                        moduli,
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// `small -= large` without a factor, `large -= factor small` with one, where the lattice `small`
-/// is (m, e) and `large` is (m, e + 1).
-#[allow(clippy::too_many_arguments)]
-fn combine<M: Machine>(
-    machine: M,
-    simplex: &Simplex,
-    small: &mut [Four<M::R>],
-    large: &mut [Four<M::R>],
-    stride: usize,
-    (m, e): (usize, usize),
-    factor: Option<(u64, Four<M::R>)>,
-    moduli: &Moduli<M::R, 4>,
-) {
-    if simplex.tabulates(m) {
-        machine.run(
-            #[inline(always)]
-            || match factor {
-                None => {
-                    for &(s, l, n) in simplex.runs(m, e) {
-                        let (s, l, n) =
-                            (s as usize * stride, l as usize * stride, n as usize * stride);
-                        subtract::<M::R>(&mut small[s..s + n], &large[l..l + n], true, moduli);
-                    }
-                }
-                Some((k, word)) => {
-                    for &(s, l, n) in simplex.runs(m, e) {
-                        let (s, l, n) = (s as usize, l as usize, n as usize);
-                        subtract_multiple::<M::R>(
-                            &mut large[l..l + n],
-                            &small[s..s + n],
-                            k,
-                            word,
-                            moduli,
-                        );
-                    }
-                }
-            },
-        );
-        return;
-    }
-    for k in 0..=e {
-        let s = simplex.start(m, e, k) * stride;
-        let l = simplex.start(m, e + 1, k) * stride;
-        combine(
-            machine,
-            simplex,
-            &mut small[s..],
-            &mut large[l..],
-            stride,
-            (m - 1, e - k),
-            factor,
-            moduli,
-        );
-    }
-}
-
 /// Whether differences of an order, of which the highest to come is `last`, are reduced: every third
 /// and the last, as one doubles what came out of `reduce`, and sums may be 8 p.
 #[inline(always)]
@@ -250,191 +75,347 @@ fn reduces(order: usize, last: usize) -> bool {
     order.is_multiple_of(3) || order == last
 }
 
+/// Vectors from which on it pays to take two at a time.
+const LONG: usize = 8;
+
+/// `to -= from`.
 #[inline(always)]
-fn subtract<R: Residues>(
-    to: &mut [Four<R>],
-    from: &[Four<R>],
+fn subtract<M: Machine>(
+    to: &mut [Four<M::R>],
+    from: &[Four<M::R>],
     reduces: bool,
-    moduli: &Moduli<R, 4>,
+    moduli: &Both<M::R>,
+) {
+    let (mut from, mut to) = (&from[..to.len()], to);
+    if M::WIDE && to.len() >= LONG {
+        let (wide, rest) = to.as_chunks_mut::<2>();
+        let (by, rest_by) = from.as_chunks::<2>();
+        subtract_by::<M::R, 2, 8>(wide, by, reduces, &moduli.eight);
+        (to, from) = (rest, rest_by);
+    }
+    subtract_by::<M::R, 1, 4>(to.as_chunks_mut().0, from.as_chunks().0, reduces, &moduli.four);
+}
+
+#[inline(always)]
+fn subtract_by<R: Residues, const N: usize, const W: usize>(
+    to: &mut [[Four<R>; N]],
+    from: &[[Four<R>; N]],
+    reduces: bool,
+    m: &Moduli<R, W>,
 ) {
     // By index: adaptors of iterators are not inlined across units of code generation.
     let from = &from[..to.len()];
-    if reduces {
-        for i in 0..to.len() {
-            to[i] = R::reduce(R::sub(to[i], from[i], moduli), moduli);
+    for i in 0..to.len() {
+        let mut x = R::sub(load::<R, W>(&to[i], 0), load::<R, W>(&from[i], 0), m);
+        if reduces {
+            x = R::reduce(x, m);
         }
-    } else {
-        for i in 0..to.len() {
-            to[i] = R::sub(to[i], from[i], moduli);
-        }
+        store::<R, W>(&mut to[i], 0, x);
     }
 }
 
+/// `to -= k from`.
 #[inline(always)]
-fn subtract_multiple<R: Residues>(
-    to: &mut [Four<R>],
-    from: &[Four<R>],
-    k: u64,
-    word: Four<R>,
-    moduli: &Moduli<R, 4>,
+fn subtract_multiple<M: Machine>(
+    to: &mut [Four<M::R>],
+    from: &[Four<M::R>],
+    (k, word): (usize, Four<M::R>),
+    moduli: &Both<M::R>,
+) {
+    let (mut from, mut to) = (&from[..to.len()], to);
+    if M::WIDE && to.len() >= LONG {
+        let (wide, rest) = to.as_chunks_mut::<2>();
+        let (by, rest_by) = from.as_chunks::<2>();
+        let word = repeat::<M::R, 8>(word);
+        subtract_multiple_by::<M::R, 2, 8>(wide, by, (k, word), &moduli.eight);
+        (to, from) = (rest, rest_by);
+    }
+    let (to, from) = (to.as_chunks_mut().0, from.as_chunks().0);
+    subtract_multiple_by::<M::R, 1, 4>(to, from, (k, word), &moduli.four);
+}
+
+#[inline(always)]
+fn subtract_multiple_by<R: Residues, const N: usize, const W: usize>(
+    to: &mut [[Four<R>; N]],
+    from: &[[Four<R>; N]],
+    (k, word): (usize, [R::Word; W]),
+    m: &Moduli<R, W>,
 ) {
     let from = &from[..to.len()];
     for i in 0..to.len() {
-        to[i] = R::sub_multiple(to[i], from[i], k, word, moduli);
+        let (x, y) = (load::<R, W>(&to[i], 0), load::<R, W>(&from[i], 0));
+        store::<R, W>(&mut to[i], 0, R::sub_multiple(x, y, k as u64, word, m));
     }
 }
 
-/// Differences along the first axis, its inner lattices tabulated.
-#[inline(always)]
-pub(super) fn differences_along<R: Residues>(
-    simplex: &Simplex,
-    x: &mut [Four<R>],
-    stride: usize,
-    m: usize,
-    b: usize,
-    moduli: &Moduli<R, 4>,
-) {
-    for order in 1..=b {
-        for k in (order..=b).rev() {
-            let (low, high) = x.split_at_mut(simplex.start(m, b, k) * stride);
-            let low = &low[simplex.start(m, b, k - 1) * stride..];
-            for &(s, l, n) in simplex.runs(m - 1, b - k) {
-                let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
-                subtract::<R>(&mut high[s..s + n], &low[l..l + n], reduces(order, k), moduli);
+/// What is done along an axis, for elements of `stride` vectors.
+pub(super) struct Axes<'a, M: Machine> {
+    pub(super) machine: M,
+    pub(super) simplex: &'a Simplex,
+    pub(super) moduli: &'a Both<M::R>,
+    pub(super) stride: usize,
+}
+
+/// The words of 0, 1, 2, ..., by which conversions multiply.
+type Nodes<'a, R> = &'a [Four<R>];
+
+impl<M: Machine> Axes<'_, M> {
+    /// Differences along all axes of a lattice in `m` variables of degree `b`.
+    pub(super) fn differences(&self, x: &mut [Four<M::R>], (m, b): (usize, usize)) {
+        if b == 0 {
+            return;
+        }
+        if b == 1 {
+            // The origin, and a point an axis.
+            self.machine.run(
+                #[inline(always)]
+                || {
+                    let (origin, units) = x.split_at_mut(self.stride);
+                    for i in 0..m {
+                        let to = &mut units[i * self.stride..][..self.stride];
+                        subtract::<M>(to, origin, true, self.moduli);
+                    }
+                },
+            );
+            return;
+        }
+        if m <= 3 {
+            self.machine.run(
+                #[inline(always)]
+                || self.small_differences(x, m, b),
+            );
+            return;
+        }
+        for k in 0..b {
+            let start = self.simplex.start(m, b, k) * self.stride;
+            let end = start + self.simplex.count(m - 1, b - k) * self.stride;
+            self.differences(&mut x[start..end], (m - 1, b - k));
+        }
+        if self.simplex.tabulates(m - 1) {
+            self.machine.run(
+                #[inline(always)]
+                || self.differences_along(x, m, b),
+            );
+            return;
+        }
+        let slab = |k: usize| self.simplex.start(m, b, k) * self.stride;
+        for order in 1..=b {
+            for k in (order..=b).rev() {
+                let (low, high) = x.split_at_mut(slab(k));
+                self.combine(high, &mut low[slab(k - 1)..], (m - 1, b - k), None);
             }
         }
     }
-}
 
-/// Conversions along the first axis, its inner lattices tabulated.
-#[inline(always)]
-pub(super) fn conversions_along<R: Residues>(
-    simplex: &Simplex,
-    x: &mut [Four<R>],
-    m: usize,
-    b: usize,
-    moduli: &Moduli<R, 4>,
-    small: &[Four<R>],
-) {
-    // p = c_0 + (x - 0)(c_1 + (x - 1)(c_2 + ...)): multiplied out from the innermost factor.
-    for node in (1..b).rev() {
-        for k in node..b {
-            let (low, high) = x.split_at_mut(simplex.start(m, b, k + 1));
-            let low = &mut low[simplex.start(m, b, k)..];
-            for &(s, l, n) in simplex.runs(m - 1, b - k - 1) {
-                let (s, l, n) = (s as usize, l as usize, n as usize);
-                subtract_multiple::<R>(
-                    &mut low[l..l + n],
-                    &high[s..s + n],
-                    node as u64,
-                    small[node],
-                    moduli,
-                );
+    /// Conversions along all axes of a lattice in `m` variables of degree `b`.
+    pub(super) fn conversions(
+        &self,
+        x: &mut [Four<M::R>],
+        (m, b): (usize, usize),
+        nodes: Nodes<'_, M::R>,
+    ) {
+        if b < 2 {
+            // 1 and x are falling factorials and monomials alike.
+            return;
+        }
+        if m <= 3 {
+            self.machine.run(
+                #[inline(always)]
+                || self.small_conversions(x, m, b, nodes),
+            );
+            return;
+        }
+        for k in 0..b - 1 {
+            let start = self.simplex.start(m, b, k);
+            let end = start + self.simplex.count(m - 1, b - k);
+            self.conversions(&mut x[start..end], (m - 1, b - k), nodes);
+        }
+        if self.simplex.tabulates(m - 1) {
+            self.machine.run(
+                #[inline(always)]
+                || self.conversions_along(x, m, b, nodes),
+            );
+            return;
+        }
+        let slab = |k: usize| self.simplex.start(m, b, k);
+        for node in (1..b).rev() {
+            for k in node..b {
+                let (low, high) = x.split_at_mut(slab(k + 1));
+                let factor = Some((node, nodes[node]));
+                self.combine(high, &mut low[slab(k)..], (m - 1, b - k - 1), factor);
             }
         }
     }
-}
 
-/// Differences along all axes for at most three variables: no recursion, so that all is inlined.
-#[inline(always)]
-fn small_differences<R: Residues>(
-    simplex: &Simplex,
-    x: &mut [Four<R>],
-    stride: usize,
-    m: usize,
-    b: usize,
-    moduli: &Moduli<R, 4>,
-) {
-    if m == 3 {
-        for k in 0..b {
-            let start = simplex.start(3, b, k) * stride;
-            let x = &mut x[start..start + simplex.count(2, b - k) * stride];
-            plane_differences::<R>(simplex, x, stride, 2, b - k, moduli);
+    /// `small -= large` without a factor, `large -= factor small` with one, where the lattice
+    /// `small` is (m, e) and `large` is (m, e + 1).
+    fn combine(
+        &self,
+        small: &mut [Four<M::R>],
+        large: &mut [Four<M::R>],
+        (m, e): (usize, usize),
+        factor: Option<(usize, Four<M::R>)>,
+    ) {
+        let stride = self.stride;
+        if self.simplex.tabulates(m) {
+            self.machine.run(
+                #[inline(always)]
+                || {
+                    for &(s, l, n) in self.simplex.runs(m, e) {
+                        let (s, l, n) =
+                            (s as usize * stride, l as usize * stride, n as usize * stride);
+                        let (small, large) = (&mut small[s..s + n], &mut large[l..l + n]);
+                        match factor {
+                            None => subtract::<M>(small, large, true, self.moduli),
+                            Some(k) => subtract_multiple::<M>(large, small, k, self.moduli),
+                        }
+                    }
+                },
+            );
+            return;
         }
-        differences_along::<R>(simplex, x, stride, 3, b, moduli);
-    } else {
-        plane_differences::<R>(simplex, x, stride, m, b, moduli);
-    }
-}
-
-#[inline(always)]
-fn plane_differences<R: Residues>(
-    simplex: &Simplex,
-    x: &mut [Four<R>],
-    stride: usize,
-    m: usize,
-    b: usize,
-    moduli: &Moduli<R, 4>,
-) {
-    if m == 2 {
-        for k in 0..b {
-            let start = simplex.start(2, b, k) * stride;
-            line_differences::<R>(&mut x[start..start + (b - k + 1) * stride], stride, moduli);
-        }
-        differences_along::<R>(simplex, x, stride, 2, b, moduli);
-    } else {
-        line_differences::<R>(x, stride, moduli);
-    }
-}
-
-#[inline(always)]
-fn line_differences<R: Residues>(x: &mut [Four<R>], stride: usize, moduli: &Moduli<R, 4>) {
-    let b = x.len() / stride - 1;
-    for order in 1..=b {
-        for k in (order..=b).rev() {
-            let (low, high) = x.split_at_mut(k * stride);
-            let low = &low[(k - 1) * stride..];
-            subtract::<R>(&mut high[..stride], low, reduces(order, k), moduli);
+        for k in 0..=e {
+            let s = self.simplex.start(m, e, k) * stride;
+            let l = self.simplex.start(m, e + 1, k) * stride;
+            self.combine(&mut small[s..], &mut large[l..], (m - 1, e - k), factor);
         }
     }
-}
 
-/// Conversions along all axes for at most three variables.
-#[inline(always)]
-fn small_conversions<R: Residues>(
-    simplex: &Simplex,
-    x: &mut [Four<R>],
-    m: usize,
-    b: usize,
-    lanes: &Lanes<R>,
-) {
-    if m == 3 {
-        for k in 0..b - 1 {
-            let start = simplex.start(3, b, k);
-            let x = &mut x[start..start + simplex.count(2, b - k)];
-            plane_conversions::<R>(simplex, x, 2, b - k, lanes);
+    /// Differences along the first axis, its inner lattices tabulated.
+    #[inline(always)]
+    fn differences_along(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
+        let (simplex, stride) = (self.simplex, self.stride);
+        for order in 1..=b {
+            for k in (order..=b).rev() {
+                let (low, high) = x.split_at_mut(simplex.start(m, b, k) * stride);
+                let low = &low[simplex.start(m, b, k - 1) * stride..];
+                for &(s, l, n) in simplex.runs(m - 1, b - k) {
+                    let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
+                    let (to, from) = (&mut high[s..s + n], &low[l..l + n]);
+                    subtract::<M>(to, from, reduces(order, k), self.moduli);
+                }
+            }
         }
-        conversions_along::<R>(simplex, x, 3, b, &lanes.moduli, &lanes.small);
-    } else {
-        plane_conversions::<R>(simplex, x, m, b, lanes);
     }
-}
 
-#[inline(always)]
-fn plane_conversions<R: Residues>(
-    simplex: &Simplex,
-    x: &mut [Four<R>],
-    m: usize,
-    b: usize,
-    lanes: &Lanes<R>,
-) {
-    if m == 2 {
-        for k in 0..b - 1 {
-            let start = simplex.start(2, b, k);
-            line_conversions::<R>(&mut x[start..start + b - k + 1], lanes);
+    /// Conversions along the first axis, its inner lattices tabulated.
+    #[inline(always)]
+    fn conversions_along(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
+        let simplex = self.simplex;
+        // p = c_0 + (x - 0)(c_1 + (x - 1)(c_2 + ...)): multiplied out from the innermost factor.
+        for node in (1..b).rev() {
+            for k in node..b {
+                let (low, high) = x.split_at_mut(simplex.start(m, b, k + 1));
+                let low = &mut low[simplex.start(m, b, k)..];
+                for &(s, l, n) in simplex.runs(m - 1, b - k - 1) {
+                    let (s, l, n) = (s as usize, l as usize, n as usize);
+                    let (to, from) = (&mut low[l..l + n], &high[s..s + n]);
+                    subtract_multiple::<M>(to, from, (node, nodes[node]), self.moduli);
+                }
+            }
         }
-        conversions_along::<R>(simplex, x, 2, b, &lanes.moduli, &lanes.small);
-    } else {
-        line_conversions::<R>(x, lanes);
     }
-}
 
-#[inline(always)]
-fn line_conversions<R: Residues>(x: &mut [Four<R>], lanes: &Lanes<R>) {
-    let b = x.len() - 1;
-    for node in (1..b).rev() {
-        for k in node..b {
-            x[k] = R::sub_multiple(x[k], x[k + 1], node as u64, lanes.small[node], &lanes.moduli);
+    /// Differences along all axes for at most three variables: no recursion, so that all is inlined.
+    #[inline(always)]
+    fn small_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
+        if m == 3 {
+            for k in 0..b {
+                let start = self.simplex.start(3, b, k) * self.stride;
+                let end = start + self.simplex.count(2, b - k) * self.stride;
+                self.plane_differences(&mut x[start..end], 2, b - k);
+            }
+            self.differences_along(x, 3, b);
+        } else {
+            self.plane_differences(x, m, b);
+        }
+    }
+
+    #[inline(always)]
+    fn plane_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
+        if m == 2 {
+            for k in 0..b {
+                let start = self.simplex.start(2, b, k) * self.stride;
+                self.line_differences(&mut x[start..start + (b - k + 1) * self.stride]);
+            }
+            self.differences_along(x, 2, b);
+        } else {
+            self.line_differences(x);
+        }
+    }
+
+    #[inline(always)]
+    fn line_differences(&self, x: &mut [Four<M::R>]) {
+        let stride = self.stride;
+        let b = x.len() / stride - 1;
+        for order in 1..=b {
+            let mut k = b;
+            if M::WIDE && stride == 1 && b >= LONG {
+                while k >= order + 2 {
+                    let (here, before) = (load::<M::R, 8>(x, k - 1), load::<M::R, 8>(x, k - 2));
+                    let mut difference = M::R::sub(here, before, &self.moduli.eight);
+                    if reduces(order, k) {
+                        difference = M::R::reduce(difference, &self.moduli.eight);
+                    }
+                    store::<M::R, 8>(x, k - 1, difference);
+                    k -= 2;
+                }
+            }
+            for k in (order..=k).rev() {
+                let (low, high) = x.split_at_mut(k * stride);
+                let low = &low[(k - 1) * stride..];
+                subtract::<M>(&mut high[..stride], low, reduces(order, k), self.moduli);
+            }
+        }
+    }
+
+    /// Conversions along all axes for at most three variables.
+    #[inline(always)]
+    fn small_conversions(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
+        if m == 3 {
+            for k in 0..b - 1 {
+                let start = self.simplex.start(3, b, k);
+                let x = &mut x[start..start + self.simplex.count(2, b - k)];
+                self.plane_conversions(x, 2, b - k, nodes);
+            }
+            self.conversions_along(x, 3, b, nodes);
+        } else {
+            self.plane_conversions(x, m, b, nodes);
+        }
+    }
+
+    #[inline(always)]
+    fn plane_conversions(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
+        if m == 2 {
+            for k in 0..b - 1 {
+                let start = self.simplex.start(2, b, k);
+                self.line_conversions(&mut x[start..start + b - k + 1], nodes);
+            }
+            self.conversions_along(x, 2, b, nodes);
+        } else {
+            self.line_conversions(x, nodes);
+        }
+    }
+
+    #[inline(always)]
+    fn line_conversions(&self, x: &mut [Four<M::R>], nodes: Nodes<'_, M::R>) {
+        let b = x.len() - 1;
+        for node in (1..b).rev() {
+            let mut k = node;
+            if M::WIDE && b >= LONG {
+                let word = repeat::<M::R, 8>(nodes[node]);
+                while k + 2 <= b {
+                    let (here, next) = (load::<M::R, 8>(x, k), load::<M::R, 8>(x, k + 1));
+                    let m = &self.moduli.eight;
+                    let difference = M::R::sub_multiple(here, next, node as u64, word, m);
+                    store::<M::R, 8>(x, k, difference);
+                    k += 2;
+                }
+            }
+            for k in k..b {
+                let m = &self.moduli.four;
+                x[k] = M::R::sub_multiple(x[k], x[k + 1], node as u64, nodes[node], m);
+            }
         }
     }
 }
@@ -469,7 +450,7 @@ impl<'a, M: Machine> Outer<'a, M> {
             for k in point {
                 weight = machine.run(
                     #[inline(always)]
-                    || M::R::mul(weight, lanes.inverse_factorials[*k], &lanes.moduli),
+                    || M::R::mul(weight, lanes.inverse_factorials[*k], &lanes.moduli.four),
                 );
             }
             outer.push((point.iter().sum(), weight));
@@ -515,6 +496,13 @@ impl<'a, M: Machine> Outer<'a, M> {
         local: &mut Vec<Four<M::R>>,
     ) {
         let Some((mine, rest)) = offsets.split_first_mut() else { return };
+        if b < 2 {
+            self.machine.run(
+                #[inline(always)]
+                || self.few(slices, members, (m, b), weight, mine),
+            );
+            return;
+        }
         if m == 1 {
             let machine = self.machine;
             machine.run(
@@ -529,9 +517,37 @@ impl<'a, M: Machine> Outer<'a, M> {
             }
             let weight = self.machine.run(
                 #[inline(always)]
-                || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli),
+                || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli.four),
             );
             self.between(slices, members, m - 1, b - k, weight, rest, local);
+        }
+    }
+
+    /// Where at most one coordinate, of whatever axis, is 1 and the others of those left are zero.
+    #[inline(always)]
+    fn few(
+        &self,
+        slices: &mut [&mut [Four<M::R>]],
+        members: &[(usize, usize, Four<M::R>)],
+        (m, b): (usize, usize),
+        weight: Four<M::R>,
+        offsets: &[usize],
+    ) {
+        let moduli = &self.lanes.moduli.four;
+        let mut origin = [Word::<M>::default(); 4];
+        for (s, e, w) in members {
+            let w = M::R::mul(*w, weight, moduli);
+            if *e == 0 {
+                let x = &mut slices[*s][offsets[0]..][..if b == 0 { 1 } else { m + 1 }];
+                origin = x[0];
+                for i in 0..x.len() {
+                    x[i] = M::R::mul(x[i], w, moduli);
+                }
+            } else if *e <= b {
+                let x = &mut slices[*s][offsets[*e]];
+                let difference = M::R::reduce(M::R::sub(*x, origin, moduli), moduli);
+                *x = M::R::mul(difference, w, moduli);
+            }
         }
     }
 
@@ -546,34 +562,51 @@ impl<'a, M: Machine> Outer<'a, M> {
         local: &mut Vec<Four<M::R>>,
     ) {
         let Lanes { moduli, inverse_factorials, small } = self.lanes;
-        local.clear();
+        let axes = Axes { machine: self.machine, simplex: self.simplex, moduli, stride: 1 };
+        let h = self.h;
+        local.resize(self.simplex.count(h + 1, b), [Word::<M>::default(); 4]);
+        let local = &mut local[..];
+        let mut next = 0;
         for (s, e, _) in members {
             if *e <= b {
+                let from = &slices[*s][offsets[*e]..][..b - e + 1];
+                let to = &mut local[next..][..b - e + 1];
                 // Short: no call to copy it.
-                for x in &slices[*s][offsets[*e]..][..b - e + 1] {
-                    local.push(*x);
+                for i in 0..to.len() {
+                    to[i] = from[i];
                 }
+                next += b - e + 1;
             }
         }
-        let h = self.h;
         if b > 0 && h == 2 {
             for k in 0..b {
                 let start = self.simplex.start(3, b, k);
                 let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                differences_along::<M::R>(self.simplex, x, 1, 2, b - k, moduli);
+                axes.differences_along(x, 2, b - k);
             }
         }
         if b > 0 && h > 0 {
-            differences_along::<M::R>(self.simplex, local, 1, h + 1, b, moduli);
+            axes.differences_along(local, h + 1, b);
         }
         let mut next = 0;
         for (_, e, w) in members {
             if *e <= b {
-                let w = M::R::mul(*w, weight, moduli);
+                let w = M::R::mul(*w, weight, &moduli.four);
                 let x = &mut local[next..next + b - e + 1];
                 let f = &inverse_factorials[..x.len()];
-                for i in 0..x.len() {
-                    x[i] = M::R::mul(M::R::mul(x[i], w, moduli), f[i], moduli);
+                let mut i = 0;
+                if M::WIDE {
+                    let (m, w) = (&moduli.eight, repeat::<M::R, 8>(w));
+                    while i + 2 <= x.len() {
+                        let weighted = M::R::mul(load::<M::R, 8>(x, i), w, m);
+                        let divided = M::R::mul(weighted, load::<M::R, 8>(f, i), m);
+                        store::<M::R, 8>(x, i, divided);
+                        i += 2;
+                    }
+                }
+                for i in i..x.len() {
+                    let m = &moduli.four;
+                    x[i] = M::R::mul(M::R::mul(x[i], w, m), f[i], m);
                 }
                 next += b - e + 1;
             }
@@ -582,19 +615,21 @@ impl<'a, M: Machine> Outer<'a, M> {
             for k in 0..b - 1 {
                 let start = self.simplex.start(3, b, k);
                 let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                conversions_along::<M::R>(self.simplex, x, 2, b - k, moduli, small);
+                axes.conversions_along(x, 2, b - k, small);
             }
         }
         if b > 1 && h > 0 {
-            conversions_along::<M::R>(self.simplex, local, h + 1, b, moduli, small);
+            axes.conversions_along(local, h + 1, b, small);
         }
         let mut next = 0;
         for (s, e, _) in members {
             if *e <= b {
-                for x in &mut slices[*s][offsets[*e]..][..b - e + 1] {
-                    *x = local[next];
-                    next += 1;
+                let to = &mut slices[*s][offsets[*e]..][..b - e + 1];
+                let from = &local[next..][..b - e + 1];
+                for i in 0..to.len() {
+                    to[i] = from[i];
                 }
+                next += b - e + 1;
             }
         }
     }

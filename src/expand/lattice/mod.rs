@@ -9,6 +9,9 @@
 //! knows where everything stands. Large work is cut into slabs, the points of one choice of the first
 //! two coordinates; the result does not depend on how many threads share them.
 
+// What copies slices is a call: it is not inlined across units of code generation.
+#![allow(clippy::manual_memcpy)]
+
 mod interpolate;
 mod last;
 mod remainder;
@@ -21,15 +24,15 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use interpolate::{Lanes, Outer, conversions, differences};
+use interpolate::{Axes, Lanes, Outer};
 use remainder::Reconstruction;
 use simplex::{Simplex, each_point};
 pub(super) use tabulate::Demands;
-use tabulate::{Batch, OwnedStart, Schedule};
+use tabulate::{Batch, OwnedStart, Room, Schedule};
 
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
-use crate::numeric::residues::{Job, Machine, Residues, primes, small_primes};
+use crate::numeric::residues::{Job, Machine, Moduli, Residues, primes, small_primes};
 use crate::polynomial::Packed;
 
 /// How far the work is, for whoever watches; set `cancelled` to end it.
@@ -212,6 +215,63 @@ fn cut_axes(n: usize, points: usize) -> usize {
 /// The residues of four primes, or of fewer primes and several neurons.
 type Four<R> = [<R as Residues>::Word; 4];
 
+/// The moduli of such vectors, one or two at a time.
+#[derive(Clone, Copy, Debug)]
+struct Both<R: Residues> {
+    four: Moduli<R, 4>,
+    eight: Moduli<R, 8>,
+}
+
+impl<R: Residues> Both<R> {
+    fn new(token: R::Token, primes: [u64; 4]) -> Self {
+        let twice = std::array::from_fn(|i| primes[i % 4]);
+        Both { four: Moduli::new(token, primes), eight: Moduli::new(token, twice) }
+    }
+
+    #[inline(always)]
+    fn four(&self) -> &Moduli<R, 4> {
+        &self.four
+    }
+
+    #[inline(always)]
+    fn eight(&self) -> &Moduli<R, 8> {
+        &self.eight
+    }
+}
+
+/// The residues of a vector and, where `W` is 8, of the next.
+///
+/// By index here and below: what flattens or copies slices is not inlined across units of code
+/// generation.
+#[inline(always)]
+fn load<R: Residues, const W: usize>(x: &[Four<R>], place: usize) -> [R::Word; W] {
+    let x = &x[place..place + W / 4];
+    let mut all = [R::Word::default(); W];
+    for i in 0..W {
+        all[i] = x[i / 4][i % 4];
+    }
+    all
+}
+
+/// The place of [`load`].
+#[inline(always)]
+fn store<R: Residues, const W: usize>(x: &mut [Four<R>], place: usize, all: [R::Word; W]) {
+    let x = &mut x[place..place + W / 4];
+    for i in 0..W {
+        x[i / 4][i % 4] = all[i];
+    }
+}
+
+/// A vector as often as it has room.
+#[inline(always)]
+fn repeat<R: Residues, const W: usize>(x: Four<R>) -> [R::Word; W] {
+    let mut all = [R::Word::default(); W];
+    for i in 0..W {
+        all[i] = x[i % 4];
+    }
+    all
+}
+
 fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times), Cancelled> {
     let Work { stages, bounds, parallel, progress, .. } = *work;
     let (n, degree) = (stages.used.len(), stages.degree() as usize);
@@ -324,7 +384,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     each(parallel, jobs, |((e, mut slab), mut segments)| {
         let place = (m, degree - e);
         for (x, lanes) in slab.iter_mut().zip(lanes.iter().cycle()) {
-            conversions(machine, &simplex, x, place, lanes);
+            let axes = Axes { machine, simplex: &simplex, moduli: &lanes.moduli, stride: 1 };
+            axes.conversions(x, place, &lanes.small);
         }
         for (o, segments) in segments.iter_mut().enumerate() {
             let units: Vec<&[Four<M::R>]> =
@@ -388,27 +449,32 @@ impl<M: Machine> Evaluation<'_, M> {
         );
         let degree = stages.degree() as usize;
         let m = stages.used.len() - h;
-        let slab = |start: tabulate::Start<'_, M::R>, out: &mut [&mut [Four<M::R>]]| {
+        let room = || batch.room(schedule, h, degree);
+        let slab = |room: &mut Room<M::R>,
+                    start: tabulate::Start<'_, M::R>,
+                    out: &mut [&mut [Four<M::R>]]| {
             let budget = start.budget;
-            batch.evaluate(machine, simplex, schedule, start, h, out);
+            batch.evaluate(machine, schedule, start, h, room, out);
             for x in out.iter_mut() {
-                differences(machine, simplex, x, 1, (m, budget), &self.lanes.moduli);
+                let axes = Axes { machine, simplex, moduli: &self.lanes.moduli, stride: 1 };
+                axes.differences(x, (m, budget));
             }
             progress.advance()
         };
         if parallel {
             let mut starts: Vec<OwnedStart<M::R>> = Vec::new();
-            batch.each_slab(machine, simplex, schedule, degree, h, &mut |_, start| {
+            batch.each_slab(machine, schedule, degree, h, &mut |_, start| {
                 starts.push(start.to_owned());
             });
             let jobs: Vec<_> = starts.into_iter().zip(slabs).collect();
-            each(true, jobs, |(start, mut out)| slab(start.borrow(), &mut out))
+            each(true, jobs, |(start, mut out)| slab(&mut room(), start.borrow(), &mut out))
         } else {
             let mut slabs = slabs;
+            let mut room = room();
             let mut result = Ok(());
-            batch.each_slab(machine, simplex, schedule, degree, h, &mut |s, start| {
+            batch.each_slab(machine, schedule, degree, h, &mut |s, start| {
                 if result.is_ok() {
-                    result = slab(start, &mut slabs[s]);
+                    result = slab(&mut room, start, &mut slabs[s]);
                 }
             });
             result

@@ -6,23 +6,23 @@
 //! next higher one along that axis. The differences of order q are constant. Those of a stage come
 //! from the values of the stage before on the lattice of degree q, recursively.
 //!
-//! Lines of the lattice are worked on by [`last`](super::last) where the last stage is tabulated, and by
-//! [`through`](super::through) where stages are evaluated by matrix products.
+//! The pre-activations of many points at a time go to [`last`](super::last) where the last stage is
+//! tabulated, and to [`through`](super::through) where stages are evaluated by matrix products.
 
 use num_rational::BigRational;
 
-use super::Four;
-use super::interpolate::differences;
+use super::interpolate::Axes;
 use super::last::{Last, Packing, pack};
 use super::simplex::{Simplex, each_point};
 use super::through::{Products, Scratch, Store, Through};
+use super::{Both, Four, load, store};
 use crate::expand::stages::{Number, Row, Stages};
 use crate::numeric::modular;
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
 /// The parameters of a network modulo the primes of a batch, one a lane.
 pub(super) struct Images<R: Residues> {
-    pub(super) moduli: Moduli<R, 4>,
+    pub(super) moduli: Both<R>,
     /// By stage: rows, then the polynomials; the outputs' rows are the last.
     pub(super) rows: Vec<Vec<RowImage<R>>>,
     pub(super) polynomials: Vec<Vec<Vec<Four<R>>>>,
@@ -141,36 +141,37 @@ impl<R: Residues> Images<R> {
     /// Plain loops: closures that adaptors of iterators take are compiled without the vectors.
     #[inline(always)]
     fn new(token: R::Token, stages: &Stages, primes: [u64; 4], denominators: &[[u64; 4]]) -> Self {
-        let moduli = Moduli::<R, 4>::new(token, primes);
-        let powers = Powers::new(stages, &moduli);
+        let both = Both::<R>::new(token, primes);
+        let moduli = &both.four;
+        let powers = Powers::new(stages, moduli);
         let mut rows = Vec::with_capacity(stages.hidden.len() + 1);
         let mut polynomials = Vec::with_capacity(stages.hidden.len());
         for stage in &stages.hidden {
-            rows.push(powers.rows(&stage.rows, &moduli));
+            rows.push(powers.rows(&stage.rows, moduli));
             let mut images = Vec::with_capacity(stage.polynomials.len());
             for c in &stage.polynomials {
                 let mut image = Vec::with_capacity(c.len());
                 for x in c {
-                    image.push(powers.image(x, &moduli));
+                    image.push(powers.image(x, moduli));
                 }
                 images.push(image);
             }
             polynomials.push(images);
         }
         // The outputs times their denominators are integers.
-        let mut outputs = powers.rows(&stages.outputs, &moduli);
+        let mut outputs = powers.rows(&stages.outputs, moduli);
         for o in 0..outputs.len() {
             let mut d = [R::Word::default(); 4];
             for l in 0..4 {
                 d[l] = R::word(denominators[o][l], primes[l]);
             }
-            outputs[o].bias = R::mul(outputs[o].bias, d, &moduli);
+            outputs[o].bias = R::mul(outputs[o].bias, d, moduli);
             for (_, w) in &mut outputs[o].weights {
-                *w = R::mul(*w, d, &moduli);
+                *w = R::mul(*w, d, moduli);
             }
         }
         rows.push(outputs);
-        Images { moduli, rows, polynomials }
+        Images { moduli: both, rows, polynomials }
     }
 }
 
@@ -186,10 +187,10 @@ pub(super) struct Steps {
     unreduced: usize,
     /// Differences of order below q, by level.
     rows: Vec<usize>,
-    /// By level and the largest order e below q that matters: each difference up to that order,
-    /// ascending, and the one that is added to it; those of order q are marked and count among
-    /// themselves.
-    sources: Vec<Vec<Vec<(u32, u32)>>>,
+    /// By level and the largest order e below q that matters: runs of differences up to that order,
+    /// ascending, where the first is, that which is added to it, and how many; those of order q are
+    /// marked and count among themselves.
+    sources: Vec<Vec<Vec<(u32, u32, u32)>>>,
 }
 
 /// Marks a source among the differences of order q.
@@ -200,8 +201,7 @@ impl Steps {
         let sources = (0..n)
             .map(|level| {
                 let m = n - level;
-                let mut sources: Vec<Vec<(u32, u32)>> =
-                    (0..q).map(|e| Vec::with_capacity(simplex.count(m, e))).collect();
+                let mut sources: Vec<Vec<(u32, u32, u32)>> = vec![Vec::new(); q];
                 let mut next = vec![0; m];
                 let mut row = 0;
                 each_point(m, q - 1, |point| {
@@ -214,7 +214,14 @@ impl Steps {
                         top_rank(simplex, &next, q) as u32 | TOP
                     };
                     for sources in &mut sources[order..] {
-                        sources.push((row, source));
+                        match sources.last_mut() {
+                            Some((first, from, n))
+                                if (*first + *n, *from + *n) == (row, source) =>
+                            {
+                                *n += 1;
+                            }
+                            _ => sources.push((row, source, 1)),
+                        }
                     }
                     row += 1;
                 });
@@ -257,17 +264,66 @@ fn top_rank(simplex: &Simplex, point: &[usize], q: usize) -> usize {
 /// Forward differences at the origin of some polynomials, `vectors` vectors a difference.
 #[derive(Clone)]
 pub(super) struct Table<R: Residues> {
-    pub(super) moduli: Moduli<R, 4>,
+    pub(super) moduli: Both<R>,
     pub(super) vectors: usize,
     /// Those of order below q, and those of order q; in lexicographic order.
     pub(super) lower: Vec<Four<R>>,
     pub(super) top: Vec<Four<R>>,
 }
 
-/// What is done along a line of the lattice, given the differences where it begins.
-pub(super) trait Line<M: Machine> {
-    /// `lower` holds at least q rows a table, after so many unreduced steps.
-    fn line(&mut self, lower: &[Vec<Four<M::R>>], offset: usize, budget: usize, steps: usize);
+/// What is done with the points of a lattice.
+pub(super) trait Evaluate<M: Machine> {
+    /// Evaluates the next `count` points in lexicographic order: `rows` holds, by table, a row of
+    /// vectors a point. They are not reduced.
+    fn evaluate(&mut self, rows: &[Vec<Four<M::R>>], count: usize);
+}
+
+/// What walks write into.
+pub(super) struct Room<R: Residues> {
+    /// The differences at each level, by table.
+    buffers: Vec<Vec<Vec<Four<R>>>>,
+    /// Rows of so many points, by table.
+    rows: Vec<Vec<Four<R>>>,
+    points: usize,
+}
+
+/// Points that are collected; with all their pre-activations they fit into a cache.
+const COLLECTED: usize = 16;
+
+impl<R: Residues> Room<R> {
+    /// For walks in the axes from `level` on, over lattices of degree up to `budget`.
+    fn new(steps: &Steps, tables: &[Table<R>], level: usize, budget: usize) -> Self {
+        let points = COLLECTED.max(budget + 1);
+        let room = |rows: usize| -> Vec<Vec<Four<R>>> {
+            tables.iter().map(|t| vec![[R::Word::default(); 4]; rows * t.vectors]).collect()
+        };
+        let levels = level..steps.variables - 1;
+        let buffers = levels.map(|level| room(steps.rows[level])).collect();
+        Room { buffers, rows: room(points), points }
+    }
+}
+
+/// Points that a walk collects, so that they are evaluated many at a time.
+struct Points<'e, M: Machine, E: Evaluate<M>> {
+    evaluate: &'e mut E,
+    rows: &'e mut [Vec<Four<M::R>>],
+    filled: usize,
+    room: usize,
+}
+
+impl<M: Machine, E: Evaluate<M>> Points<'_, M, E> {
+    fn flush(&mut self) {
+        self.evaluate.evaluate(self.rows, self.filled);
+        self.filled = 0;
+    }
+
+    /// Makes room for so many more.
+    #[inline(always)]
+    fn reserve(&mut self, count: usize) {
+        if self.filled + count > self.room {
+            self.flush();
+        }
+    }
 }
 
 /// The differences at a point, by table, and after how many unreduced steps they are.
@@ -276,38 +332,139 @@ type Place<'a, R> = (&'a [Vec<Four<R>>], usize);
 /// A walk over a lattice.
 struct Walk<'a, M: Machine> {
     machine: M,
-    simplex: &'a Simplex,
     steps: &'a Steps,
     tables: &'a [Table<M::R>],
 }
 
-impl<'a, M: Machine> Walk<'a, M> {
-    fn new(machine: M, simplex: &'a Simplex, steps: &'a Steps, tables: &'a [Table<M::R>]) -> Self {
-        Walk { machine, simplex, steps, tables }
+impl<M: Machine> Walk<'_, M> {
+    /// Walks the lattice of degree `budget` in the axes from `level` on, in a room for these.
+    fn run(
+        &self,
+        start: Place<'_, M::R>,
+        (level, budget): (usize, usize),
+        room: &mut Room<M::R>,
+        to: &mut impl Evaluate<M>,
+    ) {
+        let Room { buffers, rows, points } = room;
+        let mut points = Points { evaluate: to, rows, filled: 0, room: *points };
+        self.walk(start, buffers, level, budget, &mut points);
+        points.flush();
     }
 
-    /// Walks the lattice of degree `budget` in the axes from `level` on; `offset` is where it
-    /// begins, `unreduced` how many unreduced steps `current` is after.
+    /// The same; `unreduced` is how many unreduced steps `current` is after.
     fn walk(
         &self,
-        (current, unreduced): (&[Vec<Four<M::R>>], usize),
+        (current, unreduced): Place<'_, M::R>,
         buffers: &mut [Vec<Vec<Four<M::R>>>],
-        (level, budget, offset): (usize, usize, usize),
-        line: &mut impl Line<M>,
+        level: usize,
+        budget: usize,
+        points: &mut Points<'_, M, impl Evaluate<M>>,
     ) {
+        if budget < 2 {
+            self.machine.run(
+                #[inline(always)]
+                || {
+                    self.here(current, points);
+                    if budget == 1 {
+                        for axis in (level..self.steps.variables).rev() {
+                            self.beside(current, axis, points);
+                        }
+                    }
+                },
+            );
+            return;
+        }
         let Some((mine, rest)) = buffers.split_first_mut() else {
-            line.line(current, offset, budget, unreduced);
+            points.reserve(budget + 1);
+            self.line((current, unreduced), budget, points);
             return;
         };
-        self.walk((current, unreduced), rest, (level + 1, budget, offset), line);
-        let m = self.steps.variables - level - 1;
-        let mut offset = offset;
+        self.walk((current, unreduced), rest, level + 1, budget, points);
         let mut unreduced = unreduced;
-        for k in 1..=budget {
-            offset += self.simplex.count(m, budget + 1 - k);
+        for k in 1..budget {
             let from = (k == 1).then_some(current);
             unreduced = self.step(from, mine, level, budget - k, unreduced);
-            self.walk((mine, unreduced), rest, (level + 1, budget - k, offset), line);
+            self.walk((mine, unreduced), rest, level + 1, budget - k, points);
+        }
+        self.machine.run(
+            #[inline(always)]
+            || self.beside(mine, level, points),
+        );
+    }
+
+    /// Collects the point at which these are the differences.
+    #[inline(always)]
+    fn here(&self, current: &[Vec<Four<M::R>>], points: &mut Points<'_, M, impl Evaluate<M>>) {
+        points.reserve(1);
+        for t in 0..self.tables.len() {
+            let v = self.tables[t].vectors;
+            let to = &mut points.rows[t][points.filled * v..][..v];
+            let row = &current[t][..v];
+            for i in 0..v {
+                to[i] = row[i];
+            }
+        }
+        points.filled += 1;
+    }
+
+    /// Collects the next point along an axis.
+    #[inline(always)]
+    fn beside(
+        &self,
+        current: &[Vec<Four<M::R>>],
+        axis: usize,
+        points: &mut Points<'_, M, impl Evaluate<M>>,
+    ) {
+        points.reserve(1);
+        // Among differences in fewer axes, those along an axis have the same place.
+        let unit = self.steps.sources[axis][0][0].1;
+        for t in 0..self.tables.len() {
+            let table = &self.tables[t];
+            let v = table.vectors;
+            let place = (unit & !TOP) as usize * v;
+            let next = match unit & TOP {
+                0 => &current[t][place..][..v],
+                _ => &table.top[place..][..v],
+            };
+            let to = &mut points.rows[t][points.filled * v..][..v];
+            add::<M, false>(to, &current[t][..v], next, &table.moduli);
+        }
+        points.filled += 1;
+    }
+
+    /// Collects the points of a line along the last axis.
+    fn line(
+        &self,
+        (current, unreduced): Place<'_, M::R>,
+        budget: usize,
+        points: &mut Points<'_, M, impl Evaluate<M>>,
+    ) {
+        let filled = points.filled;
+        points.filled += budget + 1;
+        for t in 0..self.tables.len() {
+            let line = Line {
+                lower: &current[t],
+                table: &self.tables[t],
+                q: self.steps.q,
+                steps: unreduced,
+                unreduced: self.steps.unreduced,
+                length: budget + 1,
+            };
+            let to = &mut points.rows[t][filled * line.table.vectors..];
+            self.machine.run(
+                #[inline(always)]
+                // Differences of an order above the number of steps do not matter.
+                || match self.steps.q.min(budget) {
+                    _ if !M::UNROLLS => line.all::<M, LONG>(to),
+                    1 => line.all::<M, 1>(to),
+                    2 => line.all::<M, 2>(to),
+                    3 => line.all::<M, 3>(to),
+                    4 => line.all::<M, 4>(to),
+                    5 | 6 => line.all::<M, 6>(to),
+                    7..=9 => line.all::<M, 9>(to),
+                    _ => line.all::<M, LONG>(to),
+                },
+            );
         }
     }
 
@@ -343,41 +500,39 @@ impl<'a, M: Machine> Walk<'a, M> {
         level: usize,
         remaining: usize,
     ) {
-        let sources = &self.steps.sources[level][remaining.min(self.steps.q - 1)][..];
+        let runs = &self.steps.sources[level][remaining.min(self.steps.q - 1)][..];
         let size = self.steps.rows[level];
         // By index: adaptors of iterators are not inlined across units of code generation.
         for t in 0..self.tables.len() {
             let (v, m) = (self.tables[t].vectors, &self.tables[t].moduli);
             let top = &self.tables[t].top[..];
             let to = &mut to[t][..size * v];
-            for &(row, source) in sources {
-                let row = row as usize;
-                match from {
-                    Some(from) => {
-                        let from = &from[t][..size * v];
-                        let source = match source & TOP {
-                            0 => &from[source as usize * v..],
-                            _ => &top[(source ^ TOP) as usize * v..],
-                        };
-                        let (source, own) = (&source[..v], &from[row * v..][..v]);
-                        let to = &mut to[row * v..][..v];
-                        for i in 0..v {
-                            let sum = M::R::add(own[i], source[i], m);
-                            to[i] = if REDUCES { M::R::reduce(sum, m) } else { sum };
+            for &(row, source, count) in runs {
+                let (row, count) = (row as usize * v, count as usize * v);
+                let later = (source & !TOP) as usize * v;
+                match (from, source & TOP) {
+                    (Some(from), 0) => {
+                        let (own, next) = (&from[t][row..][..count], &from[t][later..][..count]);
+                        add::<M, REDUCES>(&mut to[row..][..count], own, next, m);
+                    }
+                    (Some(from), _) => {
+                        let (own, next) = (&from[t][row..][..count], &top[later..][..count]);
+                        add::<M, REDUCES>(&mut to[row..][..count], own, next, m);
+                    }
+                    (None, 0) => {
+                        // Larger in this order: they still have the values before the step, up to
+                        // where this run itself has come.
+                        let apart = later - row;
+                        let mut done = 0;
+                        while done < count {
+                            let n = apart.min(count - done);
+                            let (own, later) = to[row + done..].split_at_mut(apart);
+                            increase::<M, REDUCES>(&mut own[..n], &later[..n], m);
+                            done += n;
                         }
                     }
-                    None => {
-                        let (own, later) = to.split_at_mut((row + 1) * v);
-                        let source = match source & TOP {
-                            // Larger in this order: it still has the value before the step.
-                            0 => &later[(source as usize - row - 1) * v..],
-                            _ => &top[(source ^ TOP) as usize * v..],
-                        };
-                        let (source, own) = (&source[..v], &mut own[row * v..][..v]);
-                        for i in 0..v {
-                            let sum = M::R::add(own[i], source[i], m);
-                            own[i] = if REDUCES { M::R::reduce(sum, m) } else { sum };
-                        }
+                    (None, _) => {
+                        increase::<M, REDUCES>(&mut to[row..][..count], &top[later..][..count], m);
                     }
                 }
             }
@@ -408,14 +563,169 @@ impl<'a, M: Machine> Walk<'a, M> {
     }
 }
 
-/// Room for the differences at each level that is walked.
-fn buffers<R: Residues>(steps: &Steps, tables: &[Table<R>], from: usize) -> Vec<Vec<Vec<Four<R>>>> {
-    (from..steps.variables - 1)
-        .map(|level| {
-            let rows = steps.rows[level];
-            tables.iter().map(|t| vec![[R::Word::default(); 4]; rows * t.vectors]).collect()
-        })
-        .collect()
+/// `to = a + b`.
+#[inline(always)]
+fn add<M: Machine, const REDUCES: bool>(
+    to: &mut [Four<M::R>],
+    a: &[Four<M::R>],
+    b: &[Four<M::R>],
+    moduli: &Both<M::R>,
+) {
+    let (mut a, mut b, mut to) = (&a[..to.len()], &b[..to.len()], to);
+    if M::WIDE {
+        let (all, rest) = to.as_chunks_mut::<2>();
+        let (all_a, rest_a) = a.as_chunks::<2>();
+        let (all_b, rest_b) = b.as_chunks::<2>();
+        add_by::<M::R, 2, 8, REDUCES>(all, all_a, all_b, &moduli.eight);
+        (to, a, b) = (rest, rest_a, rest_b);
+    }
+    let to = to.as_chunks_mut().0;
+    add_by::<M::R, 1, 4, REDUCES>(to, a.as_chunks().0, b.as_chunks().0, &moduli.four);
+}
+
+#[inline(always)]
+fn add_by<R: Residues, const N: usize, const W: usize, const REDUCES: bool>(
+    to: &mut [[Four<R>; N]],
+    a: &[[Four<R>; N]],
+    b: &[[Four<R>; N]],
+    m: &Moduli<R, W>,
+) {
+    let (a, b) = (&a[..to.len()], &b[..to.len()]);
+    for i in 0..to.len() {
+        let sum = R::add(load::<R, W>(&a[i], 0), load::<R, W>(&b[i], 0), m);
+        store::<R, W>(&mut to[i], 0, if REDUCES { R::reduce(sum, m) } else { sum });
+    }
+}
+
+/// `to += b`.
+#[inline(always)]
+fn increase<M: Machine, const REDUCES: bool>(
+    to: &mut [Four<M::R>],
+    b: &[Four<M::R>],
+    moduli: &Both<M::R>,
+) {
+    let (mut b, mut to) = (&b[..to.len()], to);
+    if M::WIDE {
+        let (all, rest) = to.as_chunks_mut::<2>();
+        let (all_b, rest_b) = b.as_chunks::<2>();
+        increase_by::<M::R, 2, 8, REDUCES>(all, all_b, &moduli.eight);
+        (to, b) = (rest, rest_b);
+    }
+    increase_by::<M::R, 1, 4, REDUCES>(to.as_chunks_mut().0, b.as_chunks().0, &moduli.four);
+}
+
+#[inline(always)]
+fn increase_by<R: Residues, const N: usize, const W: usize, const REDUCES: bool>(
+    to: &mut [[Four<R>; N]],
+    b: &[[Four<R>; N]],
+    m: &Moduli<R, W>,
+) {
+    let b = &b[..to.len()];
+    for i in 0..to.len() {
+        let sum = R::add(load::<R, W>(&to[i], 0), load::<R, W>(&b[i], 0), m);
+        store::<R, W>(&mut to[i], 0, if REDUCES { R::reduce(sum, m) } else { sum });
+    }
+}
+
+/// Stands for orders above 9: their differences do not fit into registers.
+const LONG: usize = 10;
+
+/// A line along the last axis: the differences where it begins, of orders up to q; after how many
+/// unreduced steps, and how many there may be.
+struct Line<'a, R: Residues> {
+    lower: &'a [Four<R>],
+    table: &'a Table<R>,
+    q: usize,
+    steps: usize,
+    unreduced: usize,
+    length: usize,
+}
+
+impl<R: Residues> Line<'_, R> {
+    /// All vectors at all points, a row a point; `K` is at least the largest order that matters, or
+    /// [`LONG`].
+    #[inline(always)]
+    fn all<M: Machine<R = R>, const K: usize>(&self, to: &mut [Four<R>]) {
+        let mut vector = 0;
+        if M::WIDE {
+            while vector + 2 <= self.table.vectors {
+                self.vector::<K, 8>(vector, to, &self.table.moduli.eight);
+                vector += 2;
+            }
+        }
+        for vector in vector..self.table.vectors {
+            self.vector::<K, 4>(vector, to, &self.table.moduli.four);
+        }
+    }
+
+    /// The difference of an order, zero above q.
+    #[inline(always)]
+    fn difference<const W: usize>(&self, order: usize, vector: usize) -> [R::Word; W] {
+        if order < self.q {
+            load::<R, W>(self.lower, order * self.table.vectors + vector)
+        } else if order == self.q {
+            load::<R, W>(&self.table.top, vector)
+        } else {
+            [R::Word::default(); W]
+        }
+    }
+
+    #[inline(always)]
+    fn vector<const K: usize, const W: usize>(
+        &self,
+        vector: usize,
+        to: &mut [Four<R>],
+        m: &Moduli<R, W>,
+    ) {
+        let v = self.table.vectors;
+        store::<R, W>(to, vector, load::<R, W>(self.lower, vector));
+        let mut steps = self.steps;
+        if K == LONG {
+            // Only the orders matter that are not above the number of steps to come.
+            let count = self.q.min(self.length - 1) + 1;
+            let mut d = vec![[R::Word::default(); W]; count];
+            for i in 0..count {
+                d[i] = self.difference::<W>(i, vector);
+            }
+            for t in 1..self.length {
+                let changed = self.q.min(self.length - t);
+                let mut low = d[0];
+                for i in 0..changed {
+                    let high = d[i + 1];
+                    d[i] = R::add(low, high, m);
+                    low = high;
+                }
+                steps += 1;
+                if steps >= self.unreduced {
+                    steps = 0;
+                    for i in 0..changed {
+                        d[i] = R::reduce(d[i], m);
+                    }
+                }
+                store::<R, W>(to, t * v + vector, d[0]);
+            }
+            return;
+        }
+        let mut d = [[R::Word::default(); W]; K];
+        for i in 0..K {
+            d[i] = self.difference::<W>(i, vector);
+        }
+        let top = self.difference::<W>(K, vector);
+        for t in 1..self.length {
+            for i in 0..K - 1 {
+                d[i] = R::add(d[i], d[i + 1], m);
+            }
+            d[K - 1] = R::add(d[K - 1], top, m);
+            steps += 1;
+            if steps >= self.unreduced {
+                steps = 0;
+                for i in 0..K {
+                    d[i] = R::reduce(d[i], m);
+                }
+            }
+            store::<R, W>(to, t * v + vector, d[0]);
+        }
+    }
 }
 
 /// The walks of an expansion, whatever the primes: the steps of the stages that are tabulated.
@@ -447,7 +757,6 @@ impl Schedule {
 /// A batch: tables from which every slab of the lattice is evaluated.
 pub(super) struct Batch<R: Residues> {
     tables: Vec<Table<R>>,
-    outputs: usize,
     kind: Kind<R>,
 }
 
@@ -546,36 +855,32 @@ impl<R: Residues> Batch<R> {
                 || Products::new(&images, s - 1..s),
             );
             let steps = &schedule.steps[s - 1];
-            let mut line = Through::<M> {
+            let mut products = Through::<M> {
                 machine,
-                tables: &tables,
+                moduli: &tables[0].moduli,
                 products: &products,
-                q: steps.q,
                 scratch: Scratch::default(),
                 store: Store::Rows(&mut values),
+                next: 0,
             };
             let root = [tables[0].lower.clone()];
-            let mut room = buffers(steps, &tables, 0);
-            Walk::new(machine, simplex, steps, &tables).walk(
-                (&root, 0),
-                &mut room,
-                (0, q, 0),
-                &mut line,
-            );
-            differences(machine, simplex, &mut values, width, (n, q), &images.moduli);
+            let mut room = Room::new(steps, &tables, 0, q);
+            let walk = Walk { machine, steps, tables: &tables };
+            walk.run((&root, 0), (0, q), &mut room, &mut products);
+            let axes = Axes { machine, simplex, moduli: &images.moduli, stride: width };
+            axes.differences(&mut values, (n, q));
             table = split(n, q, width, images.moduli, &values);
         }
-        let outputs = denominators.len();
         machine.run(
             #[inline(always)]
             || {
                 if from + 1 == stages.hidden.len() {
                     let points = simplex.count(n, stages.degree() as usize);
-                    let (tables, packing) = pack(&images, table, count, points);
-                    Batch { tables, outputs, kind: Kind::Last(packing) }
+                    let (tables, packing) = pack::<M>(&images, table, count, points);
+                    Batch { tables, kind: Kind::Last(packing) }
                 } else {
                     let products = Products::new(&images, from..stages.hidden.len());
-                    Batch { tables: vec![table], outputs, kind: Kind::Through(products) }
+                    Batch { tables: vec![table], kind: Kind::Through(products) }
                 }
             },
         )
@@ -586,7 +891,6 @@ impl<R: Residues> Batch<R> {
     pub(super) fn each_slab<M: Machine<R = R>>(
         &self,
         machine: M,
-        simplex: &Simplex,
         schedule: &Schedule,
         degree: usize,
         h: usize,
@@ -594,56 +898,50 @@ impl<R: Residues> Batch<R> {
     ) {
         let mut next = 0;
         let root: Vec<_> = self.tables.iter().map(|t| t.lower.clone()).collect();
-        let walk = Walk::new(machine, simplex, schedule.last(), &self.tables);
+        let walk = Walk { machine, steps: schedule.last(), tables: &self.tables };
         walk.prefixes((&root, 0), 0, h, degree, &mut |budget, at| {
             each(next, Start { budget, at });
             next += 1;
         });
     }
 
+    /// Room to evaluate slabs of degree up to `budget`, of choices of the first `h` coordinates.
+    pub(super) fn room(&self, schedule: &Schedule, h: usize, budget: usize) -> Room<R> {
+        Room::new(schedule.last(), &self.tables, h, budget)
+    }
+
     /// Evaluates the slab that begins at `start` into `out`, a list an output.
     pub(super) fn evaluate<M: Machine<R = R>>(
         &self,
         machine: M,
-        simplex: &Simplex,
         schedule: &Schedule,
         start: Start<'_, R>,
         h: usize,
+        room: &mut Room<R>,
         out: &mut [&mut [Four<R>]],
     ) {
         let Start { budget, at } = start;
         let (steps, tables) = (schedule.last(), &self.tables[..]);
-        let walk = Walk::new(machine, simplex, steps, tables);
-        let mut room = buffers(steps, tables, h);
-        let place = (h, budget, 0);
+        let walk = Walk { machine, steps, tables };
         match &self.kind {
+            Kind::Last(packing) if M::WIDE => {
+                let mut last = Last::new(machine, tables, packing, Both::eight, out);
+                walk.run(at, (h, budget), room, &mut last);
+            }
             Kind::Last(packing) => {
-                let most = tables.iter().map(|t| t.vectors).max().unwrap_or(0);
-                let zeros = vec![[R::Word::default(); 4]; most];
-                let mut line = Last {
-                    machine,
-                    tables,
-                    packing,
-                    outputs: self.outputs,
-                    q: steps.q,
-                    unreduced: steps.unreduced,
-                    accumulators: vec![[R::Word::default(); 4]; self.outputs * (budget + 1)],
-                    differences: vec![[R::Word::default(); 4]; steps.q + 1],
-                    zeros: &zeros,
-                    out,
-                };
-                walk.walk(at, &mut room, place, &mut line);
+                let mut last = Last::new(machine, tables, packing, Both::four, out);
+                walk.run(at, (h, budget), room, &mut last);
             }
             Kind::Through(products) => {
-                let mut line = Through::<M> {
+                let mut products = Through::<M> {
                     machine,
-                    tables,
+                    moduli: &tables[0].moduli,
                     products,
-                    q: steps.q,
                     scratch: Scratch::default(),
                     store: Store::Outputs(out),
+                    next: 0,
                 };
-                walk.walk(at, &mut room, place, &mut line);
+                walk.run(at, (h, budget), room, &mut products);
             }
         }
     }
@@ -680,16 +978,16 @@ impl<R: Residues> OwnedStart<R> {
 fn first_table<R: Residues>(n: usize, images: &Images<R>) -> Table<R> {
     let rows = &images.rows[0];
     let width = rows.len();
-    let mut top = vec![images.moduli.words(0); n * width];
+    let mut top = vec![images.moduli.four.words(0); n * width];
     for (i, row) in rows.iter().enumerate() {
         for (j, w) in &row.weights {
             // Lexicographic: the last axis first.
-            top[(n - 1 - *j as usize) * width + i] = R::reduce(*w, &images.moduli);
+            top[(n - 1 - *j as usize) * width + i] = R::reduce(*w, &images.moduli.four);
         }
     }
     let mut lower = Vec::with_capacity(width);
     for row in rows {
-        lower.push(R::reduce(row.bias, &images.moduli));
+        lower.push(R::reduce(row.bias, &images.moduli.four));
     }
     Table { moduli: images.moduli, vectors: width, lower, top }
 }
@@ -699,7 +997,7 @@ fn split<R: Residues>(
     n: usize,
     q: usize,
     width: usize,
-    moduli: Moduli<R, 4>,
+    moduli: Both<R>,
     values: &[Four<R>],
 ) -> Table<R> {
     let (mut lower, mut top) = (Vec::new(), Vec::new());

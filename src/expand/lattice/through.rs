@@ -1,7 +1,7 @@
 //! Stages by matrix products at every point of a lattice; the lanes are primes.
 
-use super::Four;
-use super::tabulate::{Images, Line, RowImage, Table};
+use super::tabulate::{Evaluate, Images, RowImage};
+use super::{Both, Four, Word, load, repeat, store};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
 /// Stages in the form in which they are applied, all parameters out of `reduce`.
@@ -11,7 +11,9 @@ pub(super) struct Products<R: Residues> {
 
 /// The polynomials of a stage, and the affine map after it.
 struct Product<R: Residues> {
-    polynomials: Vec<Vec<Four<R>>>,
+    neurons: usize,
+    /// The coefficients of each neuron, the lowest first; zero above a neuron's degree.
+    powers: Vec<Vec<Four<R>>>,
     blocks: Vec<Block<R>>,
     rows: usize,
 }
@@ -28,22 +30,28 @@ impl<R: Residues> Products<R> {
     /// For stages of a network; must run under [`Machine::run`].
     #[inline(always)]
     pub(super) fn new(images: &Images<R>, stages: std::ops::Range<usize>) -> Self {
-        let m = &images.moduli;
+        let m = &images.moduli.four;
         let mut all = Vec::with_capacity(stages.len());
         for s in stages {
-            let mut polynomials = images.polynomials[s].clone();
-            for polynomial in &mut polynomials {
-                for c in polynomial {
-                    *c = R::reduce(*c, m);
+            let polynomials = &images.polynomials[s];
+            let neurons = polynomials.len();
+            let mut most = 0;
+            for c in polynomials {
+                most = most.max(c.len());
+            }
+            let mut powers = vec![vec![m.words(0); neurons]; most];
+            for i in 0..neurons {
+                for k in 0..polynomials[i].len() {
+                    powers[k][i] = R::reduce(polynomials[i][k], m);
                 }
             }
             let rows = &images.rows[s + 1];
             let mut blocks = Vec::with_capacity(rows.len().div_ceil(4));
             for first in (0..rows.len()).step_by(4) {
                 let rows = &rows[first..rows.len().min(first + 4)];
-                blocks.push(Block::new(rows, polynomials.len(), m));
+                blocks.push(Block::new(rows, neurons, m));
             }
-            all.push(Product { polynomials, blocks, rows: rows.len() });
+            all.push(Product { neurons, powers, blocks, rows: rows.len() });
         }
         Products { stages: all }
     }
@@ -82,25 +90,25 @@ impl<R: Residues> Block<R> {
     }
 }
 
-/// The line of a walk that evaluates stages by matrix products.
+/// Stages by matrix products at the points of a walk.
 pub(super) struct Through<'a, 'o, M: Machine> {
     pub(super) machine: M,
-    pub(super) tables: &'a [Table<M::R>],
+    pub(super) moduli: &'a Both<M::R>,
     pub(super) products: &'a Products<M::R>,
-    pub(super) q: usize,
     pub(super) scratch: Scratch<M::R>,
     pub(super) store: Store<'a, 'o, M::R>,
+    /// The point that comes next.
+    pub(super) next: usize,
 }
 
 pub(super) struct Scratch<R: Residues> {
-    differences: Vec<Four<R>>,
     z: Vec<Four<R>>,
     y: Vec<Four<R>>,
 }
 
 impl<R: Residues> Default for Scratch<R> {
     fn default() -> Self {
-        Scratch { differences: Vec::new(), z: Vec::new(), y: Vec::new() }
+        Scratch { z: Vec::new(), y: Vec::new() }
     }
 }
 
@@ -110,63 +118,57 @@ pub(super) enum Store<'a, 'o, R: Residues> {
     Outputs(&'a mut [&'o mut [Four<R>]]),
 }
 
-impl<M: Machine> Line<M> for Through<'_, '_, M> {
-    fn line(&mut self, lower: &[Vec<Four<M::R>>], offset: usize, budget: usize, _: usize) {
+impl<M: Machine> Evaluate<M> for Through<'_, '_, M> {
+    fn evaluate(&mut self, rows: &[Vec<Four<M::R>>], count: usize) {
         let machine = self.machine;
         machine.run(
             #[inline(always)]
-            || self.work(&lower[0], offset, budget),
+            || {
+                let v = self.products.stages[0].neurons;
+                for point in 0..count {
+                    self.point(&rows[0][point * v..][..v]);
+                }
+            },
         );
     }
 }
 
 impl<M: Machine> Through<'_, '_, M> {
     #[inline(always)]
-    fn work(&mut self, lower: &[Four<M::R>], offset: usize, budget: usize) {
-        let table = &self.tables[0];
-        let m = &table.moduli;
-        let (q, v) = (self.q, table.vectors);
-        let Scratch { differences, z, y } = &mut self.scratch;
-        let zero = [<M::R as Residues>::Word::default(); 4];
-        differences.clear();
-        differences.extend_from_slice(&lower[..q * v]);
-        for i in 0..differences.len() {
-            differences[i] = M::R::reduce(differences[i], m);
+    fn point(&mut self, row: &[Four<M::R>]) {
+        let m = self.moduli;
+        let Scratch { z, y } = &mut self.scratch;
+        let zero = [Word::<M>::default(); 4];
+        z.resize(row.len(), zero);
+        for i in 0..row.len() {
+            z[i] = M::R::reduce(row[i], &m.four);
         }
-        for t in 0..=budget {
-            z.clear();
-            z.extend_from_slice(&differences[..v]);
-            for s in 0..self.products.stages.len() {
-                let product = &self.products.stages[s];
-                y.resize(product.polynomials.len(), zero);
-                product.polynomials(z, y, m);
-                z.resize(product.blocks.len() * 4, zero);
-                product.rows(y, z, m);
-                z.truncate(product.rows);
+        for s in 0..self.products.stages.len() {
+            let product = &self.products.stages[s];
+            y.resize(product.neurons, zero);
+            z.resize(product.neurons.max(product.blocks.len() * 4), zero);
+            product.polynomials::<M>(z, y, m);
+            if M::WIDE {
+                product.rows::<8, 2>(y, z, &m.eight);
+            } else {
+                product.rows::<4, 4>(y, z, &m.four);
             }
-            match &mut self.store {
-                Store::Rows(rows) => {
-                    let width = z.len();
-                    rows[(offset + t) * width..][..width].copy_from_slice(z);
-                }
-                Store::Outputs(outputs) => {
-                    for o in 0..z.len() {
-                        outputs[o][offset + t] = z[o];
-                    }
+            z.truncate(product.rows);
+        }
+        match &mut self.store {
+            Store::Rows(rows) => {
+                let to = &mut rows[self.next * z.len()..][..z.len()];
+                for i in 0..to.len() {
+                    to[i] = z[i];
                 }
             }
-            if t == budget {
-                break;
-            }
-            for i in 0..q {
-                let (own, later) = differences.split_at_mut((i + 1) * v);
-                let next = if i + 1 < q { &later[..v] } else { &table.top[..v] };
-                let own = &mut own[i * v..][..v];
-                for i in 0..v {
-                    own[i] = M::R::reduce(M::R::add(own[i], next[i], m), m);
+            Store::Outputs(outputs) => {
+                for o in 0..z.len() {
+                    outputs[o][self.next] = z[o];
                 }
             }
         }
+        self.next += 1;
     }
 }
 
@@ -175,39 +177,67 @@ impl<R: Residues> Product<R> {
     ///
     /// By the bounds of [`Residues`] every product is at most 0.84 p, so every sum 1.34 p.
     #[inline(always)]
-    fn polynomials(&self, z: &[Four<R>], y: &mut [Four<R>], m: &Moduli<R, 4>) {
-        for i in 0..y.len() {
-            let (z, c) = (z[i], &self.polynomials[i][..]);
-            let mut sum = c[c.len() - 1];
-            for k in (0..c.len() - 1).rev() {
-                sum = R::add(R::mul(sum, z, m), c[k], m);
+    fn polynomials<M: Machine<R = R>>(&self, z: &[Four<R>], y: &mut [Four<R>], m: &Both<R>) {
+        let mut i = 0;
+        if M::WIDE {
+            while i + 2 <= self.neurons {
+                self.polynomial::<8>(z, y, i, &m.eight);
+                i += 2;
             }
-            y[i] = sum;
+        }
+        for i in i..self.neurons {
+            self.polynomial::<4>(z, y, i, &m.four);
         }
     }
 
-    /// The affine map at y, of at most 1.34 p, out of `reduce`: 1.34 times 0.5 is below 0.9.
     #[inline(always)]
-    fn rows(&self, y: &[Four<R>], z: &mut [Four<R>], m: &Moduli<R, 4>) {
+    fn polynomial<const W: usize>(
+        &self,
+        z: &[Four<R>],
+        y: &mut [Four<R>],
+        i: usize,
+        m: &Moduli<R, W>,
+    ) {
+        let (z, powers) = (load::<R, W>(z, i), &self.powers[..]);
+        let mut sum = load::<R, W>(&powers[powers.len() - 1], i);
+        for k in (0..powers.len() - 1).rev() {
+            sum = R::add(R::mul(sum, z, m), load::<R, W>(&powers[k], i), m);
+        }
+        store::<R, W>(y, i, sum);
+    }
+
+    /// The affine map at y, of at most 1.34 p, out of `reduce`: 1.34 times 0.5 is below 0.9. Four rows
+    /// are `N` vectors of `W`.
+    #[inline(always)]
+    fn rows<const W: usize, const N: usize>(
+        &self,
+        y: &[Four<R>],
+        z: &mut [Four<R>],
+        m: &Moduli<R, W>,
+    ) {
         for b in 0..self.blocks.len() {
             let block = &self.blocks[b];
-            let mut sums = block.bias;
+            let mut sums = [[R::Word::default(); W]; N];
+            for r in 0..N {
+                sums[r] = load::<R, W>(&block.bias, r * (W / 4));
+            }
             let count = block.columns.len();
             let weights = &block.weights[..count];
             for first in (0..count).step_by(8) {
                 for k in first..count.min(first + 8) {
-                    let (y, w) = (y[block.columns[k] as usize], &weights[k]);
-                    for r in 0..4 {
-                        sums[r] = R::add(sums[r], R::mul(w[r], y, m), m);
+                    let y = repeat::<R, W>(y[block.columns[k] as usize]);
+                    for r in 0..N {
+                        let w = load::<R, W>(&weights[k], r * (W / 4));
+                        sums[r] = R::add(sums[r], R::mul(w, y, m), m);
                     }
                 }
                 // What came out of `reduce` and eight terms of 0.84 p: below 8 p.
-                for r in 0..4 {
+                for r in 0..N {
                     sums[r] = R::reduce(sums[r], m);
                 }
             }
-            for r in 0..4 {
-                z[4 * b + r] = sums[r];
+            for r in 0..N {
+                store::<R, W>(z, 4 * b + r * (W / 4), sums[r]);
             }
         }
     }
