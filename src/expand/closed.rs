@@ -13,38 +13,13 @@
 //! degree and a choice of the first two exponents: its monomials are neighbours in the result, and
 //! only its residues are held.
 
-use std::sync::atomic::Ordering;
-use std::time::Instant;
-
-use rayon::prelude::*;
-
-use crate::expand::lattice::{
-    Cancelled, Demands, Remainders, Times, Word, Work, primes_for, words_for,
-};
+use crate::expand::blocks::{self, Blocks, denominator, residue};
+use crate::expand::lattice::{Cancelled, Times, Word, Work, primes_for, words_for};
 use crate::expand::plan::dense_terms;
-use crate::expand::stages::{Bound, Number, Stages};
+use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
-use crate::numeric::residues::{Machine, Moduli, Residues, primes};
+use crate::numeric::residues::{Machine, Moduli, Residues};
 use crate::polynomial::Packed;
-
-/// The residue of a parameter modulo a prime that does not divide its denominator.
-pub(super) fn residue(number: &Number, p: u64) -> u64 {
-    match number {
-        Number::Dyadic { mantissa, exponent } => {
-            let base = if *exponent < 0 { p.div_ceil(2) } else { 2 };
-            let power = modular::pow(base, u64::from(exponent.unsigned_abs()), p);
-            // The remainder is not negative and below p < 2^50.
-            modular::mul(mantissa.rem_euclid(p as i64) as u64, power, p)
-        }
-        Number::Rational(x) => modular::reduce_rational(x, p).unwrap_or(0),
-    }
-}
-
-/// The residue of the denominator of an output.
-pub(super) fn denominator(bound: &Bound, p: u64) -> u64 {
-    let odd = modular::reduce(&bound.odd.clone().into(), p);
-    modular::mul(modular::pow(2, bound.twos, p), odd, p)
-}
 
 /// The sum of the products of reduced words, reduced.
 #[inline(always)]
@@ -67,8 +42,8 @@ pub(super) fn dot<'a, R: Residues>(
     R::reduce(sum, moduli)
 }
 
-/// Operations on residues, as [`lattice::operations`](super::lattice::operations) counts them, or
-/// `None` where there is not one hidden layer.
+/// Operations on residues, as [`lattice::operations`](super::lattice::operations) counts them, of the
+/// units and of the blocks, or `None` where there is not one hidden layer.
 pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> Option<[f64; 3]> {
     let [stage] = &stages.hidden[..] else { return None };
     let (n, degree) = (stages.used.len(), stages.degree());
@@ -81,10 +56,10 @@ pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> Option<[f64; 3]> 
     let coefficients: usize = stage.polynomials.iter().map(Vec::len).sum();
     let numbers = entries as f64 + coefficients as f64 + outputs * width;
     let tables = 8.0 * width * (n as f64 * degree as f64 + degree as f64 * degree as f64 / 2.0);
-    let evaluate =
-        points * outputs * width * 12.0 * lanes + lanes * (tables + numbers * CONVERSION);
     let words: f64 = bounds.iter().map(|b| words_for(b.bits) as f64).sum();
-    Some([evaluate, 0.0, super::lattice::reconstruction(points, words, k, outputs)])
+    let blocks = points * outputs * width * 12.0 * lanes
+        + super::lattice::reconstruction(points, words, k, outputs);
+    Some([lanes * (tables + numbers * CONVERSION), blocks, 0.0])
 }
 
 /// The image of a parameter, in operations on a residue.
@@ -176,27 +151,21 @@ impl<R: Residues> Unit<R> {
     }
 }
 
-/// A degree and the first exponents.
-struct Block {
-    output: usize,
-    degree: usize,
-    first: Vec<usize>,
-}
-
 /// The residues of a block modulo the primes of a unit, in graded order.
 #[inline(always)]
 fn evaluate<R: Residues>(
     unit: &Unit<R>,
     (n, highest, width): (usize, usize, usize),
-    block: &Block,
+    (output, degree): (usize, usize),
+    first: &[usize],
     out: &mut [[R::Word; 4]],
 ) {
     let moduli = &unit.moduli;
     let powers = |v: usize, e: usize| &unit.powers[(v * highest + e - 1) * width..][..width];
-    let start = (block.output * (highest + 1) + block.degree) * width;
-    let mut rest = block.degree;
+    let start = (output * (highest + 1) + degree) * width;
+    let mut rest = degree;
     let mut levels = vec![unit.starts[start..start + width].to_vec()];
-    for (v, &e) in block.first.iter().enumerate().filter(|(_, e)| **e > 0) {
+    for (v, &e) in first.iter().enumerate().filter(|(_, e)| **e > 0) {
         rest -= e;
         for (x, a) in levels[0].iter_mut().zip(powers(v, e)) {
             *x = R::mul(*x, *a, moduli);
@@ -204,7 +173,7 @@ fn evaluate<R: Residues>(
     }
     if rest == 0 {
         let zero = [R::Word::default(); 4];
-        let start = if block.degree == 0 { unit.biases[block.output] } else { zero };
+        let start = if degree == 0 { unit.biases[output] } else { zero };
         let one = moduli.words(1);
         out[0] = dot(start, levels[0].iter().map(|x| (x, &one)), moduli);
         return;
@@ -212,7 +181,7 @@ fn evaluate<R: Residues>(
     levels.resize(rest, levels[0].clone());
     // The variables that occur, ascending, with their exponents; levels[l] is the product of the
     // factors before part l.
-    let mut parts = vec![(block.first.len(), rest)];
+    let mut parts = vec![(first.len(), rest)];
     for value in out {
         let mut last = parts.len() - 1;
         let (mut v, mut e) = parts[last];
@@ -241,69 +210,54 @@ fn evaluate<R: Residues>(
     }
 }
 
+struct Closed<'a, M: Machine> {
+    machine: M,
+    stages: &'a Stages,
+    bounds: &'a [Bound],
+}
+
+impl<M: Machine> Blocks<M> for Closed<'_, M> {
+    type Unit = Unit<M::R>;
+    /// The first exponents.
+    type Block = Vec<usize>;
+
+    fn unit(&self, primes: [u64; 4]) -> Unit<M::R> {
+        Unit::new(self.machine.token(), primes, self.stages, self.bounds)
+    }
+
+    fn of_degree(&self, m: usize) -> Vec<(Vec<usize>, usize)> {
+        let n = self.stages.used.len();
+        let h = (n - 1).min(2);
+        let count = |first: &[usize]| {
+            dense_terms(n - h - 1, (m - first.iter().sum::<usize>()) as u128) as usize
+        };
+        choices(h, m).into_iter().map(|first| (first.clone(), count(&first))).collect()
+    }
+
+    fn residues(
+        &self,
+        units: &[Unit<M::R>],
+        place: (usize, usize),
+        first: &Vec<usize>,
+        to: &mut [Vec<[Word<M>; 4]>],
+    ) {
+        let stages = self.stages;
+        let shape = (stages.used.len(), stages.degree() as usize, stages.hidden[0].rows.len());
+        for (unit, out) in units.iter().zip(to) {
+            self.machine.run(
+                #[inline(always)]
+                || evaluate(unit, shape, place, first, out),
+            );
+        }
+    }
+}
+
 /// The polynomials, by the method of this module.
 pub(super) fn expand<M: Machine>(
     machine: M,
     work: &Work<'_>,
 ) -> Result<(Vec<Packed>, Times), Cancelled> {
-    let Work { stages, bounds, parallel, progress, .. } = *work;
-    let (n, degree) = (stages.used.len(), stages.degree() as usize);
-    let width = stages.hidden[0].rows.len();
-    let started = Instant::now();
-    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-    let demands = Demands::new(stages);
-    let primes: Vec<u64> = primes().filter(|p| demands.suits(*p)).take(primes_for(bits)).collect();
-    let widths: Vec<usize> = bounds.iter().map(|b| words_for(b.bits)).collect();
-    let widest = widths.iter().copied().max().unwrap_or(1);
-    let remainders = Remainders::<M::R>::new(machine.token(), &primes, widest);
-    let units: Vec<Unit<M::R>> = remainders
-        .units
-        .iter()
-        .map(|unit| Unit::new(machine.token(), *unit, stages, bounds))
-        .collect();
-
-    // Blocks in the order of the result.
-    let h = (n - 1).min(2);
-    let points = dense_terms(n, degree as u128) as usize;
-    let mut numerators: Vec<Vec<u64>> = widths.iter().map(|w| vec![0; points * w]).collect();
-    let mut jobs = Vec::new();
-    for (output, (numerators, words)) in numerators.iter_mut().zip(&widths).enumerate() {
-        let mut whole = &mut numerators[..];
-        for m in 0..=degree {
-            for first in choices(h, m) {
-                let rest = m - first.iter().sum::<usize>();
-                let count = dense_terms(n - h - 1, rest as u128) as usize;
-                let (piece, others) = std::mem::take(&mut whole).split_at_mut(count * words);
-                whole = others;
-                jobs.push((Block { output, degree: m, first }, *words, piece));
-            }
-        }
-    }
-    progress.total.store(jobs.len(), Ordering::Relaxed);
-    let one = |(block, words, to): (Block, usize, &mut [u64])| {
-        let count = to.len() / words;
-        let residues: Vec<Vec<[Word<M>; 4]>> = units
-            .iter()
-            .map(|unit| {
-                let mut out = vec![[Word::<M>::default(); 4]; count];
-                machine.run(
-                    #[inline(always)]
-                    || evaluate(unit, (n, degree, width), &block, &mut out),
-                );
-                out
-            })
-            .collect();
-        let residues: Vec<&[[Word<M>; 4]]> = residues.iter().map(|x| &x[..]).collect();
-        remainders.integers(machine, &residues, words, to);
-        progress.advance()
-    };
-    if parallel {
-        jobs.into_par_iter().with_max_len(1).try_for_each(one)?;
-    } else {
-        jobs.into_iter().try_for_each(one)?;
-    }
-    let times = Times { evaluate: started.elapsed().as_secs_f64(), ..Times::default() };
-    Ok((pack(stages, bounds, degree, numerators), times))
+    blocks::expand(machine, work, &Closed { machine, stages: work.stages, bounds: work.bounds })
 }
 
 /// The choices of `h` exponents of sum at most `m`, the higher power of the earlier variable first.
@@ -313,26 +267,4 @@ fn choices(h: usize, m: usize) -> Vec<Vec<usize>> {
         1 => (0..=m).rev().map(|e| vec![e]).collect(),
         _ => (0..=m).rev().flat_map(|e| (0..=m - e).rev().map(move |f| vec![e, f])).collect(),
     }
-}
-
-/// The polynomials of numerators in graded order.
-pub(super) fn pack(
-    stages: &Stages,
-    bounds: &[Bound],
-    degree: usize,
-    numerators: Vec<Vec<u64>>,
-) -> Vec<Packed> {
-    numerators
-        .into_iter()
-        .zip(bounds)
-        .map(|(numerators, bound)| Packed {
-            variables: stages.inputs,
-            used: stages.used.clone(),
-            degree: degree as u32,
-            words: words_for(bound.bits),
-            numerators,
-            odd: bound.odd.clone(),
-            twos: bound.twos,
-        })
-        .collect()
 }

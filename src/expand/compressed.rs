@@ -14,28 +14,24 @@
 //! variable, which takes what is left of the degree, an evaluation: sum_g T_g w_n^g / g!.
 //!
 //! It is worked out modulo primes, four to a vector, and put together by Chinese remainders, as in
-//! [`closed`](super::closed). A job is a degree and the first exponent: its monomials are neighbours
+//! [`closed`](super::closed). A block is a degree and the first exponent: its monomials are neighbours
 //! in the result, and only its residues are held.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use num_rational::BigRational;
-use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::expand::blocks::{self, Blocks, denominator, residue};
 use crate::expand::carry_out::Residual;
-use crate::expand::closed::{denominator, pack, residue};
-use crate::expand::lattice::{
-    Cancelled, Demands, Remainders, Times, Word, Work, primes_for, reconstruction, words_for,
-};
+use crate::expand::lattice::{Cancelled, Times, Word, Work, primes_for, reconstruction, words_for};
 use crate::expand::plan::{dense_terms, direct};
 use crate::expand::stages::{Bound, Stages};
 use crate::network::{Input, Layer, Network};
 use crate::numeric::modular;
 use crate::numeric::rational::format_exact;
-use crate::numeric::residues::{Job, Machine, Moduli, Residues, primes};
+use crate::numeric::residues::{Job, Machine, Moduli, Residues};
 use crate::polynomial::{Packed, Ranks, words};
 
 /// The network from the pre-activations of its first layer on, which become its inputs z1, z2, ...
@@ -109,11 +105,8 @@ pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> Option<[f64; 3]> 
     let images = k * terms * (outputs * 100.0 + 40.0 * words);
     let points = dense_terms(n, degree as u128) as f64;
     let words: f64 = bounds.iter().map(|b| words_for(b.bits) as f64).sum();
-    Some([
-        phases.iter().sum::<f64>() + images + outputs * lanes * 8.0 * products,
-        0.0,
-        reconstruction(points, words, k, outputs),
-    ])
+    let blocks = outputs * lanes * 8.0 * products + reconstruction(points, words, k, outputs);
+    Some([phases.iter().sum::<f64>() + images, blocks, 0.0])
 }
 
 /// Bytes at the peak beside the numerators.
@@ -268,10 +261,9 @@ struct Substitution<'a, M: Machine> {
 
 impl<M: Machine> Substitution<'_, M> {
     /// All monomials of a degree that have this power of the first variable.
-    fn block(&mut self, block: &Block, rooms: &mut [Room<M>]) {
+    fn block(&mut self, (output, m): (usize, usize), first: usize, rooms: &mut [Room<M>]) {
         let Some((room, later)) = rooms.split_first_mut() else { return };
-        let (m, first) = (block.degree, block.first);
-        let from = &self.unit.tensors[block.output][self.derivatives.of_order(m)];
+        let from = &self.unit.tensors[output][self.derivatives.of_order(m)];
         let machine = self.machine;
         machine.run(
             #[inline(always)]
@@ -367,13 +359,6 @@ impl<M: Machine> Substitution<'_, M> {
 /// Derivatives of all orders.
 type Room<M> = Vec<[Word<M>; 4]>;
 
-/// An output, a degree, and a power of the first variable.
-struct Block {
-    output: usize,
-    degree: usize,
-    first: usize,
-}
-
 /// The polynomials, by the method of this module; `None` where it does not apply.
 pub(super) fn expand<M: Machine>(
     machine: M,
@@ -387,71 +372,61 @@ pub(super) fn expand<M: Machine>(
     let inner_work = Work { stages: &inner, bounds: &inner_bounds, ..*work };
     let first = Residual { work: inner_work, route }.run(machine);
     Some(first.and_then(|(packed, _)| {
-        let packed = substitute(machine, work, &derivatives, (&inner, &packed))?;
-        let evaluate = started.elapsed().as_secs_f64();
-        Ok((packed, Times { evaluate, ..Times::default() }))
+        let inner_seconds = started.elapsed().as_secs_f64();
+        let Work { stages, bounds, .. } = *work;
+        let method = Compressed {
+            machine,
+            stages,
+            bounds,
+            derivatives: &derivatives,
+            inner: &inner,
+            packed: &packed,
+        };
+        let (packed, mut times) = blocks::expand(machine, work, &method)?;
+        times.evaluate += inner_seconds;
+        Ok((packed, times))
     }))
 }
 
-fn substitute<M: Machine>(
+struct Compressed<'a, M: Machine> {
     machine: M,
-    work: &Work<'_>,
-    derivatives: &Derivatives,
-    inner: (&Stages, &[Packed]),
-) -> std::result::Result<Vec<Packed>, Cancelled> {
-    let Work { stages, bounds, parallel, progress, .. } = *work;
-    let (n, degree) = (stages.used.len(), stages.degree() as usize);
-    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-    let demands = Demands::new(stages);
-    let primes: Vec<u64> = primes().filter(|p| demands.suits(*p)).take(primes_for(bits)).collect();
-    let widths: Vec<usize> = bounds.iter().map(|b| words_for(b.bits)).collect();
-    let widest = widths.iter().copied().max().unwrap_or(1);
-    let remainders = Remainders::<M::R>::new(machine.token(), &primes, widest);
-    let units: Vec<Unit<M::R>> = remainders
-        .units
-        .iter()
-        .map(|unit| Unit::new(machine.token(), *unit, derivatives, (stages, bounds), inner))
-        .collect();
+    stages: &'a Stages,
+    bounds: &'a [Bound],
+    derivatives: &'a Derivatives,
+    inner: &'a Stages,
+    packed: &'a [Packed],
+}
 
-    // Blocks in the order of the result.
-    let points = dense_terms(n, degree as u128) as usize;
-    let mut numerators: Vec<Vec<u64>> = widths.iter().map(|w| vec![0; points * w]).collect();
-    let mut jobs = Vec::new();
-    for (output, (numerators, words)) in numerators.iter_mut().zip(&widths).enumerate() {
-        let mut whole = &mut numerators[..];
-        for m in 0..=degree {
-            for first in (0..=m).rev() {
-                let count = dense_terms(n - 2, (m - first) as u128) as usize;
-                let (piece, others) = std::mem::take(&mut whole).split_at_mut(count * words);
-                whole = others;
-                jobs.push((Block { output, degree: m, first }, *words, piece));
-            }
+impl<M: Machine> Blocks<M> for Compressed<'_, M> {
+    type Unit = Unit<M::R>;
+    /// The power of the first variable.
+    type Block = usize;
+
+    fn unit(&self, primes: [u64; 4]) -> Unit<M::R> {
+        let inner = (self.inner, self.packed);
+        let whole = (self.stages, self.bounds);
+        Unit::new(self.machine.token(), primes, self.derivatives, whole, inner)
+    }
+
+    fn of_degree(&self, m: usize) -> Vec<(usize, usize)> {
+        let later = self.stages.used.len() - 2;
+        (0..=m).rev().map(|e| (e, dense_terms(later, (m - e) as u128) as usize)).collect()
+    }
+
+    fn residues(
+        &self,
+        units: &[Unit<M::R>],
+        place: (usize, usize),
+        first: &usize,
+        to: &mut [Vec<[Word<M>; 4]>],
+    ) {
+        let (machine, derivatives) = (self.machine, self.derivatives);
+        let degree = self.stages.degree() as usize;
+        let room = |_| vec![[Word::<M>::default(); 4]; derivatives.exponents.len()];
+        let mut rooms: Vec<Room<M>> = (1..self.stages.used.len()).map(room).collect();
+        for (unit, out) in units.iter().zip(to) {
+            Substitution { machine, derivatives, unit, degree, out, next: 0 }
+                .block(place, *first, &mut rooms);
         }
     }
-    progress.done.store(0, Ordering::Relaxed);
-    progress.total.store(jobs.len(), Ordering::Relaxed);
-    let one = |(block, words, to): (Block, usize, &mut [u64])| {
-        let count = to.len() / words;
-        let room = || vec![[Word::<M>::default(); 4]; derivatives.exponents.len()];
-        let mut rooms: Vec<Room<M>> = (0..n - 1).map(|_| room()).collect();
-        let residues: Vec<Vec<[Word<M>; 4]>> = units
-            .iter()
-            .map(|unit| {
-                let mut out = vec![[Word::<M>::default(); 4]; count];
-                let out_of_unit = &mut out;
-                Substitution { machine, derivatives, unit, degree, out: out_of_unit, next: 0 }
-                    .block(&block, &mut rooms);
-                out
-            })
-            .collect();
-        let residues: Vec<&[[Word<M>; 4]]> = residues.iter().map(|x| &x[..]).collect();
-        remainders.integers(machine, &residues, words, to);
-        progress.advance()
-    };
-    if parallel {
-        jobs.into_par_iter().with_max_len(1).try_for_each(one)?;
-    } else {
-        jobs.into_iter().try_for_each(one)?;
-    }
-    Ok(pack(stages, bounds, degree, numerators))
 }

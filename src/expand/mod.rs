@@ -26,6 +26,7 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
+mod blocks;
 mod carry_out;
 mod closed;
 mod compare;

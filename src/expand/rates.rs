@@ -95,9 +95,11 @@ fn measured(
     }
     let mut measured = time(&part, &bounds, route);
     measured[0] = (measured[0] - standard.start).max(measured[0] / 2.0);
-    let rate = |i: usize| match phases[i] > 0.0 {
-        true => measured[i] / phases[i],
-        false => standard.phases[i],
+    let rate = |i: usize| match (phases[i] > 0.0, i) {
+        (false, _) => standard.phases[i],
+        (true, 0) => measured[0] / phases[0],
+        // Of so short a phase a good part is its constants, which do not grow with the points.
+        (true, _) => (measured[i] / phases[i]).min(2.0 * standard.phases[i]),
     };
     Some(Rates { phases: [rate(0), rate(1), rate(2)], start: standard.start })
 }
@@ -138,7 +140,7 @@ fn standard(route: Route) -> Rates {
     let (place, n, hidden): (usize, usize, &[(usize, usize)]) = match route {
         Route::Closed => (1, 4, &[(16, 6)]),
         Route::Roots => (2, 1, &[(8, 4), (8, 4), (8, 4)]),
-        Route::Compressed => (3, 4, &[(2, 3), (8, 2)]),
+        Route::Compressed => (3, 7, &[(3, 3), (16, 2)]),
         _ => (0, 4, &[(16, 3), (16, 3)]),
     };
     *RATES[place].get_or_init(|| {

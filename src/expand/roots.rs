@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::expand::closed::{denominator, dot, pack, residue};
+use crate::expand::blocks::{denominator, pack, residue};
+use crate::expand::closed::dot;
 use crate::expand::lattice::{
     Cancelled, Demands, Remainders, Times, Word, Work, primes_for, reconstruction, words_for,
 };
