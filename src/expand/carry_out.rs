@@ -169,20 +169,27 @@ fn in_residues(
             // A receiver that is gone has an error to return.
             let _ = sender.send(Level::best().dispatch(job));
         });
+        let mut watched = Instant::now();
         loop {
-            match receiver.recv_timeout(Duration::from_millis(50)) {
+            // A thread of the pool, as that of the program is, has to do its part meanwhile.
+            let works = parallel && rayon::yield_now() == Some(rayon::Yield::Executed);
+            let pause = if works { Duration::ZERO } else { Duration::from_millis(1) };
+            match receiver.recv_timeout(pause) {
                 Ok(result) => return result.map_err(|_| stopped()),
                 Err(RecvTimeoutError::Disconnected) => return Err(stopped()),
-                Err(RecvTimeoutError::Timeout) => {
-                    let total = progress.total.load(Ordering::Relaxed).max(1);
-                    let done = progress.done.load(Ordering::Relaxed).min(total);
-                    let layer = done * layers / total;
-                    let step = Step { layer, layers, neuron: 0, piece: Some((done, total)) };
-                    if let Err(error) = watch(step) {
-                        progress.cancelled.store(true, Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if watched.elapsed() < Duration::from_millis(50) {
+                continue;
+            }
+            watched = Instant::now();
+            let total = progress.total.load(Ordering::Relaxed).max(1);
+            let done = progress.done.load(Ordering::Relaxed).min(total);
+            let layer = done * layers / total;
+            let step = Step { layer, layers, neuron: 0, piece: Some((done, total)) };
+            if let Err(error) = watch(step) {
+                progress.cancelled.store(true, Ordering::Relaxed);
+                return Err(error);
             }
         }
     })
