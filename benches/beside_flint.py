@@ -199,7 +199,7 @@ def picture(rows):
         return left + across * (width - left - right), height - bottom - up * (height - bottom - top)
 
     def power(exponent):
-        return f"{10**exponent:,}" if 0 <= exponent < 7 else f"{10.0**exponent:g}"
+        return f"{10**exponent:,}" if 0 <= exponent < 9 else f"{10.0**exponent:g}"
 
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
