@@ -17,7 +17,7 @@ use crate::numeric::residues::{Machine, Moduli, Residues};
 type Word<M> = <<M as Machine>::R as Residues>::Word;
 
 /// Primes up to which mixed digits are taken.
-pub(super) const GARNER: usize = 16;
+pub(super) const GARNER: usize = 32;
 
 /// Primes up to which a column of 2^51 2^64 products fits in 128 bits.
 pub(super) const MOST_PRIMES: usize = 8000;
