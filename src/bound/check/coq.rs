@@ -24,13 +24,14 @@ use crate::numeric::elementary;
 use crate::numeric::outward::Interval;
 
 /// What an instance rests on, as (name, text), each after those that it uses.
-pub const THEORIES: [(&str, &str); 12] = [
+pub const THEORIES: [(&str, &str); 13] = [
     ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
     ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
     ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
     ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
     ("Smooth.v", include_str!("../../../proofs/Smooth.v")),
     ("Exponential.v", include_str!("../../../proofs/Exponential.v")),
+    ("Gaussian.v", include_str!("../../../proofs/Gaussian.v")),
     ("Sine.v", include_str!("../../../proofs/Sine.v")),
     ("Activations.v", include_str!("../../../proofs/Activations.v")),
     ("Linear.v", include_str!("../../../proofs/Linear.v")),
@@ -47,8 +48,8 @@ pub const FAST: (&str, &str) = ("FloatMode.v", include_str!("../../../proofs/Flo
 /// network and of the SLNN, for its first comment.
 ///
 /// # Errors
-/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, the
-/// activation gelu. Whether the claims are true, and the splits of a box leave no part out, is left to `coqc`.
+/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic. Whether
+/// the claims are true, and the splits of a box leave no part out, is left to `coqc`.
 pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     let mut out = format!(
@@ -194,8 +195,8 @@ fn neuron(
         Activation::Softplus => "Softplus".into(),
         Activation::Elu { alpha } => format!("(Elu ({}))", number(&dyadic(alpha))),
         Activation::Silu => "Silu".into(),
+        Activation::Gelu => "Gelu".into(),
         Activation::Sin => "Sin".into(),
-        other => return Err(format!("the activation {} is not known in Coq", other.name())),
     };
     let middle = middle(claim.slope.lower, claim.slope.upper).ok_or("a slope without a middle")?;
     let slopes = [claim.slope.lower, claim.slope.upper].map(dyadic);
@@ -331,8 +332,8 @@ fn tree(proof: &Proof, before: &[Pair]) -> String {
 
 /// Whether the checker decides by tables of the function and of its derivative.
 fn has_tables(function: Activation) -> bool {
-    use Activation::{Elu, Silu, Sin, Softplus};
-    matches!(function, Softplus | Elu { .. } | Silu | Sin)
+    use Activation::{Elu, Gelu, Silu, Sin, Softplus};
+    matches!(function, Softplus | Elu { .. } | Silu | Gelu | Sin)
 }
 
 /// More than such tables are off.
