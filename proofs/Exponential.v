@@ -262,20 +262,14 @@ Lemma tail_small z : 48 <= z -> exp (- z) <= value tiny.
 Proof.
   intros Hz. eapply Rle_trans; [|apply decay_described]. apply exp_growing; lra.
 Qed.
-Lemma tail_moment z : 48 <= z -> z * exp (- z) <= value (Dyadic 1 (-33)).
+Lemma tail_moment z : 48 <= z -> z * exp (- z) <= value (Dyadic 1 (-63)).
 Proof.
-  intros Hz. pose proof (tail_small z Hz) as H. set (x := exp (- (z / 2))).
-  assert (exp (- z) = x * x) as E by (unfold x; rewrite <- exp_plus; f_equal; field). rewrite E in *.
-  assert (0 < x) by apply exp_pos.
-  assert (z * x <= 2) as H2.
-  { pose proof (exp_above_line (z / 2) ltac:(lra)) as P.
-    assert (x * exp (z / 2) = 1) as E1
-      by (unfold x; rewrite <- exp_plus; replace (- (z / 2) + z / 2) with 0 by ring; apply exp_0). nra. }
-  assert (value (dadd tiny tiny) + value (dadd tiny tiny) <= value (Dyadic 1 (-33)) * value (Dyadic 1 (-33))) as H3.
-  { rewrite <- value_add, <- value_mul. apply dleb_spec; vm_compute; reflexivity. }
-  rewrite value_add in H3. assert (0 < value (Dyadic 1 (-33))) as H0r by (unfold value; simpl; lra).
-  set (r := value (Dyadic 1 (-33))) in *. clearbody r.
-  assert (2 * x <= r) by (apply Rnot_lt_le; intros Hlt; assert (r * r < 2 * x * (2 * x)) by nra; lra). nra.
+  intros Hz. pose proof (tail_small 48 ltac:(lra)) as H. pose proof (exp_pos (- z)) as Hp.
+  assert (value (Dyadic 48 0) * value tiny <= value (Dyadic 1 (-63))) as H1
+    by (rewrite <- value_mul; apply dleb_spec; vm_compute; reflexivity).
+  replace (value (Dyadic 48 0)) with 48 in H1 by (unfold value; simpl; lra).
+  replace (exp (- (48))) with (exp (z - 48) * exp (- z)) in H by (rewrite <- exp_plus; f_equal; ring).
+  pose proof (exp_above_line (z - 48) ltac:(lra)). assert (z * exp (- z) <= 48 * (exp (z - 48) * exp (- z))) by nra. lra.
 Qed.
 Lemma inner_sigmoid_described : Forall (describes sigmoid) inner_sigmoid_pieces.
 Proof.
@@ -391,8 +385,8 @@ Definition silu_slope_piece (p : piece) : piece :=
     (dmul (dadd d1 (dadd (farthest p) (farthest p))) (rest p)).
 Definition inner_silu_pieces := Eval vm_compute in map (fun p => shortened 20 (times_argument p)) inner_sigmoid_pieces.
 Definition inner_silu_slope_pieces := Eval vm_compute in map (fun p => shortened 20 (silu_slope_piece p)) inner_sigmoid_pieces.
-Definition silu_pieces := with_tails 48 [] inner_silu_pieces [d0; d1] (Dyadic 1 (-33)).
-Definition silu_slope_pieces := with_tails 48 [] inner_silu_slope_pieces [d1] (Dyadic 1 (-32)).
+Definition silu_pieces := with_tails 48 [] inner_silu_pieces [d0; d1] (Dyadic 1 (-63)).
+Definition silu_slope_pieces := with_tails 48 [] inner_silu_slope_pieces [d1] (Dyadic 1 (-62)).
 
 Lemma farthest_spec p z : bounded p = true -> in_piece p z -> Rabs z <= value (farthest p) /\ value (rest p) <= 1.
 Proof.
@@ -437,14 +431,14 @@ Proof.
   split; constructor; auto; apply describes_shortened; [apply (describes_times_argument sigmoid)|apply describes_silu_slope]; auto.
 Qed.
 Lemma silu_tails z : 48 <= z ->
-  Rabs (silu (- z)) <= value (Dyadic 1 (-33)) /\ Rabs (silu z - z) <= value (Dyadic 1 (-33)) /\
-  Rabs (silu_slope (- z)) <= value (Dyadic 1 (-32)) /\ Rabs (silu_slope z - 1) <= value (Dyadic 1 (-32)).
+  Rabs (silu (- z)) <= value (Dyadic 1 (-63)) /\ Rabs (silu z - z) <= value (Dyadic 1 (-63)) /\
+  Rabs (silu_slope (- z)) <= value (Dyadic 1 (-62)) /\ Rabs (silu_slope z - 1) <= value (Dyadic 1 (-62)).
 Proof.
   intros Hz. pose proof (tail_moment z Hz) as M. pose proof (sigmoid_below_exp (- z)) as E.
   pose proof (sigmoid_between (- z)) as B. unfold silu, silu_slope.
-  assert (value (Dyadic 1 (-32)) = 2 * value (Dyadic 1 (-33))) as -> by (unfold value; simpl; lra).
+  assert (value (Dyadic 1 (-62)) = 2 * value (Dyadic 1 (-63))) as -> by (unfold value; simpl; lra).
   replace (sigmoid z) with (1 - sigmoid (- z)) by (rewrite sigmoid_opp; ring).
-  set (x := sigmoid (- z)) in *. clearbody x. assert (0 <= z * x <= value (Dyadic 1 (-33))) by nra.
+  set (x := sigmoid (- z)) in *. clearbody x. assert (0 <= z * x <= value (Dyadic 1 (-63))) by nra.
   assert (0 <= z * (x * (1 - x)) <= z * x) by nra. assert (x <= z * x) by nra.
   repeat split; apply Rabs_le; lra.
 Qed.
