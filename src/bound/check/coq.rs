@@ -374,16 +374,28 @@ fn touch(function: Activation, slope: f64, side: usize, range: Interval) -> Dyad
 /// above (1) of this slope.
 fn nearest(function: Activation, slope: f64, side: usize, range: Interval) -> f64 {
     const PARTS: u32 = 256;
+    // Beyond, all but the sine are nearly lines.
+    const BENT: f64 = 16.0;
     let sign = if side == 0 { 1.0 } else { -1.0 };
     let distance = |t: f64| sign * (function.value(t) - slope * t);
     let grows = |t: f64| sign * (function.derivative(t) - slope) > 0.0;
-    let at = |k: u32| {
-        let share = f64::from(k) / f64::from(PARTS);
-        (range.lower * (1.0 - share) + range.upper * share).max(range.lower).min(range.upper)
-    };
+    let mut places = Vec::new();
+    for (lower, upper) in
+        [(range.lower, range.upper), (range.lower.max(-BENT), range.upper.min(BENT))]
+    {
+        if lower <= upper {
+            places.extend((0..=PARTS).map(|k| {
+                let share = f64::from(k) / f64::from(PARTS);
+                (lower * (1.0 - share) + upper * share).max(lower).min(upper)
+            }));
+        }
+    }
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    let at = |k: usize| places.get(k).or(places.last()).copied().unwrap_or(0.0);
     let best =
-        (0..=PARTS).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
-    let (mut below, mut above) = (at(best.saturating_sub(1)), at((best + 1).min(PARTS)));
+        (0..places.len()).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
+    let (mut below, mut above) = (at(best.saturating_sub(1)), at(best + 1));
     if grows(below) {
         return below;
     }
