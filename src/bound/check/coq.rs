@@ -2,8 +2,10 @@
 //!
 //! The theories, `proofs/*.v`, come with it: [`THEORIES`] in the order in which they are compiled. The
 //! instance is data (box, weights, polynomials, claims, bounds, bands) and one theorem, proved by
-//! `Checker.check_sound` or `Division.divided_sound` and a computation. Nothing written here has to be trusted
-//! but that the data are those of the certificate: a wrong hint or claim makes `coqc` refuse the file.
+//! `Checker.check_sound` or `Division.divided_sound` and a computation. Where the SLNN has several layers in
+//! the place of one these are data too, and the theorem speaks of them, by `Layers.layers_spec`. Nothing
+//! written here has to be trusted but that the data are those of the certificate: a wrong hint or claim makes
+//! `coqc` refuse the file.
 
 use std::fmt::Write as _;
 
