@@ -8,22 +8,22 @@
       [halves]  slopes a, b with s(t) = a t for t <= 0 and s(t) = b t for t >= 0, where there are such.
 
     identity, relu, leaky relu, abs and hard tanh are given exactly; tanh by its table, the logistic sigmoid as
-    (1 + tanh(z/2)) / 2; softplus, ELU, SiLU and the sine by tables of themselves and of their derivatives. *)
+    (1 + tanh(z/2)) / 2; softplus, ELU, SiLU, GELU and the sine by tables of themselves and of their derivatives. *)
 
 From Coq Require Import Reals ZArith Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Tanh Smooth Exponential Sine.
+From SLNN Require Import Propagation Dyadic Bernstein Tanh Smooth Exponential Gaussian Sine.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
 
 (** Tables are not to be computed where terms are compared. *)
 Local Strategy opaque [smooth_below smooth_above values_within elu_slopes_within
-  tanh_pieces sigmoid_pieces softplus_pieces elu_pieces silu_pieces silu_slope_pieces sin_pieces cos_pieces].
+  tanh_pieces sigmoid_pieces softplus_pieces elu_pieces silu_pieces silu_slope_pieces gelu_pieces gelu_slope_pieces sin_pieces cos_pieces].
 
 Inductive activation := Identity | Relu | Leaky_relu (slope : dyadic) | Abs | Hard_tanh | Tanh | Sigmoid
-  | Softplus | Elu (alpha : dyadic) | Silu | Sin.
+  | Softplus | Elu (alpha : dyadic) | Silu | Gelu | Sin.
 
 Definition function (f : activation) (z : R) : R :=
   match f with
@@ -37,6 +37,7 @@ Definition function (f : activation) (z : R) : R :=
   | Softplus => softplus z
   | Elu a => elu (value a) z
   | Silu => silu z
+  | Gelu => gelu z
   | Sin => sin z
   end.
 
@@ -71,6 +72,7 @@ Definition pieces (f : activation) : list piece :=
   | Softplus => softplus_pieces
   | Elu a => elu_pieces a
   | Silu => silu_pieces
+  | Gelu => gelu_pieces
   | Sin => sin_pieces
   | Hard_tanh => [line None (Some (dopp d1)) (dopp d1) d0; line (Some (dopp d1)) (Some d1) d0 d1;
                   line (Some d1) None d1 d0]
@@ -105,6 +107,7 @@ Proof.
   - exact softplus_described.
   - apply elu_described.
   - exact silu_described.
+  - exact gelu_described.
   - exact sin_described.
 Qed.
 Theorem pieces_cover f : covers (pieces f).
@@ -112,7 +115,7 @@ Proof.
   assert (forall a b, covers [line None (Some d0) d0 a; line (Some d0) None d0 b]) as H2.
   { intros a b z; destruct (Rle_dec z 0); eexists; split; [left; reflexivity| |right; left; reflexivity|];
       split; simpl; rewrite ?value_0; lra. }
-  destruct f; [apply H2|apply H2|apply H2|apply H2| | | | | | |].
+  destruct f; [apply H2|apply H2|apply H2|apply H2| | | | | | | |].
   - intros z; destruct (Rle_dec z (-1)); [|destruct (Rle_dec z 1)]; eexists; split.
     + left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
     + right; left; reflexivity. + split; simpl; rewrite ?value_opp, ?value_1; lra.
@@ -122,6 +125,7 @@ Proof.
   - exact softplus_covered.
   - apply elu_covered.
   - apply silu_covered.
+  - apply gelu_covered.
   - exact sin_covered.
 Qed.
 
@@ -168,6 +172,7 @@ Definition slopes_within (f : activation) (l u lo hi : dyadic) : bool :=
       | Softplus => values_within sigmoid_pieces l u lo hi
       | Elu a => elu_slopes_within a l u lo hi
       | Silu => values_within silu_slope_pieces l u lo hi
+      | Gelu => values_within gelu_slope_pieces l u lo hi
       | Sin => values_within cos_pieces l u lo hi
       | _ => false
       end
@@ -259,6 +264,7 @@ Proof.
     + apply (slopes_within_spec softplus sigmoid); auto using sigmoid_described, sigmoid_covered, softplus_derivative.
     + apply elu_slopes_spec.
     + apply (slopes_within_spec silu silu_slope); auto using silu_slope_described, silu_derivative. apply silu_covered.
+    + apply (slopes_within_spec gelu gelu_slope); auto using gelu_slope_described, gelu_derivative. apply gelu_covered.
     + apply (slopes_within_spec sin cos); auto using cos_described, cos_covered.
       intros t _. apply is_derive_Reals, derivable_pt_lim_sin.
 Qed.
@@ -393,8 +399,9 @@ Proof.
     destruct (minimum_spec (value u) 0) as (_ & _ & [->| ->]); lra.
 Qed.
 
-(** Where SiLU is least, and where after l the sine next is -1, or 1: about. *)
+(** Where SiLU and GELU are least, and where after l the sine next is -1, or 1: about. *)
 Definition silu_lowest := Dyadic (-1473969264226601855) (-60).
+Definition gelu_lowest := Dyadic (-866756615800379887) (-60).
 Definition next_extreme (quarter : Z) (l : dyadic) : dyadic :=
   let pi := 3708937962535486895300%Z in (* 2^70 times pi *)
   let first := (quarter * pi / 2)%Z in
@@ -402,7 +409,7 @@ Definition next_extreme (quarter : Z) (l : dyadic) : dyadic :=
   Dyadic (first + turns * (2 * pi)) (-70).
 Definition touching (f : activation) (quarter : Z) (a c l : dyadic) : dyadic :=
   if (mantissa a =? 0)%Z then
-    match f with Silu => silu_lowest | Sin => next_extreme quarter l | _ => c end
+    match f with Silu => silu_lowest | Gelu => gelu_lowest | Sin => next_extreme quarter l | _ => c end
   else c.
 (** Offsets of lines of slope a; c says where the line touches, if that is of use. *)
 Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
@@ -411,7 +418,7 @@ Definition below (f : activation) (a c l u : dyadic) : option dyadic :=
   | Sigmoid =>
       let four_a := Dyadic (mantissa a) (exponent a + 2) in
       Some (half (dadd d1 (tanh_below four_a (half c) (half l) (half u))))
-  | Softplus | Elu _ | Silu | Sin => smooth_below (pieces f) a (touching f (-1) a c l) l u
+  | Softplus | Elu _ | Silu | Gelu | Sin => smooth_below (pieces f) a (touching f (-1) a c l) l u
   | _ => least_over (pieces f) l u a
   end.
 Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
@@ -420,7 +427,7 @@ Definition above (f : activation) (a c l u : dyadic) : option dyadic :=
   | Sigmoid =>
       let four_a := Dyadic (mantissa a) (exponent a + 2) in
       Some (half (dsub d1 (tanh_below four_a (half (dopp c)) (half (dopp u)) (half (dopp l)))))
-  | Softplus | Elu _ | Silu | Sin => smooth_above (pieces f) a (touching f 1 a c l) l u
+  | Softplus | Elu _ | Silu | Gelu | Sin => smooth_above (pieces f) a (touching f 1 a c l) l u
   | _ => match least_over (map negated (pieces f)) l u (dopp a) with Some m => Some (dopp m) | None => None end
   end.
 
@@ -437,7 +444,7 @@ Proof.
   assert (smooth_below (pieces f) a (touching f (-1) a c l) l u = Some m -> under (function f) (value l) (value u) (value a) (value m)) as HS
     by (apply smooth_below_spec with (c := touching f (-1) a c l); [apply pieces_describe|apply pieces_cover]).
   destruct f; cbn [below] in H; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| | |
-    exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
+    exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
   - apply tanh_below_spec; auto.
   - intros t Ht. simpl function. rewrite sigmoid_tanh, half_value, value_add, value_1.
     set (a' := Dyadic (mantissa a) (exponent a + 2)).
@@ -461,7 +468,7 @@ Proof.
   assert (smooth_above (pieces f) a (touching f 1 a c l) l u = Some m -> function f t <= value a * t + value m) as HS
     by (intros E; apply (smooth_above_spec (function f) (pieces f) a (touching f 1 a c l) l u m); auto using pieces_describe, pieces_cover).
   destruct f; cbn [above] in H; [exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)|exact (HP H)| | |
-    exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
+    exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)|exact (HS H)]; clear HP HS; injection H as <-.
   - pose proof (tanh_below_spec a (dopp c) (dopp u) (dopp l)) as P. rewrite !value_opp in P.
     specialize (P ltac:(lra) (- t) ltac:(lra)). rewrite tanh_odd in P. rewrite value_opp; simpl function. lra.
   - simpl function. rewrite sigmoid_tanh, half_value, value_sub, value_1.

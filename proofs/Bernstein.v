@@ -179,35 +179,141 @@ Proof.
     apply Rmult_le_compat; auto; apply Rabs_pos.
 Qed.
 
-(** Whether |p(a + b v) - q(c + d v)| <= eps for all v in [0, 1]. *)
-Definition magnitude (x : dyadic) := (exponent x + Z.log2 (mantissa x))%Z.
-Definition close (fuel : nat) (p : list dyadic) (a b : dyadic) (q : list dyadic) (c d : dyadic) (eps : dyadic) : bool :=
-  (* Lines and parabolas exactly, for what is equal or nearly; others to 45 bits below eps. *)
-  let exact := orb (length p + length q <=? 6)%nat (mantissa eps <=? 0)%Z in
-  let g := if exact then (-4000)%Z else (magnitude eps - 45)%Z in
-  let (p', e) := composed g a b p in
-  let (q', f) := composed g c d q in
-  let rest := dsub eps (dadd e f) in
-  let r := plus dyadics p' (map dopp q') in
+(** ** The same with fewer digits of a and b, and without what is small *)
+
+(** At least |q(t)|, and how fast q changes at most, for |t| <= far. *)
+Fixpoint lipschitz (far : dyadic) (q : list dyadic) : dyadic * dyadic :=
+  match q with
+  | [] => (d0, d0)
+  | c :: q' =>
+      let (n, l) := lipschitz far q' in
+      (ceiling (-20) (dadd (ceiling (-20) (size dyadics c)) (dmul far n)), ceiling (-20) (dadd n (dmul far l)))
+  end.
+Lemma lipschitz_spec far q t t' : Rabs t <= value far -> Rabs t' <= value far ->
+  Rabs (dpoly q t) <= value (fst (lipschitz far q)) /\
+  Rabs (dpoly q t - dpoly q t') <= value (snd (lipschitz far q)) * Rabs (t - t').
+Proof.
+  intros Ht Ht'; induction q as [|c q IH]; cbn [lipschitz fst snd].
+  - change (dpoly [] t) with 0; change (dpoly [] t') with 0. rewrite Rminus_0_r, Rabs_R0, value_0; lra.
+  - destruct (lipschitz far q) as [n l]; cbn [fst snd] in *. destruct IH as [IH1 IH2]. rewrite !dpoly_cons. split.
+    + eapply Rle_trans; [|apply ceiling_spec]. rewrite value_add, value_mul.
+      eapply Rle_trans; [apply Rabs_triang|]. apply Rplus_le_compat.
+      * eapply Rle_trans; [|apply ceiling_spec]. rewrite value_size, size_abs; apply Rle_refl.
+      * rewrite Rabs_mult. apply Rmult_le_compat; auto; apply Rabs_pos.
+    + apply Rle_trans with (value (dadd n (dmul far l)) * Rabs (t - t'));
+        [|apply Rmult_le_compat_r; [apply Rabs_pos|apply ceiling_spec]].
+      rewrite value_add, value_mul.
+      replace (value c + t * dpoly q t - (value c + t' * dpoly q t'))
+        with (dpoly q t * (t - t') + t' * (dpoly q t - dpoly q t')) by ring.
+      rewrite Rmult_plus_distr_r, Rmult_assoc.
+      eapply Rle_trans; [apply Rabs_triang|]. rewrite !Rabs_mult.
+      apply Rplus_le_compat; apply Rmult_le_compat; auto using Rabs_pos; lra.
+Qed.
+
+Lemma lipschitz_positive far q : 0 < value far -> 0 <= value (snd (lipschitz far q)).
+Proof.
+  intros H. destruct (lipschitz_spec far q 0 (value far)) as [_ G]; [rewrite Rabs_R0; lra|rewrite Rabs_right; lra|].
+  pose proof (Rabs_pos (dpoly q 0 - dpoly q (value far))) as P. rewrite Rminus_0_l, Rabs_Ropp, (Rabs_right (value far)) in G by lra.
+  apply Rmult_le_reg_r with (value far); lra.
+Qed.
+
+Definition composed_coarsely (g : Z) (a b : dyadic) (q : list dyadic) : list dyadic * dyadic :=
+  let h := (g - 6)%Z in
+  if andb (h <=? exponent a)%Z (h <=? exponent b)%Z then composed g a b q else
+  let (a', b') := (floor h a, floor h b) in
+  let off := unit (h + 1) in
+  let (r, e) := composed g a' b' q in
+  (r, dadd e (ceiling g (dmul (snd (lipschitz (ceiling (-6) (dadd (steps a' b') off)) q)) off))).
+Lemma composed_coarsely_spec g a b q v : 0 <= v <= 1 ->
+  Rabs (dpoly q (value a + value b * v) - dpoly (fst (composed_coarsely g a b q)) v) <= value (snd (composed_coarsely g a b q)).
+Proof.
+  intros Hv; unfold composed_coarsely. cbv zeta. set (h := (g - 6)%Z).
+  destruct (andb (h <=? exponent a)%Z (h <=? exponent b)%Z); [apply composed_spec; exact Hv|].
+  set (a' := floor h a). set (b' := floor h b). set (off := unit (h + 1)).
+  set (far := ceiling (-6) (dadd (steps a' b') off)).
+  pose proof (composed_spec g a' b' q v Hv) as P. destruct (composed g a' b' q) as [r e]; cbn [fst snd] in *.
+  pose proof (floor_spec h a) as Ha; pose proof (floor_spec h b) as Hb; fold a' in Ha; fold b' in Hb.
+  assert (value off = 2 * value (unit h)) as Eo 
+    by (unfold off, unit, value; cbn [mantissa exponent]; rewrite bpow_plus; replace (bpow radix2 1) with 2 by (simpl; auto); ring).
+  assert (0 < value (unit h)) as Hu by (unfold unit, value; cbn [mantissa exponent]; pose proof (bpow_gt_0 radix2 h); lra).
+  pose proof (steps_spec a' b' v Hv) as Hs. set (t' := value a' + value b' * v) in *. set (t := value a + value b * v).
+  assert (Rabs (t - t') <= value off) as Ht.
+  { replace (t - t') with ((value a - value a') + (value b - value b') * v) by (unfold t, t'; ring). apply Rabs_le; nra. }
+  pose proof (ceiling_spec (-6) (dadd (steps a' b') off)) as Hf; fold far in Hf; rewrite value_add in Hf.
+  destruct (lipschitz_spec far q t t') as [_ G].
+  - replace t with (t' + (t - t')) by ring. eapply Rle_trans; [apply Rabs_triang|]. lra.
+  - pose proof (Rabs_pos (t - t')); lra.
+  - replace (dpoly q t - dpoly r v) with ((dpoly q t' - dpoly r v) + (dpoly q t - dpoly q t')) by ring.
+    eapply Rle_trans; [apply Rabs_triang|]. rewrite value_add. apply Rplus_le_compat; [exact P|].
+    eapply Rle_trans; [exact G|]. eapply Rle_trans; [|apply ceiling_spec]. rewrite value_mul.
+    apply Rmult_le_compat_l; [apply lipschitz_positive|exact Ht]. pose proof (Rabs_pos t'); lra.
+Qed.
+
+(** The polynomial without its last coefficients, if they are small; and at most what this changes. *)
+Fixpoint cut (small : dyadic) (q : list dyadic) : list dyadic * dyadic :=
+  match q with
+  | [] => ([], d0)
+  | c :: q' =>
+      let (r, e) := cut small q' in
+      match r with
+      | [] => if dleb (size dyadics c) small then ([], dadd (size dyadics c) e) else ([c], e)
+      | _ => (c :: r, e)
+      end
+  end.
+Lemma cut_spec small q v : 0 <= v <= 1 -> Rabs (dpoly q v - dpoly (fst (cut small q)) v) <= value (snd (cut small q)).
+Proof.
+  intros Hv; induction q as [|c q IH]; cbn [cut].
+  - cbn [fst snd]. rewrite value_0, Rminus_diag_eq, Rabs_R0 by reflexivity; lra.
+  - destruct (cut small q) as [r e]; cbn [fst snd] in *.
+    assert (Rabs (v * dpoly q v - v * dpoly r v) <= value e) as H.
+    { rewrite <- Rmult_minus_distr_l, Rabs_mult, (Rabs_right v) by lra. pose proof (Rabs_pos (dpoly q v - dpoly r v)); nra. }
+    assert (Rabs (dpoly (c :: q) v - dpoly (c :: r) v) <= value e) as H1.
+    { rewrite !dpoly_cons. match goal with |- Rabs ?x <= _ => replace x with (v * dpoly q v - v * dpoly r v) by ring end. exact H. }
+    destruct r as [|c' r]; [|exact H1]. destruct (dleb (size dyadics c) small); [|exact H1].
+    cbn [fst snd]. rewrite dpoly_cons, value_add, value_size, size_abs. change (dpoly [] v) with 0 in *.
+    rewrite Rminus_0_r. rewrite Rmult_0_r, Rminus_0_r in H. eapply Rle_trans; [apply Rabs_triang|]. lra.
+Qed.
+
+(** Whether |p(a + b v) - q(c + d v)| <= eps for all v in [0, 1], to multiples of 2^g. *)
+Definition close_at (g : Z) (fuel : nat) (p : list dyadic) (a b : dyadic) (q : list dyadic) (c d : dyadic) (eps : dyadic) : bool :=
+  let (p', e) := composed_coarsely g a b p in
+  let (q', f) := composed_coarsely g c d q in
+  let (r, h) := cut (unit (g + 1)) (plus dyadics p' (map dopp q')) in
+  let rest := dsub eps (dadd (dadd e f) h) in
   if positive fuel (plus dyadics [rest] r) then positive fuel (plus dyadics [rest] (map dopp r)) else false.
+Definition magnitude (x : dyadic) := (exponent x + Z.log2 (mantissa x))%Z.
+(** Lines and parabolas exactly, for what is equal or nearly; others to 24 bits below eps, or to 45. *)
+Definition close (fuel : nat) (p : list dyadic) (a b : dyadic) (q : list dyadic) (c d : dyadic) (eps : dyadic) : bool :=
+  if orb (length p + length q <=? 6)%nat (mantissa eps <=? 0)%Z then close_at (-4000) fuel p a b q c d eps
+  else if close_at (magnitude eps - 24) fuel p a b q c d eps then true
+  else close_at (magnitude eps - 45) fuel p a b q c d eps.
 
 Lemma dpoly_opp q x : dpoly (map dopp q) x = - dpoly q x.
 Proof. induction q as [|a q IH]; [simpl; ring|].
   change (map dopp (a :: q)) with (dopp a :: map dopp q). rewrite !dpoly_cons, IH, value_opp; ring. Qed.
 
+Lemma close_at_spec g fuel p a b q c d eps v : close_at g fuel p a b q c d eps = true -> 0 <= v <= 1 ->
+  Rabs (dpoly p (value a + value b * v) - dpoly q (value c + value d * v)) <= value eps.
+Proof.
+  unfold close_at. cbv zeta.
+  pose proof (composed_coarsely_spec g a b p v) as Hp. pose proof (composed_coarsely_spec g c d q v) as Hq.
+  destruct (composed_coarsely g a b p) as [p' e]; destruct (composed_coarsely g c d q) as [q' f]; cbn [fst snd] in *.
+  pose proof (cut_spec (unit (g + 1)) (plus dyadics p' (map dopp q')) v) as Hr.
+  destruct (cut (unit (g + 1)) (plus dyadics p' (map dopp q'))) as [r h]; cbn [fst snd] in *.
+  destruct (positive fuel (plus dyadics [dsub eps (dadd (dadd e f) h)] r)) eqn:E1; [|discriminate].
+  intros E2 Hv. specialize (Hp Hv); specialize (Hq Hv); specialize (Hr Hv).
+  pose proof (positive_spec _ _ v E1 Hv) as P1; pose proof (positive_spec _ _ v E2 Hv) as P2.
+  rewrite dpoly_plus, dpoly_cons, value_sub, !value_add in P1.
+  rewrite dpoly_plus, dpoly_opp, dpoly_cons, value_sub, !value_add in P2.
+  rewrite dpoly_plus, dpoly_opp in Hr. change (dpoly [] v) with 0 in *.
+  apply Rabs_le. revert Hp Hq Hr; unfold Rabs; repeat destruct (Rcase_abs _); lra.
+Qed.
 Theorem close_spec fuel p a b q c d eps v : close fuel p a b q c d eps = true -> 0 <= v <= 1 ->
   Rabs (dpoly p (value a + value b * v) - dpoly q (value c + value d * v)) <= value eps.
 Proof.
-  unfold close. cbv zeta. set (g := if orb _ _ then _ else _). clearbody g.
-  pose proof (composed_spec g a b p v) as Hp. pose proof (composed_spec g c d q v) as Hq.
-  destruct (composed g a b p) as [p' e]; destruct (composed g c d q) as [q' f]; simpl fst in *; simpl snd in *.
-  destruct (positive fuel (plus dyadics [dsub eps (dadd e f)] (plus dyadics p' (map dopp q')))) eqn:E1; [|discriminate].
-  intros E2 Hv. specialize (Hp Hv); specialize (Hq Hv).
-  pose proof (positive_spec _ _ v E1 Hv) as P1; pose proof (positive_spec _ _ v E2 Hv) as P2.
-  rewrite !dpoly_plus, dpoly_opp, dpoly_cons, value_sub, value_add in P1.
-  rewrite dpoly_plus, dpoly_opp, dpoly_plus, dpoly_opp, dpoly_cons, value_sub, value_add in P2.
-  simpl in P1, P2.
-  apply Rabs_le. revert Hp Hq. unfold Rabs. destruct (Rcase_abs _), (Rcase_abs _); lra.
+  unfold close. destruct (orb _ _); [apply close_at_spec|].
+  destruct (close_at (magnitude eps - 24) fuel p a b q c d eps) eqn:E; [|apply close_at_spec].
+  intros _ Hv. exact (close_at_spec _ _ _ _ _ _ _ _ _ v E Hv).
 Qed.
 
 (** ** Functions given by pieces *)

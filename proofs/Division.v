@@ -24,7 +24,7 @@
 From Coq Require Import Reals ZArith Lra Lia Psatz Bool.
 From Coquelicot Require Import Rcomplements.
 From Flocq Require Import Core.
-From SLNN Require Import Propagation Dyadic Bernstein Smooth Exponential Sine Activations Linear Checker.
+From SLNN Require Import Propagation Dyadic Bernstein Smooth Exponential Gaussian Sine Activations Linear Checker.
 From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
@@ -229,6 +229,7 @@ Definition slope_at (f : activation) (z : dyadic) : dyadic * dyadic :=
   | Softplus => of_table sigmoid_pieces
   | Elu a => if dleb z d0 then of_table (map (multiple a d0) growth_pieces) else (d1, d1)
   | Silu => of_table silu_slope_pieces
+  | Gelu => of_table gelu_slope_pieces
   | Sin => of_table cos_pieces
   | _ => (d0, d0)
   end.
@@ -237,6 +238,7 @@ Definition turning_points (f : activation) (l : dyadic) : list dyadic :=
   match f with
   | Elu _ => [d0]
   | Silu => let steepest := Dyadic 2638121229116 (-40) in [dopp steepest; steepest]
+  | Gelu => let steepest := Dyadic 1554944255988 (-40) in [dopp steepest; steepest]
   | Sin => [next_extreme 0 l; next_extreme 2 l]
   | _ => []
   end.

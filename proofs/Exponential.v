@@ -243,16 +243,16 @@ Qed.
 (** On [-48, 48], from the left, each about its left end; and beyond. *)
 Definition inner_sigmoid_pieces := Eval vm_compute in
   map (fun p => shortened 20 (rebased (sigmoid_piece p))) (rev (map mirrored (right d0 cells)) ++ right d0 cells).
-Definition with_tails (left : list dyadic) (ps : list piece) (right : list dyadic) (r : dyadic) :=
-  Piece None (Some (Dyadic (-48) 0)) d0 left r :: ps ++ [Piece (Some (Dyadic 48 0)) None d0 right r].
-Definition sigmoid_pieces := with_tails [] inner_sigmoid_pieces [d1] tiny.
+Definition with_tails (far : Z) (left : list dyadic) (ps : list piece) (right : list dyadic) (r : dyadic) :=
+  Piece None (Some (Dyadic (- far) 0)) d0 left r :: ps ++ [Piece (Some (Dyadic far 0)) None d0 right r].
+Definition sigmoid_pieces := with_tails 48 [] inner_sigmoid_pieces [d1] tiny.
 
-Lemma with_tails_described (f : R -> R) left ps right r : Forall (describes f) ps ->
-  (forall z, 48 <= z -> Rabs (f (- z) - dpoly left (- z)) <= value r /\ Rabs (f z - dpoly right z) <= value r) ->
-  Forall (describes f) (with_tails left ps right r).
+Lemma with_tails_described (f : R -> R) far left ps right r : Forall (describes f) ps ->
+  (forall z, IZR far <= z -> Rabs (f (- z) - dpoly left (- z)) <= value r /\ Rabs (f z - dpoly right z) <= value r) ->
+  Forall (describes f) (with_tails far left ps right r).
 Proof.
-  intros H HT. assert (value (Dyadic 48 0) = 48 /\ value (Dyadic (-48) 0) = -48) as [E1 E2]
-    by (unfold value; simpl; split; lra).
+  intros H HT. assert (value (Dyadic far 0) = IZR far /\ value (Dyadic (- far) 0) = - IZR far) as [E1 E2]
+    by (unfold value; simpl; rewrite opp_IZR; split; lra).
   constructor; [|apply Forall_app; split; [exact H|constructor; [|constructor]]]; intros z [H1 H2];
     cbn [from to base local rest] in *; simpl in H1, H2; rewrite value_0, Rminus_0_r.
   - rewrite E2 in H2. destruct (HT (- z) ltac:(lra)) as [P _]. rewrite Ropp_involutive in P; exact P.
@@ -262,20 +262,14 @@ Lemma tail_small z : 48 <= z -> exp (- z) <= value tiny.
 Proof.
   intros Hz. eapply Rle_trans; [|apply decay_described]. apply exp_growing; lra.
 Qed.
-Lemma tail_moment z : 48 <= z -> z * exp (- z) <= value (Dyadic 1 (-33)).
+Lemma tail_moment z : 48 <= z -> z * exp (- z) <= value (Dyadic 1 (-63)).
 Proof.
-  intros Hz. pose proof (tail_small z Hz) as H. set (x := exp (- (z / 2))).
-  assert (exp (- z) = x * x) as E by (unfold x; rewrite <- exp_plus; f_equal; field). rewrite E in *.
-  assert (0 < x) by apply exp_pos.
-  assert (z * x <= 2) as H2.
-  { pose proof (exp_above_line (z / 2) ltac:(lra)) as P.
-    assert (x * exp (z / 2) = 1) as E1
-      by (unfold x; rewrite <- exp_plus; replace (- (z / 2) + z / 2) with 0 by ring; apply exp_0). nra. }
-  assert (value (dadd tiny tiny) + value (dadd tiny tiny) <= value (Dyadic 1 (-33)) * value (Dyadic 1 (-33))) as H3.
-  { rewrite <- value_add, <- value_mul. apply dleb_spec; vm_compute; reflexivity. }
-  rewrite value_add in H3. assert (0 < value (Dyadic 1 (-33))) as H0r by (unfold value; simpl; lra).
-  set (r := value (Dyadic 1 (-33))) in *. clearbody r.
-  assert (2 * x <= r) by (apply Rnot_lt_le; intros Hlt; assert (r * r < 2 * x * (2 * x)) by nra; lra). nra.
+  intros Hz. pose proof (tail_small 48 ltac:(lra)) as H. pose proof (exp_pos (- z)) as Hp.
+  assert (value (Dyadic 48 0) * value tiny <= value (Dyadic 1 (-63))) as H1
+    by (rewrite <- value_mul; apply dleb_spec; vm_compute; reflexivity).
+  replace (value (Dyadic 48 0)) with 48 in H1 by (unfold value; simpl; lra).
+  replace (exp (- (48))) with (exp (z - 48) * exp (- z)) in H by (rewrite <- exp_plus; f_equal; ring).
+  pose proof (exp_above_line (z - 48) ltac:(lra)). assert (z * exp (- z) <= 48 * (exp (z - 48) * exp (- z))) by nra. lra.
 Qed.
 Lemma inner_sigmoid_described : Forall (describes sigmoid) inner_sigmoid_pieces.
 Proof.
@@ -323,7 +317,7 @@ Definition softplus (z : R) := logarithm (1 + exp z).
 Definition softplus_cells := integrals (Dyadic 1 (-2)) d0 inner_sigmoid_pieces.
 Definition inner_softplus_pieces := Eval vm_compute in
   map (shortened 20) (table (Dyadic 1 (-2)) (Dyadic (-48) 0) d0 tiny softplus_cells).
-Definition softplus_pieces := with_tails [] inner_softplus_pieces [d0; d1] tiny.
+Definition softplus_pieces := with_tails 48 [] inner_softplus_pieces [d0; d1] tiny.
 
 Lemma softplus_derivative z : is_derive softplus z (sigmoid z).
 Proof.
@@ -383,16 +377,16 @@ Definition argument (p : piece) : list dyadic := [base p; d1].
 Definition farthest (p : piece) : dyadic :=
   match from p, to p with Some a, Some b => dmax (size dyadics a) (size dyadics b) | _, _ => d0 end.
 Definition bounded (p : piece) : bool := match from p, to p with Some _, Some _ => dleb (rest p) d1 | _, _ => false end.
-Definition silu_piece (p : piece) : piece :=
+Definition times_argument (p : piece) : piece :=
   Piece (from p) (to p) (base p) (product (argument p) (local p)) (dmul (farthest p) (rest p)).
 Definition silu_slope_piece (p : piece) : piece :=
   Piece (from p) (to p) (base p)
     (plus dyadics (local p) (product (argument p) (product (local p) (difference [d1] (local p)))))
     (dmul (dadd d1 (dadd (farthest p) (farthest p))) (rest p)).
-Definition inner_silu_pieces := Eval vm_compute in map (fun p => shortened 20 (silu_piece p)) inner_sigmoid_pieces.
+Definition inner_silu_pieces := Eval vm_compute in map (fun p => shortened 20 (times_argument p)) inner_sigmoid_pieces.
 Definition inner_silu_slope_pieces := Eval vm_compute in map (fun p => shortened 20 (silu_slope_piece p)) inner_sigmoid_pieces.
-Definition silu_pieces := with_tails [] inner_silu_pieces [d0; d1] (Dyadic 1 (-33)).
-Definition silu_slope_pieces := with_tails [] inner_silu_slope_pieces [d1] (Dyadic 1 (-32)).
+Definition silu_pieces := with_tails 48 [] inner_silu_pieces [d0; d1] (Dyadic 1 (-63)).
+Definition silu_slope_pieces := with_tails 48 [] inner_silu_slope_pieces [d1] (Dyadic 1 (-62)).
 
 Lemma farthest_spec p z : bounded p = true -> in_piece p z -> Rabs z <= value (farthest p) /\ value (rest p) <= 1.
 Proof.
@@ -403,46 +397,48 @@ Proof.
 Qed.
 Lemma argument_spec p z : dpoly (argument p) (z - value (base p)) = z.
 Proof. unfold argument; rewrite !dpoly_cons, value_1. change (dpoly [] _) with 0. ring. Qed.
-Lemma describes_silu p : bounded p = true -> describes sigmoid p ->
-  describes silu (silu_piece p) /\ describes silu_slope (silu_slope_piece p).
+Lemma describes_times_argument f p : bounded p = true -> describes f p -> describes (fun z => z * f z) (times_argument p).
 Proof.
-  intros HB H. split; intros z Hz; destruct (farthest_spec p z HB Hz) as [F1 F2]; specialize (H z Hz);
-    unfold silu, silu_slope, silu_piece, silu_slope_piece; cbn [local base rest].
-  - rewrite product_spec, argument_spec, value_mul.
-    replace (z * sigmoid z - z * dpoly (local p) (z - value (base p)))
-      with (z * (sigmoid z - dpoly (local p) (z - value (base p)))) by ring.
-    rewrite Rabs_mult. apply Rmult_le_compat; auto using Rabs_pos.
-  - rewrite dpoly_plus, !product_spec, argument_spec, difference_spec, dpoly_cons, value_1, value_mul, !value_add, value_1.
-    change (dpoly [] (z - value (base p))) with 0. rewrite Rmult_0_r, Rplus_0_r.
-    set (P := dpoly (local p) (z - value (base p))) in *. pose proof (sigmoid_between z).
-    replace (sigmoid z + z * (sigmoid z * (1 - sigmoid z)) - (P + z * (P * (1 - P))))
-      with ((1 + z * (1 - sigmoid z - P)) * (sigmoid z - P)) by ring.
-    rewrite Rabs_mult. apply Rmult_le_compat; auto using Rabs_pos.
-    eapply Rle_trans; [apply Rabs_triang|]. rewrite Rabs_R1, Rabs_mult. apply Rplus_le_compat_l.
-    assert (Rabs (1 - sigmoid z - P) <= 2) by (revert H; unfold Rabs; repeat destruct (Rcase_abs _); lra).
-    pose proof (Rabs_pos z); pose proof (Rabs_pos (1 - sigmoid z - P)). nra.
+  intros HB H z Hz; destruct (farthest_spec p z HB Hz) as [F _]; specialize (H z Hz).
+  unfold times_argument; cbn [local base rest]. rewrite product_spec, argument_spec, value_mul.
+  replace (z * f z - z * dpoly (local p) (z - value (base p))) with (z * (f z - dpoly (local p) (z - value (base p)))) by ring.
+  rewrite Rabs_mult. apply Rmult_le_compat; auto using Rabs_pos.
+Qed.
+Lemma describes_silu_slope p : bounded p = true -> describes sigmoid p -> describes silu_slope (silu_slope_piece p).
+Proof.
+  intros HB H z Hz; destruct (farthest_spec p z HB Hz) as [F1 F2]; specialize (H z Hz).
+  unfold silu_slope, silu_slope_piece; cbn [local base rest].
+  rewrite dpoly_plus, !product_spec, argument_spec, difference_spec, dpoly_cons, value_1, value_mul, !value_add, value_1.
+  change (dpoly [] (z - value (base p))) with 0. rewrite Rmult_0_r, Rplus_0_r.
+  set (P := dpoly (local p) (z - value (base p))) in *. pose proof (sigmoid_between z).
+  replace (sigmoid z + z * (sigmoid z * (1 - sigmoid z)) - (P + z * (P * (1 - P))))
+    with ((1 + z * (1 - sigmoid z - P)) * (sigmoid z - P)) by ring.
+  rewrite Rabs_mult. apply Rmult_le_compat; auto using Rabs_pos.
+  eapply Rle_trans; [apply Rabs_triang|]. rewrite Rabs_R1, Rabs_mult. apply Rplus_le_compat_l.
+  assert (Rabs (1 - sigmoid z - P) <= 2) by (revert H; unfold Rabs; repeat destruct (Rcase_abs _); lra).
+  pose proof (Rabs_pos z); pose proof (Rabs_pos (1 - sigmoid z - P)). nra.
 Qed.
 Lemma inner_silu_described :
   Forall (describes silu) inner_silu_pieces /\ Forall (describes silu_slope) inner_silu_slope_pieces.
 Proof.
-  replace inner_silu_pieces with (map (fun p => shortened 20 (silu_piece p)) inner_sigmoid_pieces)
+  replace inner_silu_pieces with (map (fun p => shortened 20 (times_argument p)) inner_sigmoid_pieces)
     by (vm_cast_no_check (eq_refl inner_silu_pieces)).
   replace inner_silu_slope_pieces with (map (fun p => shortened 20 (silu_slope_piece p)) inner_sigmoid_pieces)
     by (vm_cast_no_check (eq_refl inner_silu_slope_pieces)).
   assert (forallb bounded inner_sigmoid_pieces = true) as HB by (vm_compute; reflexivity).
   induction inner_sigmoid_described as [|p ps Hp H IH]; cbn [map forallb] in *; [split; constructor|].
-  apply andb_prop in HB as [HB1 HB2]. destruct (IH HB2). destruct (describes_silu p HB1 Hp).
-  split; constructor; auto; apply describes_shortened; auto.
+  apply andb_prop in HB as [HB1 HB2]. destruct (IH HB2).
+  split; constructor; auto; apply describes_shortened; [apply (describes_times_argument sigmoid)|apply describes_silu_slope]; auto.
 Qed.
 Lemma silu_tails z : 48 <= z ->
-  Rabs (silu (- z)) <= value (Dyadic 1 (-33)) /\ Rabs (silu z - z) <= value (Dyadic 1 (-33)) /\
-  Rabs (silu_slope (- z)) <= value (Dyadic 1 (-32)) /\ Rabs (silu_slope z - 1) <= value (Dyadic 1 (-32)).
+  Rabs (silu (- z)) <= value (Dyadic 1 (-63)) /\ Rabs (silu z - z) <= value (Dyadic 1 (-63)) /\
+  Rabs (silu_slope (- z)) <= value (Dyadic 1 (-62)) /\ Rabs (silu_slope z - 1) <= value (Dyadic 1 (-62)).
 Proof.
   intros Hz. pose proof (tail_moment z Hz) as M. pose proof (sigmoid_below_exp (- z)) as E.
   pose proof (sigmoid_between (- z)) as B. unfold silu, silu_slope.
-  assert (value (Dyadic 1 (-32)) = 2 * value (Dyadic 1 (-33))) as -> by (unfold value; simpl; lra).
+  assert (value (Dyadic 1 (-62)) = 2 * value (Dyadic 1 (-63))) as -> by (unfold value; simpl; lra).
   replace (sigmoid z) with (1 - sigmoid (- z)) by (rewrite sigmoid_opp; ring).
-  set (x := sigmoid (- z)) in *. clearbody x. assert (0 <= z * x <= value (Dyadic 1 (-33))) by nra.
+  set (x := sigmoid (- z)) in *. clearbody x. assert (0 <= z * x <= value (Dyadic 1 (-63))) by nra.
   assert (0 <= z * (x * (1 - x)) <= z * x) by nra. assert (x <= z * x) by nra.
   repeat split; apply Rabs_le; lra.
 Qed.

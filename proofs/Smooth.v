@@ -213,6 +213,14 @@ Definition fits (w c : dyadic) (p : piece) : bool :=
 Fixpoint fitting (w c : dyadic) (ps : list piece) : bool :=
   match ps with [] => true | p :: ps' => if fits w c p then fitting w (dadd c w) ps' else false end.
 
+Lemma fits_spec w c p : fits w c p = true -> forall u, 0 <= u <= value w ->
+  in_piece p (value c + u) /\ value c + u - value (base p) = u.
+Proof.
+  unfold fits, in_piece; intros E u Hu. destruct (from p) as [a|]; [|discriminate]. destruct (to p) as [b|]; [|discriminate].
+  destruct (dleb a c) eqn:E1; [|discriminate]. destruct (dleb (dadd c w) b) eqn:E2; [|discriminate].
+  apply dleb_spec in E1, E2. rewrite value_add in E2. apply Z.eqb_eq in E.
+  pose proof (value_sub (base p) c) as P. unfold value at 1 in P. rewrite E in P. simpl. lra.
+Qed.
 Lemma shifted_function (f f' : R -> R) c u : is_derive f (c + u) (f' (c + u)) ->
   is_derive (fun u => f (c + u)) u (f' (c + u)).
 Proof.
@@ -243,11 +251,6 @@ Lemma integrals_follow (f f' : R -> R) w ps : (forall z, is_derive f z (f' z)) -
 Proof.
   intros Hf H; induction H as [|p ps Hp H IH]; intros c y HF; cbn [integrals follow fitting] in *; [exact I|].
   destruct (fits w c p) eqn:E; [|discriminate]. split; [|apply IH; auto].
-  unfold fits in E. destruct (from p) as [a|] eqn:Ea; [|discriminate]. destruct (to p) as [b|] eqn:Eb; [|discriminate].
-  destruct (dleb a c) eqn:E1; [|discriminate]. destruct (dleb (dadd c w) b) eqn:E2; [|discriminate].
-  apply dleb_spec in E1, E2. rewrite value_add in E2. apply Z.eqb_eq in E.
-  assert (value (base p) = value c) as Ec.
-  { pose proof (value_sub (base p) c) as P. unfold value at 1 in P. rewrite E in P. lra. }
   set (T := y :: antiderivative (local p)).
   apply (defect_follows f f' (fun _ => 0) (fun _ => 0) w c T _ Hf (constant_derivative 0) (fun _ _ => Rle_refl 0)).
   intros u Hu. rewrite value_add.
@@ -256,8 +259,7 @@ Proof.
     by (rewrite difference_spec; ring).
   eapply Rle_trans; [apply Rabs_triang|]. rewrite Rabs_Ropp.
   apply Rplus_le_compat; [apply norm_at_spec; auto|].
-  specialize (Hp (value c + u)). replace (value c + u - value (base p)) with u in Hp by (rewrite Ec; ring).
-  apply Hp. split; [rewrite Ea|rewrite Eb]; simpl; lra.
+  destruct (fits_spec w c p E u Hu) as [Hin Eu]. specialize (Hp _ Hin). rewrite Eu in Hp; exact Hp.
 Qed.
 
 (** ** Other polynomials for a piece: about its left end, and of lower degree *)

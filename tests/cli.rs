@@ -785,6 +785,14 @@ fn certificates_become_coq_files() {
     assert!(of("fast").contains("apply fast_check_sound."));
     assert!(of("proof").contains("apply check_sound."));
     slnn(here, "check --fast cert.json").ends(2);
+    // An activation has its word.
+    for (name, word) in [("gelu", "Gelu"), ("silu", "Silu"), ("abs", "Abs"), ("elu", "(Elu (")] {
+        slnn(here, &format!("{train} {name}")).ends(0);
+        slnn(here, &format!("{approximate} c")).ends(0);
+        slnn(here, "check --coq cert.json -o proof").ends(0);
+        assert_eq!(of("proof").matches(&format!("Neuron {word}")).count(), 3);
+    }
+    slnn(here, &format!("{train} sigmoid")).ends(0);
     // Every number of the networks and the claims is in the file, as m 2^e.
     for (method, theorem) in [("c", "check_sound"), ("d", "divided_sound")] {
         slnn(here, &format!("{approximate} {method}")).ends(0);
@@ -820,10 +828,12 @@ fn certificates_become_coq_files() {
     }
 
     // What Coq has no words for is named.
-    slnn(here, &format!("{train} gelu")).ends(0);
-    slnn(here, &format!("{approximate} c")).ends(0);
-    let run = slnn(here, "check --coq cert.json -o none --json").ends(1);
-    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("gelu"));
+    let text = fs::read_to_string(here.join("cert.json")).unwrap();
+    let mut certificate: Value = serde_json::from_str(&text).unwrap();
+    certificate["division"]["bands"].as_array_mut().unwrap().pop();
+    fs::write(here.join("short.json"), certificate.to_string()).unwrap();
+    let run = slnn(here, "check --coq short.json -o none --json").ends(1);
+    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("bands of"));
     assert!(!here.join("none").exists());
     slnn(here, "check --coq cert.json").ends(2);
     slnn(here, "check cert.json -o none").ends(2);

@@ -38,10 +38,8 @@ pub(super) enum Replacement {
     Composition(Composition),
 }
 
-/// A function of one variable: affine maps and polynomials of a few numbers at a time, as they are and
-/// enclosed.
+/// A function of one variable: affine maps and polynomials of a few numbers at a time.
 pub(super) struct Composition {
-    exact: Vec<Exact>,
     steps: Vec<Step>,
 }
 
@@ -61,7 +59,7 @@ struct Powers {
     turns: Vec<(Interval, Interval)>,
 }
 
-/// A layer of a span, its numbers exact; or the part of it that makes one neuron.
+/// A layer of a span, its numbers exact.
 pub(super) enum Exact {
     /// The weights that are not 0 of each row, and the bias.
     Affine(Vec<(Vec<(usize, Dyadic)>, Dyadic)>),
@@ -74,7 +72,12 @@ pub(super) fn replacements(
     span: &[Layer],
     width: usize,
 ) -> Result<Vec<Replacement>, (Option<usize>, String)> {
-    let whole = |what: String| (None, what);
+    let layers = layers(span, width).map_err(|what| (None, what))?;
+    (0..width).map(|i| replacement(&layers, i).map_err(|what| (Some(i), what))).collect()
+}
+
+/// The layers of a span behind `width` neurons, of which they make as many.
+pub(super) fn layers(span: &[Layer], width: usize) -> Result<Vec<Exact>, String> {
     let mut layers = Vec::with_capacity(span.len());
     let mut current = width;
     let mut numbers = 0_usize;
@@ -84,18 +87,24 @@ pub(super) fn replacements(
                 numbers =
                     numbers.saturating_add(affine.weight().rows() * affine.weight().columns());
                 if numbers > MOST_NUMBERS {
-                    return Err(whole(format!("more than {MOST_NUMBERS} numbers in its layers")));
+                    return Err(format!("more than {MOST_NUMBERS} numbers in its layers"));
                 }
                 current = affine.weight().rows();
-                exact(affine).map_err(whole)?
+                exact(affine)?
             }
-            _ => Exact::Polynomials(of_layer(layer, current).map_err(whole)?),
+            _ => Exact::Polynomials(of_layer(layer, current)?),
         });
     }
     if current != width {
-        return Err(whole(format!("{current} neurons behind its layers in the slnn, not {width}")));
+        return Err(format!("{current} neurons behind its layers in the slnn, not {width}"));
     }
-    (0..width).map(|i| replacement(&layers, i).map_err(|what| (Some(i), what))).collect()
+    Ok(layers)
+}
+
+/// The pieces of |t| <= `REACH` outside of which the derivative of a polynomial is not 0; none up to degree
+/// 2, and none that are known where no composition may have it.
+pub(super) fn turns(polynomial: &Chebyshev) -> Vec<Interval> {
+    powers(polynomial).map_or(Vec::new(), |p| p.turns.into_iter().map(|(turn, _)| turn).collect())
 }
 
 fn exact(affine: &Affine) -> Result<Exact, String> {
@@ -113,7 +122,6 @@ fn exact(affine: &Affine) -> Result<Exact, String> {
 fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
     let mut wanted = vec![i];
     let mut steps = Vec::with_capacity(layers.len());
-    let mut kept = Vec::with_capacity(layers.len());
     // The one polynomial, while there is one at most and no number beside it.
     let mut single = Some(None);
     for layer in layers.iter().rev() {
@@ -124,18 +132,12 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
                 before.sort_unstable();
                 before.dedup();
                 let place = |j: usize| before.binary_search(&j).unwrap_or(0);
-                let rows_of = wanted.iter().map(|row| {
+                let step = wanted.iter().map(|row| {
                     let (terms, bias) = &rows[*row];
-                    let terms = terms.iter().map(|(j, w)| (place(*j), w.clone()));
-                    (terms.collect(), bias.clone())
-                });
-                let part: Vec<(Vec<(usize, Dyadic)>, Dyadic)> = rows_of.collect();
-                let step = part.iter().map(|(terms, bias)| {
-                    let terms = terms.iter().map(|(j, w)| (*j, around(w)));
+                    let terms = terms.iter().map(|(j, w)| (place(*j), around(w)));
                     (terms.collect(), around(bias))
                 });
                 steps.push(Step::Affine(step.collect()));
-                kept.push(Exact::Affine(part));
                 let the_same = |row: &usize| {
                     let (terms, bias) = &rows[*row];
                     bias.is_zero() && matches!(&terms[..], [(_, w)] if *w == Dyadic::from(1))
@@ -153,7 +155,6 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
                         _ => None,
                     };
                 }
-                kept.push(Exact::Polynomials(polynomials.clone().cloned().collect()));
                 steps.push(Step::Polynomials(polynomials.map(powers).collect::<Result<_, _>>()?));
             }
         }
@@ -163,11 +164,10 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
         return Err(format!("its layers in the slnn take in neuron {other} as well"));
     }
     steps.reverse();
-    kept.reverse();
     Ok(match single {
         Some(Some(polynomial)) => Replacement::Polynomial(polynomial),
         Some(None) => Replacement::Polynomial(Chebyshev::line(Dyadic::from(1))),
-        None => Replacement::Composition(Composition { exact: kept, steps }),
+        None => Replacement::Composition(Composition { steps }),
     })
 }
 
@@ -402,18 +402,6 @@ impl Shape {
 }
 
 impl Composition {
-    /// The steps, and for each of their polynomials the pieces of |t| <= `REACH` outside of which its
-    /// derivative is not 0; none for affine maps.
-    pub(super) fn steps(&self) -> impl Iterator<Item = (&Exact, Vec<Vec<Interval>>)> {
-        let turns = |step: &Step| match step {
-            Step::Affine(_) => Vec::new(),
-            Step::Polynomials(all) => {
-                all.iter().map(|p| p.turns.iter().map(|(turn, _)| *turn).collect()).collect()
-            }
-        };
-        self.exact.iter().zip(self.steps.iter().map(turns))
-    }
-
     /// The function on the cell m + h u.
     fn shape(&self, m: f64, h: f64) -> Shape {
         let z = Shape { slope: Interval::point(h), ..Shape::constant(Interval::point(m)) };

@@ -2,15 +2,17 @@
 //!
 //! The theories, `proofs/*.v`, come with it: [`THEORIES`] in the order in which they are compiled. The
 //! instance is data (box, weights, polynomials, claims, bounds, bands) and one theorem, proved by
-//! `Checker.check_sound` or `Division.divided_sound` and a computation. Nothing written here has to be trusted
-//! but that the data are those of the certificate: a wrong hint or claim makes `coqc` refuse the file.
+//! `Checker.check_sound` or `Division.divided_sound` and a computation. Where the SLNN has several layers in
+//! the place of one these are data too, and the theorem speaks of them, by `Layers.layers_spec`. Nothing
+//! written here has to be trusted but that the data are those of the certificate: a wrong hint or claim makes
+//! `coqc` refuse the file.
 
 use std::fmt::Write as _;
 
 use num_bigint::BigInt;
 use num_traits::{One, Zero};
 
-use super::composite::{Composition, Exact, REACH};
+use super::composite::{self, Exact, REACH};
 use super::differences::middle;
 use super::polynomial::Chebyshev;
 use super::{
@@ -24,18 +26,20 @@ use crate::numeric::elementary;
 use crate::numeric::outward::Interval;
 
 /// What an instance rests on, as (name, text), each after those that it uses.
-pub const THEORIES: [(&str, &str); 12] = [
+pub const THEORIES: [(&str, &str); 14] = [
     ("Propagation.v", include_str!("../../../proofs/Propagation.v")),
     ("Dyadic.v", include_str!("../../../proofs/Dyadic.v")),
     ("Bernstein.v", include_str!("../../../proofs/Bernstein.v")),
     ("Tanh.v", include_str!("../../../proofs/Tanh.v")),
     ("Smooth.v", include_str!("../../../proofs/Smooth.v")),
     ("Exponential.v", include_str!("../../../proofs/Exponential.v")),
+    ("Gaussian.v", include_str!("../../../proofs/Gaussian.v")),
     ("Sine.v", include_str!("../../../proofs/Sine.v")),
     ("Activations.v", include_str!("../../../proofs/Activations.v")),
     ("Linear.v", include_str!("../../../proofs/Linear.v")),
     ("Composite.v", include_str!("../../../proofs/Composite.v")),
     ("Checker.v", include_str!("../../../proofs/Checker.v")),
+    ("Layers.v", include_str!("../../../proofs/Layers.v")),
     ("Division.v", include_str!("../../../proofs/Division.v")),
 ];
 
@@ -47,14 +51,14 @@ pub const FAST: (&str, &str) = ("FloatMode.v", include_str!("../../../proofs/Flo
 /// network and of the SLNN, for its first comment.
 ///
 /// # Errors
-/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic, the
-/// activation gelu. Whether the claims are true, and the splits of a box leave no part out, is left to `coqc`.
+/// What the Coq checker has no words for: shapes that do not fit, numbers that are not dyadic. Whether
+/// the claims are true, and the splits of a box leave no part out, is left to `coqc`.
 pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Outcome<String> {
     let pairs = pairs(certificate)?;
     let mut out = format!(
         "(* Of the network with SHA-256 {}\n   and the SLNN with SHA-256 {}. *)\n\
          From Coq Require Import Reals ZArith List.\n\
-         From SLNN Require Import Propagation Dyadic Activations Composite Checker{}{}.\n\
+         From SLNN Require Import Propagation Dyadic Activations Composite Checker Layers{}{}.\n\
          Import ListNotations.\nOpen Scope Z_scope.\nNotation D := Dyadic.\n\n\
          Definition box : dyadic_box := {}.\n\n",
         sums[0],
@@ -64,15 +68,32 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Ou
         list(certificate.domain.intervals().iter().map(|end| pair(end.lower, end.upper))),
     );
     let mut names = Vec::with_capacity(pairs.len());
-    for (l, layer) in pairs.iter().enumerate() {
+    let mut spans = Vec::with_capacity(pairs.len());
+    let mut behind = certificate.slnn.layers();
+    for (l, (layer, span)) in pairs.iter().zip(&certificate.spans).enumerate() {
+        let (span, others) = behind.split_at((*span).min(behind.len()));
+        behind = others;
         let text = match layer {
-            Pair::Affine(affine) => affine_layer(affine, l)?,
+            Pair::Affine(affine) => {
+                spans.push("[]".to_owned());
+                affine_layer(affine, l)?
+            }
             Pair::Neurons(neurons) => {
                 let mut all = Vec::with_capacity(neurons.claims.len());
                 for (i, claim) in neurons.claims.iter().enumerate() {
                     let text =
                         neuron(&pairs[..l], neurons.functions[i], &neurons.replacements[i], claim);
                     all.push(text.map_err(|what| Failure::new(Some(l), Some(i), what))?);
+                }
+                if span.len() > 1 {
+                    let steps = composite::layers(span, all.len())
+                        .map_err(|what| Failure::new(Some(l), None, what))?;
+                    let steps = list(steps.iter().map(composite_step));
+                    let _ =
+                        writeln!(out, "Definition span_{l} : list composite_step := {steps}.\n");
+                    spans.push(format!("span_{l}"));
+                } else {
+                    spans.push("[]".to_owned());
                 }
                 format!("Neurons {}", list(all))
             }
@@ -86,17 +107,39 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Ou
         Some(division) => divided(certificate, division, &pairs, mode)?,
         None => (String::new(), format!("{mode}check_sound")),
     };
+    let names = list(names);
+    let (network, slnn, by_layers) = if spans.iter().any(|span| span != "[]") {
+        (
+            format!(
+                "Definition layers : list certified_layer := {names}.\n\n\
+                 Definition spans : list (list composite_step) := {}.\n\n\
+                 Definition network := filled spans layers.\n\n\
+                 (* The layers of the SLNN make what is said of each neuron. *)\n\
+                 Theorem by_layers : forall x, length x = length box ->\n  \
+                 layers_value layers spans x = slnn (network_value network) x.\n\
+                 Proof. intros x Hx. apply layers_spec. rewrite Hx. vm_cast_no_check (eq_refl true). Qed.\n",
+                list(spans),
+            ),
+            "layers_value layers spans x",
+            "intros x Hx. rewrite (by_layers x (inside_length box x Hx)). revert x Hx. ",
+        )
+    } else {
+        (
+            format!("Definition network : list certified_layer := {names}.\n"),
+            "slnn (network_value network) x",
+            "",
+        )
+    };
     let _ = write!(
         out,
-        "Definition network : list certified_layer := {}.\n\n\
+        "{network}\n\
          Definition bounds : list dyadic := {}.\n\n{divided}\
          (* Everywhere on the box network and SLNN differ by at most the bounds. *)\n\
          Theorem certificate : forall x, inside_box box x ->\n  \
          Forall2 (fun b d => (Rabs d <= value b)%R) bounds\n    \
-         (zip Rminus (slnn (network_value network) x) (reference (network_value network) x)).\n\
-         Proof. apply {proof}. vm_cast_no_check (eq_refl true). Qed.\n\n\
+         (zip Rminus ({slnn}) (reference (network_value network) x)).\n\
+         Proof. {by_layers}apply {proof}. vm_cast_no_check (eq_refl true). Qed.\n\n\
          Print Assumptions certificate.\n",
-        list(names),
         list(bounds),
     );
     Ok(out)
@@ -194,8 +237,8 @@ fn neuron(
         Activation::Softplus => "Softplus".into(),
         Activation::Elu { alpha } => format!("(Elu ({}))", number(&dyadic(alpha))),
         Activation::Silu => "Silu".into(),
+        Activation::Gelu => "Gelu".into(),
         Activation::Sin => "Sin".into(),
-        other => return Err(format!("the activation {} is not known in Coq", other.name())),
     };
     let middle = middle(claim.slope.lower, claim.slope.upper).ok_or("a slope without a middle")?;
     let slopes = [claim.slope.lower, claim.slope.upper].map(dyadic);
@@ -233,9 +276,7 @@ fn neuron(
             (format!("({}) ({}) {coefficients}", number(centre), number(scale)), "None".to_owned())
         }
         // Nothing of the polynomial is used.
-        Replacement::Composition(composition) => {
-            ("d0 d0 []".to_owned(), block(composition, claim.error))
-        }
+        Replacement::Composition(_) => ("d0 d0 []".to_owned(), block(claim.error)),
     };
     Ok(format!(
         "\n  Neuron {name} {polynomial}\n    (Claim {})\n    {} {} {} {} {block}",
@@ -247,38 +288,42 @@ fn neuron(
     ))
 }
 
-/// The steps of a composite block, and the power of two to which the checker rounds, far below the error.
-fn block(composition: &Composition, error: f64) -> String {
-    let mut columns = 1;
-    let steps = composition.steps().map(|(step, turns)| match step {
+/// A composite block, whose steps the layers of the span say, and the power of two to which the checker
+/// rounds, far below the error.
+fn block(error: f64) -> String {
+    let digits = if error > 0.0 { error.log2().floor() - 50.0 } else { -100.0 };
+    format!("(Some (({digits}), []))")
+}
+
+/// A layer of a span.
+fn composite_step(step: &Exact) -> String {
+    match step {
         Exact::Affine(rows) => {
             let weights = rows.iter().map(|(terms, _)| {
+                let columns = terms.iter().map(|(j, _)| j + 1).max().unwrap_or(0);
                 let mut row = vec![Dyadic::zero(); columns];
                 terms.iter().for_each(|(j, weight)| row[*j] = weight.clone());
                 list(row.iter().map(number))
             });
-            let weights = list(weights);
-            columns = rows.len();
-            format!("\n      Combine {weights} {}", list(rows.iter().map(|(_, b)| number(b))))
+            let biases = list(rows.iter().map(|(_, b)| number(b)));
+            format!("\n    Combine {} {biases}", list(weights))
         }
         Exact::Polynomials(all) => {
-            let stages = all.iter().zip(turns).map(|(polynomial, turns)| {
+            let stages = all.iter().map(|polynomial| {
                 let coefficients = polynomial.powers();
-                let segments = if coefficients.len() > 3 { segments(turns) } else { Vec::new() };
+                let turns = || segments(composite::turns(polynomial));
+                let segments = if coefficients.len() > 3 { turns() } else { Vec::new() };
                 let segments = segments.into_iter().map(|(lower, upper, turning)| {
                     let [lower, upper] = [lower, upper].map(|x| number(&dyadic(x)));
                     format!("Segment ({lower}) ({upper}) {turning}")
                 });
                 let [centre, scale] = [&polynomial.centre, &polynomial.scale].map(number);
                 let coefficients = list(coefficients.iter().map(number));
-                format!("\n        Stage ({centre}) ({scale}) {coefficients} {}", list(segments))
+                format!("\n      Stage ({centre}) ({scale}) {coefficients} {}", list(segments))
             });
-            format!("\n      Apply {}", list(stages))
+            format!("\n    Apply {}", list(stages))
         }
-    });
-    let steps = list(steps);
-    let digits = if error > 0.0 { error.log2().floor() - 50.0 } else { -100.0 };
-    format!("(Some (({digits}), {steps}))")
+    }
 }
 
 /// The turns of a polynomial and, between them, where it is monotone.
@@ -331,8 +376,8 @@ fn tree(proof: &Proof, before: &[Pair]) -> String {
 
 /// Whether the checker decides by tables of the function and of its derivative.
 fn has_tables(function: Activation) -> bool {
-    use Activation::{Elu, Silu, Sin, Softplus};
-    matches!(function, Softplus | Elu { .. } | Silu | Sin)
+    use Activation::{Elu, Gelu, Silu, Sin, Softplus};
+    matches!(function, Softplus | Elu { .. } | Silu | Gelu | Sin)
 }
 
 /// More than such tables are off.
@@ -373,16 +418,28 @@ fn touch(function: Activation, slope: f64, side: usize, range: Interval) -> Dyad
 /// above (1) of this slope.
 fn nearest(function: Activation, slope: f64, side: usize, range: Interval) -> f64 {
     const PARTS: u32 = 256;
+    // Beyond, all but the sine are nearly lines.
+    const BENT: f64 = 16.0;
     let sign = if side == 0 { 1.0 } else { -1.0 };
     let distance = |t: f64| sign * (function.value(t) - slope * t);
     let grows = |t: f64| sign * (function.derivative(t) - slope) > 0.0;
-    let at = |k: u32| {
-        let share = f64::from(k) / f64::from(PARTS);
-        (range.lower * (1.0 - share) + range.upper * share).max(range.lower).min(range.upper)
-    };
+    let mut places = Vec::new();
+    for (lower, upper) in
+        [(range.lower, range.upper), (range.lower.max(-BENT), range.upper.min(BENT))]
+    {
+        if lower <= upper {
+            places.extend((0..=PARTS).map(|k| {
+                let share = f64::from(k) / f64::from(PARTS);
+                (lower * (1.0 - share) + upper * share).max(lower).min(upper)
+            }));
+        }
+    }
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    let at = |k: usize| places.get(k).or(places.last()).copied().unwrap_or(0.0);
     let best =
-        (0..=PARTS).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
-    let (mut below, mut above) = (at(best.saturating_sub(1)), at((best + 1).min(PARTS)));
+        (0..places.len()).min_by(|a, b| distance(at(*a)).total_cmp(&distance(at(*b)))).unwrap_or(0);
+    let (mut below, mut above) = (at(best.saturating_sub(1)), at(best + 1));
     if grows(below) {
         return below;
     }
