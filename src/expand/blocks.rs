@@ -5,10 +5,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use crate::expand::lattice::{
-    Cancelled, Demands, Remainders, Times, Word, Work, primes_for, words_for,
+    Cancelled, Demands, Remainders, Times, Word, Work, each, primes_for, words_for,
 };
 use crate::expand::plan::dense_terms;
 use crate::expand::stages::{Bound, Number, Stages};
@@ -84,11 +82,7 @@ pub(super) fn expand<M: Machine, B: Blocks<M>>(
         remainders.integers(machine, &residues, words, to);
         progress.advance()
     };
-    if parallel {
-        jobs.into_par_iter().with_max_len(1).try_for_each(one)?;
-    } else {
-        jobs.into_iter().try_for_each(one)?;
-    }
+    each(parallel, jobs, one)?;
     let interpolate = started.elapsed().as_secs_f64();
     let packed = pack(stages, bounds, degree, numerators);
     Ok((packed, Times { evaluate, interpolate, ..Times::default() }))

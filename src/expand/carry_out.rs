@@ -170,16 +170,18 @@ fn in_residues(
             let _ = sender.send(Level::best().dispatch(job));
         });
         let mut watched = Instant::now();
+        let mut ended = Ok(());
         loop {
-            // A thread of the pool, as that of the program is, has to do its part meanwhile.
+            // A thread of the pool, as that of the program is, does jobs of it while it waits, to
+            // the end: the work may wait for it.
             let works = parallel && rayon::yield_now() == Some(rayon::Yield::Executed);
             let pause = if works { Duration::ZERO } else { Duration::from_millis(1) };
             match receiver.recv_timeout(pause) {
-                Ok(result) => return result.map_err(|_| stopped()),
-                Err(RecvTimeoutError::Disconnected) => return Err(stopped()),
+                Ok(result) => return ended.and(result.map_err(|_| stopped())),
+                Err(RecvTimeoutError::Disconnected) => return ended.and(Err(stopped())),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if watched.elapsed() < Duration::from_millis(50) {
+            if ended.is_err() || watched.elapsed() < Duration::from_millis(50) {
                 continue;
             }
             watched = Instant::now();
@@ -189,7 +191,7 @@ fn in_residues(
             let step = Step { layer, layers, neuron: 0, piece: Some((done, total)) };
             if let Err(error) = watch(step) {
                 progress.cancelled.store(true, Ordering::Relaxed);
-                return Err(error);
+                ended = Err(error);
             }
         }
     })

@@ -42,8 +42,8 @@ pub(super) fn dot<'a, R: Residues>(
     R::reduce(sum, moduli)
 }
 
-/// Operations on residues, as [`lattice::operations`](super::lattice::operations) counts them, of the
-/// units and of the blocks, or `None` where there is not one hidden layer.
+/// Operations on residues, as [`lattice::operations`](super::lattice::operations) counts them, of
+/// the units and of the blocks, or `None` where there is not one hidden layer.
 pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> Option<[f64; 3]> {
     let [stage] = &stages.hidden[..] else { return None };
     let (n, degree) = (stages.used.len(), stages.degree());

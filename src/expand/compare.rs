@@ -100,7 +100,8 @@ pub struct Comparison {
     pub equal: Option<bool>,
     /// What decided, or what was tried.
     pub method: Method,
-    /// For polynomials with f64 coefficients: whether each coefficient is the correctly rounded one.
+    /// For polynomials with f64 coefficients: whether each coefficient is the correctly rounded
+    /// one.
     pub equal_after_rounding: Option<bool>,
     /// A bound on the probability that random evaluation missed a difference.
     pub error_probability: Option<f64>,
@@ -570,7 +571,8 @@ fn is_rounding(rounded: Option<&BigRational>, exact: Option<&BigRational>) -> bo
     })
 }
 
-/// A point with small integer entries at which a polynomial that is not zero has a value that is not.
+/// A point with small integer entries at which a polynomial that is not zero has a value that is
+/// not.
 ///
 /// In each variable in turn a polynomial of degree `d` in it keeps a term for some value among
 /// `0..=d`, since a nonzero univariate polynomial has at most `d` roots.
@@ -757,8 +759,8 @@ impl<'a> Modular<'a> {
 ///
 /// The difference of an output, over a common denominator, is an integer polynomial of degree at
 /// most `D` with coefficients below `2^B`. Fewer than `B / 61` primes of the range divide all its
-/// coefficients, of more than `2^55` there (`proofs/representation.md`); modulo any other it vanishes
-/// at no more than `D / p` of the points. A value that differs proves the two different.
+/// coefficients, of more than `2^55` there (`proofs/representation.md`); modulo any other it
+/// vanishes at no more than `D / p` of the points. A value that differs proves the two different.
 struct RandomEvaluation<'a> {
     models: [Modular<'a>; 2],
     inputs: usize,

@@ -1,8 +1,8 @@
 //! A first layer narrower than the inputs: the compressed form, and expansion from it.
 //!
 //! In the w pre-activations z = W x + b of the first layer the network is a polynomial P of
-//! C(w + D, D) terms, fewer than the C(n + D, D) in its n inputs where w < n. Let P(b + y) be the sum
-//! of its homogeneous parts P_m(y). By Taylor's formula the coefficient of x^e with |e| = m in
+//! C(w + D, D) terms, fewer than the C(n + D, D) in its n inputs where w < n. Let P(b + y) be the
+//! sum of its homogeneous parts P_m(y). By Taylor's formula the coefficient of x^e with |e| = m in
 //! P(b + W x) is
 //!
 //! ```text
@@ -14,8 +14,8 @@
 //! variable, which takes what is left of the degree, an evaluation: sum_g T_g w_n^g / g!.
 //!
 //! It is worked out modulo primes, four to a vector, and put together by Chinese remainders, as in
-//! [`closed`](super::closed). A block is a degree and the first exponent: its monomials are neighbours
-//! in the result, and only its residues are held.
+//! [`closed`](super::closed). A block is a degree and the first exponent: its monomials are
+//! neighbours in the result, and only its residues are held.
 
 use std::time::Instant;
 
@@ -82,7 +82,8 @@ fn choose(n: usize, k: usize) -> f64 {
 }
 
 /// Operations on residues, as [`lattice::operations`](super::lattice::operations) counts them, or
-/// `None` where the first layer is not narrower than the inputs, or closed forms have more to offer.
+/// `None` where the first layer is not narrower than the inputs, or closed forms have more to
+/// offer.
 pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> Option<[f64; 3]> {
     let inner = stages.compressed()?;
     let (n, w, degree) = (stages.used.len(), inner.used.len(), stages.degree() as usize);

@@ -18,7 +18,8 @@ use crate::polynomial::{Bounded, Coefficient, FloatForm, Packed, PackedForm, Pol
 const RELATIVE: f64 = 1.0 / (1_u64 << 40) as f64;
 
 impl Expansion {
-    /// The exact polynomials in the variables themselves, whatever the centre they are written about.
+    /// The exact polynomials in the variables themselves, whatever the centre they are written
+    /// about.
     ///
     /// # Errors
     /// When a degree is beyond 2^32 on the way.
@@ -78,8 +79,8 @@ impl Expansion {
         failure.map_or(Ok((values, bounds)), Err)
     }
 
-    /// As [`Expansion::forward_with_bounds`], with NaN for a value that cannot be had, and the first
-    /// such failure.
+    /// As [`Expansion::forward_with_bounds`], with NaN for a value that cannot be had, and the
+    /// first such failure.
     ///
     /// # Errors
     /// When the inputs are not finite or not one column a variable.

@@ -141,8 +141,8 @@ impl Expansion {
         &self.coefficients
     }
 
-    /// The exact polynomials, term by term. Packed ones are unpacked the first time, which takes ten
-    /// times their memory; [`Expansion::exact_terms`] does not.
+    /// The exact polynomials, term by term. Packed ones are unpacked the first time, which takes
+    /// ten times their memory; [`Expansion::exact_terms`] does not.
     ///
     /// # Errors
     /// When the coefficients are f64.
@@ -171,8 +171,8 @@ impl Expansion {
         }
     }
 
-    /// The terms of output `o` in graded order, an f64 coefficient taken for the dyadic rational it is.
-    /// Nothing is held beside the term.
+    /// The terms of output `o` in graded order, an f64 coefficient taken for the dyadic rational it
+    /// is. Nothing is held beside the term.
     ///
     /// # Panics
     /// If there is no output `o`.

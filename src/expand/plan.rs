@@ -37,7 +37,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Fifty million terms, half of the memory that is free (4 GiB where that is not known), any time.
+    /// Fifty million terms, half of the memory that is free (4 GiB where that is not known), any
+    /// time.
     fn default() -> Self {
         let bytes = free_memory().map_or(4 << 30, |b| b / 2);
         Limits { terms: 50_000_000, bytes, seconds: None, operations: None }

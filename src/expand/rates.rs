@@ -2,8 +2,8 @@
 //!
 //! An operation takes as long as the kernel that does it allows, which depends on widths, degrees
 //! and primes as on the machine. So where an expansion is long its network is measured itself, with
-//! fewer inputs or primes: a run of about a thirtieth of the time, a few milliseconds at most, gives
-//! the seconds of an operation in each phase. Where it is short a small network does, once.
+//! fewer inputs or primes: a run of about a thirtieth of the time, a few milliseconds at most,
+//! gives the seconds of an operation in each phase. Where it is short a small network does, once.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -11,12 +11,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use crate::expand::blocks::{denominator, pack, residue};
 use crate::expand::closed::dot;
 use crate::expand::lattice::{
-    Cancelled, Demands, Remainders, Times, Word, Work, primes_for, reconstruction, words_for,
+    Cancelled, Demands, Remainders, Times, Word, Work, each, primes_for, reconstruction, words_for,
 };
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;
@@ -264,25 +262,21 @@ pub(super) fn expand<M: Machine>(
     let remainders = Remainders::<M::R>::new(machine.token(), &primes, widest);
     let pieces = degree.div_ceil(CHUNK) * bounds.len();
     progress.total.store(remainders.units.len() + pieces, Ordering::Relaxed);
-    let one = |unit: &[u64; 4]| {
-        let lists = machine.run(
+    let mut residues: Vec<Lists<M>> = vec![Lists::<M>::new(); remainders.units.len()];
+    let jobs = remainders.units.iter().zip(&mut residues).collect();
+    let done = each(parallel, jobs, |(unit, lists): (&[u64; 4], &mut Lists<M>)| {
+        *lists = machine.run(
             #[inline(always)]
             || {
                 Unit::<M::R>::new(machine.token(), *unit, order, stages, bounds)
                     .coefficients(degree, bounds.len())
             },
         );
-        progress.advance().map(|()| lists)
-    };
-    let residues: Result<Vec<Lists<M>>, Cancelled> = if parallel {
-        remainders.units.par_iter().with_max_len(1).map(one).collect()
-    } else {
-        remainders.units.iter().map(one).collect()
-    };
-    let residues = match residues {
-        Ok(residues) => residues,
-        Err(cancelled) => return Some(Err(cancelled)),
-    };
+        progress.advance()
+    });
+    if done.is_err() {
+        return Some(Err(Cancelled));
+    }
     let mut times = Times { evaluate: started.elapsed().as_secs_f64(), ..Times::default() };
 
     let started = Instant::now();
@@ -300,11 +294,7 @@ pub(super) fn expand<M: Machine>(
         remainders.integers(machine, &residues, words, to);
         progress.advance()
     };
-    let done = if parallel {
-        jobs.into_par_iter().with_max_len(1).try_for_each(one)
-    } else {
-        jobs.into_iter().try_for_each(one)
-    };
+    let done = each(parallel, jobs, one);
     times.reconstruct = started.elapsed().as_secs_f64();
     Some(done.map(|()| (pack(stages, bounds, degree, numerators), times)))
 }

@@ -386,8 +386,8 @@ impl Stages {
         Some(Stages::of(used as usize, hidden, self.outputs.clone()))
     }
 
-    /// The same with the inputs that are used from the n-th on set to zero; `None` where that changes
-    /// the degree.
+    /// The same with the inputs that are used from the n-th on set to zero; `None` where that
+    /// changes the degree.
     pub(super) fn with_inputs(&self, n: usize) -> Option<Stages> {
         let mut hidden = self.hidden.clone();
         for row in &mut hidden.first_mut()?.rows {

@@ -7,14 +7,14 @@
 //! with FMA, on x86-64, NEON always on aarch64) and runs it.
 //!
 //! Bounds for [`Fma`], p <= 2^50 - 4. Call |x| <= 0.67 p *reduced*. The quotient of a product of
-//! reduced factors is off by at most 3 roundings of |ab / p| <= 0.449 2^50, that is by 0.169, so
-//! |q - ab / p| <= 0.669 and |r| <= 0.67 p: reduced again. All steps but the rounding of h and q
+//! reduced factors is off by at most 2 roundings of |ab / p| <= 0.449 2^50, that is by 0.113, so
+//! |q - ab / p| <= 0.613 and |r| <= 0.67 p: reduced again. All steps but the rounding of h and q
 //! are exact: |h - q p| < 2^53 is an integer, and l is one of at most 46 bits. Sums stay exact up
 //! to 2^53 >= 8 p + 32; [`Residues::reduce`] brings such a sum to |x| <= p / 2 + 2.
 //!
 //! Factors need not be reduced as long as |ab| <= 0.9 p^2: the quotient is then off by at most
-//! 0.338 before it is rounded, so that |r| <= 0.84 p. Such are z (y + c) for reduced y and z and a c
-//! that came out of `reduce`: 0.67 (0.67 + 0.51) < 0.8; and z (r + c) for an r of this kind:
+//! 0.226 before it is rounded, so that |r| <= 0.84 p. Such are z (y + c) for reduced y and z and a
+//! c that came out of `reduce`: 0.67 (0.67 + 0.51) < 0.8; and z (r + c) for an r of this kind:
 //! 0.67 (0.84 + 0.5) < 0.9.
 
 #[cfg(target_arch = "x86_64")]
@@ -130,8 +130,8 @@ impl<R: Residues, const W: usize> Moduli<R, W> {
 #[derive(Clone, Copy, Debug)]
 pub struct Fma<T>(std::marker::PhantomData<T>);
 
-/// 1.5 2^52: the sum with a number below 2^51 in size is rounded to an integer, to even, which stands
-/// in its last bits.
+/// 1.5 2^52: the sum with a number below 2^51 in size is rounded to an integer, to even, which
+/// stands in its last bits.
 const SHIFT: f64 = 6_755_399_441_055_744.0;
 
 /// An f64, or a vector of them, and the proof that its instructions are there.
@@ -255,8 +255,8 @@ trait Operation<const N: usize> {
 
 /// The vectors of some instructions.
 ///
-/// By the instructions themselves: vectors that a compiler finds in loops over arrays do not survive
-/// a loop around them. No adaptor of arrays or closures here: they are not inlined.
+/// By the instructions themselves: vectors that a compiler finds in loops over arrays do not
+/// survive a loop around them. No adaptor of arrays or closures here: they are not inlined.
 trait Vectors: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// An operation in each of `W` lanes.
     fn each<O: Operation<N>, const N: usize, const W: usize>(self, x: [&[f64; W]; N]) -> [f64; W];

@@ -68,8 +68,8 @@ pub(super) fn power<R: Residues>(
     result
 }
 
-/// Whether differences of an order, of which the highest to come is `last`, are reduced: every third
-/// and the last, as one doubles what came out of `reduce`, and sums may be 8 p.
+/// Whether differences of an order, of which the highest to come is `last`, are reduced: every
+/// third and the last, as one doubles what came out of `reduce`, and sums may be 8 p.
 #[inline(always)]
 fn reduces(order: usize, last: usize) -> bool {
     order.is_multiple_of(3) || order == last
@@ -148,7 +148,8 @@ fn subtract_multiple_by<R: Residues, const N: usize, const W: usize>(
     }
 }
 
-/// What is done along an axis, for elements of `stride` vectors.
+/// What is done along an axis: differences of elements of `stride` vectors, conversions of single
+/// ones.
 pub(super) struct Axes<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
@@ -316,7 +317,8 @@ impl<M: Machine> Axes<'_, M> {
         }
     }
 
-    /// Differences along all axes for at most three variables: no recursion, so that all is inlined.
+    /// Differences along all axes for at most three variables: no recursion, so that all is
+    /// inlined.
     #[inline(always)]
     fn small_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
         if m == 3 {
@@ -458,8 +460,8 @@ impl<'a, M: Machine> Outer<'a, M> {
         Outer { machine, simplex, lanes, h, outer }
     }
 
-    /// Works on `slices`, one an outer point of degree at most `b`, each a lattice in `m` variables of
-    /// degree `b` less the point's; `weight` is that of the coordinates between that are fixed.
+    /// Works on `slices`, one an outer point of degree at most `b`, each a lattice in `m` variables
+    /// of degree `b` less the point's; `weight` is that of the coordinates between that are fixed.
     pub(super) fn run(
         &self,
         slices: &mut [&mut [Four<M::R>]],
@@ -468,8 +470,8 @@ impl<'a, M: Machine> Outer<'a, M> {
     ) {
         let mut offsets = vec![vec![0_usize; b + 1]; m];
         let mut local = Vec::with_capacity(self.simplex.count(self.h + 1, b));
-        // Within the smaller lattices of outer points the same point has the same place, whatever the
-        // outer point of its degree.
+        // Within the smaller lattices of outer points the same point has the same place, whatever
+        // the outer point of its degree.
         let members: Vec<(usize, usize, Four<M::R>)> = {
             let mut all = Vec::new();
             let mut s = 0;

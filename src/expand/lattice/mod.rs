@@ -5,9 +5,10 @@
 //! integer coefficients ([`stages`](super::stages)); the values determine the polynomial of degree
 //! D, whose coefficients are interpolated modulo each prime and put together by Chinese remainders.
 //!
-//! [`tabulate`] evaluates, with [`last`] and [`through`], [`interpolate`] interpolates, [`remainder`] reconstructs, [`simplex`]
-//! knows where everything stands. Large work is cut into slabs, the points of one choice of the first
-//! two coordinates; the result does not depend on how many threads share them.
+//! [`tabulate`] evaluates, with [`last`] and [`through`], [`interpolate`] interpolates,
+//! [`remainder`] reconstructs, [`simplex`] knows where everything stands. Large work is cut into
+//! slabs, the points of one choice of the first two coordinates; the result does not depend on how
+//! many threads share them.
 
 // What copies slices is a call: it is not inlined across units of code generation.
 #![allow(clippy::manual_memcpy)]
@@ -21,8 +22,6 @@ mod through;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
-
-use rayon::prelude::*;
 
 use interpolate::{Axes, Lanes, Outer};
 use remainder::Reconstruction;
@@ -153,9 +152,11 @@ pub(super) fn bytes(stages: &Stages, bounds: &[Bound], threads: usize) -> (f64, 
     // The differences with which threads begin.
     let stage = &stages.hidden[tabulate::first_stage(&simplex, n, degree, stages)];
     let q = (stage.degree() as usize).max(1);
-    let vectors = stage.rows.len() * k.min(4);
-    let starts = if threads > 1 { simplex.count(h, degree) } else { 1 };
-    let differences = vectors * (simplex.count(n, q) + starts * simplex.count(n, q - 1)) * 8;
+    // Padded to vectors of eight, an output's beside them.
+    let words = (stage.rows.len() * k.min(4)).next_multiple_of(8) + 8;
+    let starts = if threads > 1 { simplex.count(h, degree) } else { 0 };
+    let kept_rows = starts * simplex.count(n - h, q - 1);
+    let differences = words * (simplex.count(n, q) + simplex.count(n, q - 1) + kept_rows) * 8;
     ((residues + integers + differences) as f64, kept as f64)
 }
 
@@ -175,16 +176,29 @@ impl Job for Work<'_> {
 }
 
 /// Does each of `jobs`, in parallel or in turn.
-fn each<J: Send>(
+///
+/// In parallel each is a job of the pool of its own: a thread that does some while it waits for
+/// others comes back after one.
+pub(super) fn each<J: Send>(
     parallel: bool,
     jobs: Vec<J>,
     work: impl Fn(J) -> Result<(), Cancelled> + Sync + Send,
 ) -> Result<(), Cancelled> {
-    if parallel {
-        jobs.into_par_iter().with_max_len(1).try_for_each(work)
-    } else {
-        jobs.into_iter().try_for_each(work)
+    if !parallel {
+        return jobs.into_iter().try_for_each(work);
     }
+    let cancelled = AtomicBool::new(false);
+    rayon::in_place_scope(|scope| {
+        for job in jobs {
+            let (work, cancelled) = (&work, &cancelled);
+            scope.spawn(move |_| {
+                if !cancelled.load(Ordering::Relaxed) && work(job).is_err() {
+                    cancelled.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    if cancelled.into_inner() { Err(Cancelled) } else { Ok(()) }
 }
 
 fn slices<T>(vectors: &mut [Vec<T>]) -> Vec<&mut [T]> {
@@ -292,8 +306,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     each_point(h, degree, |point| sums.push(point.iter().sum::<usize>()));
     let sizes = || sums.iter().map(|e| simplex.count(m, degree - e));
 
-    // Residues by output and unit of four primes, each slab on its own: it is freed once its integers
-    // are known, which take less room.
+    // Residues by output and unit of four primes, each slab on its own: it is freed once its
+    // integers are known, which take less room.
     let units: Vec<[u64; 4]> =
         primes.chunks(4).map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)])).collect();
     let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 4, i % 4)).collect();
@@ -464,7 +478,7 @@ impl<M: Machine> Evaluation<'_, M> {
         if parallel {
             let mut starts: Vec<OwnedStart<M::R>> = Vec::new();
             batch.each_slab(machine, schedule, degree, h, &mut |_, start| {
-                starts.push(start.to_owned());
+                starts.push(batch.keep(start, schedule, h));
             });
             let jobs: Vec<_> = starts.into_iter().zip(slabs).collect();
             each(true, jobs, |(start, mut out)| slab(&mut room(), start.borrow(), &mut out))
@@ -491,7 +505,8 @@ pub(super) struct Remainders<R: Residues> {
 }
 
 impl<R: Residues> Remainders<R> {
-    /// For integers of at most `words` words and primes whose product exceeds four times their size.
+    /// For integers of at most `words` words and primes whose product exceeds four times their
+    /// size.
     pub(super) fn new(token: R::Token, primes: &[u64], words: usize) -> Self {
         let units: Vec<[u64; 4]> = primes
             .chunks(4)

@@ -3,10 +3,10 @@
 //! The product P of the primes exceeds 4 |x|. Up to [`GARNER`] primes, digits v_k of a mixed radix,
 //! each of size at most p_k / 2 + 2, with x = sum v_k p_0 ... p_{k-1} modulo P; the sum is below
 //! 0.51 P in size, so it differs from x by less than P: it is x. With more primes the explicit form
-//! x = sum r_k P / p_k - q P, r_k = x (P / p_k)^-1 mod p_k, where q is the integer next to sum r_k /
-//! p_k: the sum is q + x / P, |x / P| < 1/4, and its error in f64 is far below 1/4.
-//! (Bernstein and Sorenson, Modular exponentiation via the explicit Chinese remainder theorem, Math.
-//! Comp. 76, 2007.)
+//! x = sum r_k P / p_k - q P, r_k = x (P / p_k)^-1 mod p_k, where q is the integer next to sum r_k
+//! / p_k: the sum is q + x / P, |x / P| < 1/4, and its error in f64 is far below 1/4.
+//! (Bernstein and Sorenson, Modular exponentiation via the explicit Chinese remainder theorem,
+//! Math. Comp. 76, 2007.)
 
 use num_bigint::{BigInt, BigUint};
 use num_traits::{One, Zero};

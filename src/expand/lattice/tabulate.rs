@@ -233,8 +233,8 @@ impl Steps {
     }
 }
 
-/// How many steps in turn differences of order up to q may go unreduced, along whatever axes, modulo
-/// primes up to `largest`.
+/// How many steps in turn differences of order up to q may go unreduced, along whatever axes,
+/// modulo primes up to `largest`.
 ///
 /// A difference after s steps is a sum of differences of before, those of order j higher with
 /// weights that sum up to C(s, j) (Vandermonde); each is at most p / 2 + 2 when it has been
@@ -905,6 +905,15 @@ impl<R: Residues> Batch<R> {
         });
     }
 
+    /// A start to keep, with the differences that a walk from level `h` on reads.
+    pub(super) fn keep(&self, start: Start<'_, R>, schedule: &Schedule, h: usize) -> OwnedStart<R> {
+        let (at, unreduced) = start.at;
+        let rows = schedule.last().rows[h];
+        let tables = at.iter().zip(&self.tables);
+        let at = tables.map(|(x, table)| x[..rows * table.vectors].to_vec()).collect();
+        OwnedStart { budget: start.budget, at, unreduced }
+    }
+
     /// Room to evaluate slabs of degree up to `budget`, of choices of the first `h` coordinates.
     pub(super) fn room(&self, schedule: &Schedule, h: usize, budget: usize) -> Room<R> {
         Room::new(schedule.last(), &self.tables, h, budget)
@@ -958,13 +967,6 @@ pub(super) struct OwnedStart<R: Residues> {
     budget: usize,
     at: Vec<Vec<Four<R>>>,
     unreduced: usize,
-}
-
-impl<R: Residues> Start<'_, R> {
-    pub(super) fn to_owned(&self) -> OwnedStart<R> {
-        let (at, unreduced) = self.at;
-        OwnedStart { budget: self.budget, at: at.to_vec(), unreduced }
-    }
 }
 
 impl<R: Residues> OwnedStart<R> {

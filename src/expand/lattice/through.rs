@@ -206,8 +206,8 @@ impl<R: Residues> Product<R> {
         store::<R, W>(y, i, sum);
     }
 
-    /// The affine map at y, of at most 1.34 p, out of `reduce`: 1.34 times 0.5 is below 0.9. Four rows
-    /// are `N` vectors of `W`.
+    /// The affine map at y, of at most 1.34 p, out of `reduce`: 1.34 times 0.5 is below 0.9. Four
+    /// rows are `N` vectors of `W`.
     #[inline(always)]
     fn rows<const W: usize, const N: usize>(
         &self,
