@@ -46,6 +46,7 @@ mod options;
 pub mod rationalise;
 mod real;
 pub mod routine;
+mod tanh;
 
 use std::time::Instant;
 
