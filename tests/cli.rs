@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -643,6 +644,33 @@ fn bytes_depend_on_the_seed_and_not_on_the_threads() {
     let one = bytes("expand one.json --threads 1", "one.polynomial.json");
     let two = bytes("expand one.json --threads 2", "two.polynomial.json");
     assert_eq!(one, two);
+}
+
+/// Rows enough for parallel loops, whose only thread is the one that waits for the members.
+#[test]
+fn an_ensemble_ends_on_one_thread() {
+    let directory = folder();
+    let arguments =
+        "train two-spirals --hidden 64,64 --degree 2 --epochs 2 --ensemble 2 --threads 1";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_slnn"))
+        .args(arguments.split(' '))
+        .args(["--quiet", "-o", "net.json"])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > Duration::from_secs(120) {
+            child.kill().unwrap();
+            panic!("it waits for ever");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(status.success());
 }
 
 #[test]

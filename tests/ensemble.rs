@@ -95,11 +95,12 @@ fn hidden() -> impl Strategy<Value = Hidden> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Members differ in widths, bases and degrees; only their depth is common.
+    /// Members differ in widths, bases and degrees, and where `uneven` in depth.
     #[test]
     fn the_expansion_of_a_mean_is_the_mean_of_the_expansions(
         members in prop_oneof![Just(2usize), Just(4), Just(3), Just(1)],
         depth in 0usize..3,
+        uneven in any::<bool>(),
         shapes in prop::collection::vec(hidden(), 12),
         alike in any::<bool>(),
         (inputs, outputs) in (1usize..4, 1usize..3),
@@ -108,14 +109,14 @@ proptest! {
         let networks: Vec<Network> = (0..members)
             .map(|k| {
                 let first = if alike { 0 } else { k * depth };
-                let own = &shapes[first % 10..][..depth];
+                let own = &shapes[first % 10..][..depth.saturating_sub(usize::from(uneven) * (k % 2))];
                 network(u64::from(seed) + k as u64, inputs, outputs, own)
             })
             .collect();
         let made = mean(&networks.iter().collect::<Vec<_>>())?;
         let file = made.network.to_json();
         prop_assert_eq!(&Network::from_json(&file)?, &made.network, "a file keeps it");
-        if alike && depth > 0 && !shapes[0].mixed {
+        if alike && !uneven && depth > 0 && !shapes[0].mixed {
             prop_assert!(matches!(made.network.layers()[1], Layer::Slaf(_)), "one SLAF for all");
         }
         let factor = BigRational::new(1.into(), members.into());
@@ -176,13 +177,27 @@ fn conventional_networks_have_a_mean_too() {
 fn networks_that_do_not_go_together_are_refused() {
     let one = Hidden { neurons: 2, degree: 2, basis: 0, shared: false, mixed: false };
     let plain = network(1, 2, 1, std::slice::from_ref(&one));
+    let mut headed = network(2, 2, 1, std::slice::from_ref(&one));
+    headed = Network::new(
+        headed.inputs().to_vec(),
+        headed.outputs().to_vec(),
+        headed.layers().to_vec(),
+        Head::Logistic,
+    )
+    .unwrap();
+    let mut twice = network(2, 2, 1, std::slice::from_ref(&one)).layers().to_vec();
+    twice.insert(2, twice[1].clone());
+    let named = ["x1", "x2"].map(|name| Input::named(name)).to_vec();
+    let twice = Network::new(named, vec!["y1".into()], twice, Head::Identity).unwrap();
     for (other, part) in [
         (network(2, 3, 1, std::slice::from_ref(&one)), "other inputs or outputs"),
-        (network(2, 2, 1, &[one.clone(), one.clone()]), "number of layers"),
+        (headed, "another head"),
     ] {
         let message = mean(&[&plain, &other]).unwrap_err().to_string();
         assert!(message.contains("network 2") && message.contains(part), "{message}");
     }
+    let message = mean(&[&plain, &twice]).unwrap_err().to_string();
+    assert!(message.contains("number of layers"), "{message}");
     assert!(mean(&[]).unwrap_err().to_string().contains("no network"));
 }
 

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use ndarray::{Array2, ArrayView1};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use slnn::expand::{Limits, expand, prove_equal};
 use slnn::network::{Activation, Basis, Layer, Network};
 use slnn::table::problems;
 use slnn::train::auto::{Choice, Search, SearchCheckpoint, choose, method, outside_box};
 use slnn::train::routine::Named;
 use slnn::train::{
     BasisKind, Control, HiddenActivation, Objective, Options, Penalised, Penalty, Quiet, Routine,
-    Trained, metrics, train,
+    Trained, member_options, metrics, train, train_members,
 };
 use slnn::{Result, Table};
 
@@ -285,7 +286,8 @@ fn chosen(table: &Table, search: &Search, control: &mut dyn Control) -> Result<O
 }
 
 fn same(a: &Choice, b: &Choice) {
-    assert_eq!((&a.options, a.members, &a.trials), (&b.options, b.members, &b.trials));
+    assert_eq!((&a.options, &a.second, a.members), (&b.options, &b.second, b.members));
+    assert_eq!(a.trials, b.trials);
 }
 
 #[test]
@@ -333,6 +335,43 @@ fn the_choice_does_not_depend_on_rows_outside_or_on_threads() {
     let one = with(&table, 1);
     same(&one, &with(&table, 3));
     same(&one, &with(&other, 2));
+}
+
+#[test]
+fn a_second_shape_that_is_nearly_as_good_joins_the_ensemble() {
+    // What no network can learn makes both shapes equally good.
+    let table = sampled(80, 2, 5, |x| x[0] + (1e4 * x[1]).sin());
+    let shapes = vec![(vec![3], vec![1]), (vec![3, 2], vec![1, 2])];
+    let two = Search { shapes, l2: vec![1e-2], step: 1.0, ..search() };
+    let choice = chosen(&table, &two, &mut Quiet).unwrap().unwrap();
+    let second = choice.second.clone().unwrap();
+    assert_ne!(choice.options.hidden, second.hidden);
+    let members = choice.member_options();
+    assert!(members.len() == choice.members && choice.members.is_power_of_two());
+    for (k, own) in members.iter().enumerate() {
+        let of = if k < members.len() / 2 { &choice.options } else { &second };
+        assert_eq!(*own, member_options(of, k), "member {k}");
+    }
+    // Of unlike depths they are one network and one polynomial, the mean of all.
+    let rows = all(&table);
+    let made = train_members(&table, &rows, &members, None, &mut Quiet).unwrap().unwrap();
+    let mut mean = Array2::<f64>::zeros((table.rows(), 1));
+    for (own, member) in members.iter().zip(&made.members) {
+        let alone = train(&table, &rows, own, &mut Quiet).unwrap();
+        assert_eq!(alone.network, member.network);
+        mean += &alone.network.forward(table.inputs().view()).unwrap();
+    }
+    mean /= members.len() as f64;
+    let outputs = made.mean.network.forward(table.inputs().view()).unwrap();
+    assert!((&outputs - &mean).iter().all(|e| e.abs() < 1e-12));
+    let expansion = expand(&made.mean.network, &Limits::default()).unwrap();
+    prove_equal(&made.mean.network, &expansion).unwrap();
+
+    // A single network has no second, nor has a shape that alone can learn.
+    let single = Search { members: Some(1), ..two };
+    assert!(chosen(&table, &single, &mut Quiet).unwrap().unwrap().second.is_none());
+    let table = sampled(80, 2, 2, |x| x[0] * x[0] * x[1] - x[1]);
+    assert!(chosen(&table, &search(), &mut Quiet).unwrap().unwrap().second.is_none());
 }
 
 /// Stops after some questions and keeps what the search has found, in a file.

@@ -20,7 +20,7 @@ use slnn::train::routine::Named;
 use slnn::train::{
     BasisKind, Checkpoint, Control, EnsembleCheckpoint, HiddenActivation, LayerSpec, Loss,
     Optimiser, Options, Penalised, Precision, Routine, Schedule, Trained, resume, train,
-    train_ensemble,
+    train_ensemble, train_members,
 };
 
 use super::Globals;
@@ -207,7 +207,7 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 88]
+    /// The most trainings of --auto before the last ones [default: 76]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
     /// Train K networks from different seeds and save their mean, one network of the same degree
@@ -630,7 +630,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let members =
         choice.as_ref().map_or(arguments.choice.ensemble.unwrap_or(1), |choice| choice.members);
     let options = choice.as_ref().map_or(options, |choice| choice.options.clone());
-    let (trained, resumed) = fit(arguments, &table, &rows, &options, members, globals)?;
+    let others = choice.as_ref().filter(|choice| choice.second.is_some());
+    let others = others.map(Choice::member_options);
+    let (trained, resumed) =
+        fit(arguments, &table, &rows, &options, others.as_deref(), members, globals)?;
     let seconds = started.elapsed().as_secs_f64();
 
     let rationalised = match arguments.rationalise {
@@ -783,16 +786,20 @@ fn listed(rows: &[usize]) -> String {
 }
 
 fn described(choice: &Choice) -> String {
-    let Options { hidden, degrees, l2, activation, .. } = &choice.options;
     let text = |counts: &[usize]| counts.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let degree = match activation.basis() {
-        Some(_) => format!(" --degree {}", text(degrees)),
-        None => String::new(),
+    let flags = |options: &Options| {
+        let Options { hidden, degrees, l2, activation, .. } = options;
+        let degree = match activation.basis() {
+            Some(_) => format!(" --degree {}", text(degrees)),
+            None => String::new(),
+        };
+        format!("--hidden {}{degree} --l2 {}", text(hidden), short(*l2))
     };
+    let second = choice.second.as_ref().map(|second| format!(" and {}", flags(second)));
     format!(
-        "--hidden {}{degree} --l2 {} --ensemble {}, of {}",
-        text(hidden),
-        short(*l2),
+        "{}{} --ensemble {}, of {}",
+        flags(&choice.options),
+        second.unwrap_or_default(),
         choice.members,
         counted(choice.trials.len(), "candidate")
     )
@@ -812,6 +819,9 @@ fn choice_value(choice: &Choice) -> Value {
         "hidden": choice.options.hidden, "degree": choice.options.degrees,
         "l2": choice.options.l2, "ensemble": choice.members, "loss": choice.loss,
         "trials": trials,
+        "second": choice.second.as_ref().map(|second| {
+            json!({"hidden": second.hidden, "degree": second.degrees, "l2": second.l2})
+        }),
     })
 }
 
@@ -921,12 +931,14 @@ impl Saved {
     }
 }
 
-/// Trains, or goes on from a checkpoint; also the epoch it went on from.
+/// Trains, or goes on from a checkpoint; also the epoch it went on from. `others` are the options of
+/// the members where these are unlike.
 fn fit(
     arguments: &Arguments,
     table: &Table,
     rows: &[usize],
     options: &Options,
+    others: Option<&[Options]>,
     members: usize,
     globals: &Globals,
 ) -> Result<(Fitted, Option<usize>)> {
@@ -975,7 +987,10 @@ fn fit(
         None if members == 1 => Some(train(table, rows, options, &mut watch)),
         other => {
             let from = if let Some(Saved::Many(from)) = other { Some(from) } else { None };
-            let ensemble = train_ensemble(table, rows, options, members, from, &mut watch);
+            let ensemble = match others {
+                Some(others) => train_members(table, rows, others, from, &mut watch),
+                None => train_ensemble(table, rows, options, members, from, &mut watch),
+            };
             let ensemble = ensemble.map_err(within).map_err(name_flag)?;
             let Some(ensemble) = ensemble else { return Err(stopped(None)) };
             let (network, exact) = (ensemble.mean.network, ensemble.mean.exact);

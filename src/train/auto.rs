@@ -4,7 +4,8 @@
 //! A polynomial fits its rows with ease and then explodes on a row near their edge. What guards
 //! against that here: every candidate is judged by squared error (or the loss of its head) on rows
 //! that it has not seen, where one explosion outweighs everything; the rows are all held back
-//! once, in folds; and the result is a mean of several networks.
+//! once, in folds; and the result is a mean of several networks, of two shapes where a second one
+//! is nearly as good as the best.
 //!
 //! The search has three rounds, and its budget is a number of trainings, never a time:
 //!
@@ -42,12 +43,16 @@ use crate::train::{
 const FOLDS: usize = 4;
 /// Trainings of a candidate on a fold.
 const PAIR: usize = 2;
-/// Sizes of an ensemble to choose from: of a power of two the mean is exact.
-const SIZES: [usize; 3] = [4, 8, 16];
+/// Sizes of an ensemble to choose from: of a power of two the mean is exact. Fewer would do on rows
+/// like those held back, but not where a polynomial explodes on one that is not.
+const SIZES: [usize; 2] = [8, 16];
 /// Candidates of the second round.
-const FINALISTS: usize = 6;
+const FINALISTS: usize = 4;
 /// A smaller ensemble is preferred when it loses no more than this fraction.
 const TOLERANCE: f64 = 0.01;
+/// A second shape joins the ensemble when its loss is no more than so many times the least: errors
+/// of unlike networks agree less than those of like ones, which then makes up for it.
+const NEARLY: f64 = 1.3;
 /// Candidates whose polynomial may have more monomials are left out: the result is to be expanded.
 const MAX_MONOMIALS: f64 = 200_000.0;
 /// Rows up to which full batches with L-BFGS pay.
@@ -87,8 +92,11 @@ pub struct Trial {
 /// What a search has found.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// The options to train with, on all rows.
+    /// The options of the best candidate, to train with on all rows.
     pub options: Options,
+    /// Those of the best candidate of another shape, where it is nearly as good: half of the members
+    /// are trained with them.
+    pub second: Option<Options>,
     /// The number of networks to train and average.
     pub members: usize,
     /// The loss of the best candidate on rows held back: of a pair's mean, or of single networks
@@ -119,6 +127,17 @@ impl Trial {
 
     fn is(&self, hidden: &[usize], degrees: &[usize], l2: f64) -> bool {
         self.hidden == hidden && self.degrees == degrees && self.l2 == l2
+    }
+}
+
+impl Choice {
+    /// The options of every member, for [`train_members`](crate::train::train_members).
+    pub fn member_options(&self) -> Vec<Options> {
+        let own = |index| match &self.second {
+            Some(second) if index >= self.members / 2 => member_options(second, index),
+            _ => member_options(&self.options, index),
+        };
+        (0..self.members).map(own).collect()
     }
 }
 
@@ -197,17 +216,17 @@ fn monomials(inputs: usize, degree: usize) -> f64 {
 }
 
 impl Search {
-    /// The candidates for a table with so many inputs: one hidden layer of degree 2, 3 or 4, or
-    /// two, of total degree 4, 6 or 9, as far as their polynomials stay below 200,000 monomials;
+    /// The candidates for a table with so many inputs: one hidden layer of degree 2, 3 or 5, or
+    /// two, of total degree 4 or 9, as far as their polynomials stay below 200,000 monomials;
     /// each with weak, middling and strong L2.
     pub fn new(inputs: usize) -> Self {
         let all = [
-            (vec![16, 8], vec![3, 2]),
-            (vec![8], vec![2]),
-            (vec![16, 8], vec![2, 2]),
-            (vec![16], vec![3]),
+            (vec![24, 12], vec![3, 3]),
             (vec![16, 8], vec![3, 3]),
-            (vec![32], vec![4]),
+            (vec![24], vec![5]),
+            (vec![16], vec![3]),
+            (vec![16, 8], vec![2, 2]),
+            (vec![8], vec![2]),
         ];
         let small = |(_, degrees): &(Vec<usize>, Vec<usize>)| {
             monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS
@@ -216,8 +235,8 @@ impl Search {
         if shapes.is_empty() {
             shapes.push((vec![8], vec![2]));
         }
-        let l2 = vec![1e-3, 1e-4, 1e-2];
-        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 88 }
+        let l2 = vec![1e-2, 3e-4, 1e-5];
+        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76 }
     }
 
     /// The most trainings that a search of these candidates can use.
@@ -229,20 +248,21 @@ impl Search {
 }
 
 /// The way of training that suits a search, for what the caller leaves open: up to 10,000 rows
-/// L-BFGS with 500 iterations, beyond it Adam with batches of 128 rows and 60 epochs; either way
-/// the epoch is chosen by a tenth of the rows, others for every network of an ensemble.
+/// L-BFGS with 1000 iterations on all rows, since the L2 is chosen and every row counts; beyond it
+/// Adam with batches of 128 rows and 60 epochs, the epoch chosen by a tenth of the rows, others for
+/// every network of an ensemble.
 pub fn method(rows: usize, mut options: Options) -> Options {
     if rows <= FULL_BATCH_ROWS {
-        (options.optimiser, options.batch, options.epochs) = (Optimiser::lbfgs(), None, 500);
+        (options.optimiser, options.batch, options.epochs) = (Optimiser::lbfgs(), None, 1000);
     } else {
         (options.optimiser, options.batch, options.epochs) = (Optimiser::adam(), Some(128), 60);
+        options.validation = Some(0.1);
     }
-    options.validation = Some(0.1);
     options
 }
 
 /// Chooses options for `rows` of `table`: those of `base`, with the shape, L2 and ensemble of the
-/// best candidate.
+/// best candidate, and those of a second.
 ///
 /// `None` where the control stopped it; the last [`SearchCheckpoint`] that the control received
 /// goes on from there. The choice does not depend on the number of threads. Progress counts
@@ -362,7 +382,10 @@ impl State<'_> {
             finalists = self.complete(finalists);
         }
         let best = self.best(&finalists, rank, 1).swap_remove(0);
-        self.choice(&best, size, rank).map(Some)
+        finalists.retain(|(hidden, degrees, _)| (hidden, degrees) != (&best.0, &best.1));
+        let second = self.best(&finalists, rank, 1).pop();
+        let second = second.filter(|s| self.loss(s, rank) <= NEARLY * self.loss(&best, rank));
+        self.choice(&best, second.as_ref(), size, rank).map(Some)
     }
 
     fn options(&self, (hidden, degrees, l2): &Candidate) -> Options {
@@ -494,7 +517,13 @@ impl State<'_> {
         Ok(relative.sum::<f64>() / errors.len() as f64)
     }
 
-    fn choice(&self, best: &Candidate, size: usize, rank: usize) -> Result<Choice> {
+    fn choice(
+        &self,
+        best: &Candidate,
+        second: Option<&Candidate>,
+        size: usize,
+        rank: usize,
+    ) -> Result<Choice> {
         let (loss, measured) = (self.loss(best, size), self.loss(best, rank));
         if !measured.is_finite() {
             return Err(Error::invalid(
@@ -513,6 +542,7 @@ impl State<'_> {
         };
         Ok(Choice {
             options: self.options(best),
+            second: second.filter(|_| members > 1).map(|s| self.options(s)),
             members,
             loss: measured,
             trials: self.trials.clone(),

@@ -18,6 +18,7 @@ use crate::train::objective::below;
 use crate::train::options::{BasisKind, Loss};
 use crate::train::real::{LANES, Real, load, matrix, matrix_mut, store, vectorised};
 use crate::train::routine::boundary;
+use crate::train::tanh;
 
 /// Fewest rows that make a block, where rows alone decide.
 const BLOCK_ROWS: usize = 64;
@@ -1085,6 +1086,9 @@ fn values_of<T: Real>(function: Activation, z: &[T], y: &mut [T], channels: usiz
     if function == Activation::Relu {
         return relu(z, y, channels, first);
     }
+    if function == Activation::Tanh {
+        return tanh::values(z, y, channels, first);
+    }
     for (z, y) in z.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
         for (z, y) in z[first..].iter().zip(&mut y[first..]) {
             *y = T::of(function.value(z.f64()));
@@ -1106,6 +1110,9 @@ vectorised! {
 fn slopes_of<T: Real>(function: Activation, z: &[T], d: &mut [T], channels: usize, first: usize) {
     if function == Activation::Relu {
         return through_relu(z, d, channels, first);
+    }
+    if function == Activation::Tanh {
+        return tanh::through(z, d, channels, first);
     }
     for (z, d) in z.chunks_exact(channels).zip(d.chunks_exact_mut(channels)) {
         for (z, d) in z[first..].iter().zip(&mut d[first..]) {

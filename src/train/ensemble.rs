@@ -1,6 +1,6 @@
 //! Ensembles that stay one network: the mean of K networks, side by side in one.
 //!
-//! Networks of one depth on the same inputs stand beside each other: their first affine layers
+//! Networks on the same inputs, made equally deep, stand beside each other: their first affine layers
 //! one above the other, every later one block by block on the diagonal, and the last one beside
 //! each other, divided by K. The mean of K polynomials of degree D has degree D and the same
 //! monomials, so an ensemble of SLNNs expands to a polynomial as large as that of one member.
@@ -8,6 +8,7 @@
 //! For classes it is the mean of the outputs before the head, so that the probabilities are the
 //! normalised geometric mean of the members' probabilities.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use ndarray::{Array, Array1, Array2, Axis, Dimension, RemoveAxis, concatenate};
@@ -127,7 +128,26 @@ pub fn train_ensemble(
     if !(1..=MAX_MEMBERS).contains(&members) {
         return Err(Error::invalid("options.ensemble", members.to_string(), "1 to 1024 networks"));
     }
-    options.without_layers("an ensemble")?;
+    let all: Vec<Options> = (0..members).map(|index| member_options(options, index)).collect();
+    train_members(table, rows, &all, from, control)
+}
+
+/// As [`train_ensemble`], from the options of every member, which may differ in hidden layers,
+/// degrees and penalties: the mean of unlike networks errs less than that of like ones.
+///
+/// # Errors
+/// As [`train_ensemble`].
+pub fn train_members(
+    table: &Table,
+    rows: &[usize],
+    options: &[Options],
+    from: Option<EnsembleCheckpoint>,
+    control: &mut dyn Control,
+) -> Result<Option<Ensemble>> {
+    let members = options.len();
+    if !(1..=MAX_MEMBERS).contains(&members) {
+        return Err(Error::invalid("options.ensemble", members.to_string(), "1 to 1024 networks"));
+    }
     let from = from.map_or_else(|| vec![None; members], |checkpoint| checkpoint.members);
     if from.len() != members {
         return Err(Error::invalid(
@@ -136,12 +156,22 @@ pub fn train_ensemble(
             format!("{members} (now given), the same as when the checkpoint was written"),
         ));
     }
-    // What is wrong with the options is said once, before any member starts.
-    Objective::new(table, rows, options)?;
-    let job =
-        |(index, from)| Job { rows: rows.to_vec(), options: member_options(options, index), from };
-    let jobs: Vec<Job> = from.into_iter().enumerate().map(job).collect();
-    let mut watch = Members { control, epochs: options.epochs };
+    // What is wrong with the options is said before any member starts.
+    for (i, own) in options.iter().enumerate() {
+        own.without_layers("an ensemble")?;
+        // Like members are checked once: their seeds alone differ.
+        if i == 0 || *own != (Options { seed: own.seed, ..options[i - 1].clone() }) {
+            Objective::new(table, rows, own)?;
+        }
+    }
+    let job = |(from, options): (Option<Checkpoint>, &Options)| Job {
+        rows: rows.to_vec(),
+        options: options.clone(),
+        from,
+    };
+    let jobs: Vec<Job> = from.into_iter().zip(options).map(job).collect();
+    let epochs = options.iter().map(|own| own.epochs).sum();
+    let mut watch = Members { control, epochs };
     let answers = run_all(table, &jobs, &mut watch)?;
     let mut trained = Vec::with_capacity(members);
     for (index, answer) in answers.into_iter().enumerate() {
@@ -162,6 +192,7 @@ pub fn train_ensemble(
 /// The members' progress as that of one run.
 struct Members<'a> {
     control: &'a mut dyn Control,
+    /// Of all members together.
     epochs: usize,
 }
 
@@ -175,7 +206,7 @@ impl Watch for Members<'_> {
         let mean = |x: fn(&Progress) -> f64| begun.clone().map(x).sum::<f64>() / count as f64;
         self.control.progress(&Progress {
             epoch: begun.clone().map(|p| p.epoch).sum(),
-            epochs: self.epochs.saturating_mul(runs.len()),
+            epochs: self.epochs,
             attempt: begun.clone().map(|p| p.attempt).sum(),
             loss: mean(|p| p.loss),
             validation: begun
@@ -198,9 +229,11 @@ impl Watch for Members<'_> {
     }
 }
 
-/// The mean of networks of the same inputs, outputs, head and depth, as one network.
+/// The mean of networks of the same inputs, outputs and head, as one network.
 ///
-/// Layers of the same place must be affine in all networks or in none; the last must be affine.
+/// A network with fewer layers is made as deep as the deepest by layers that change nothing, an affine
+/// one and a SLAF of degree 1, before its last. Then layers of the same place must be affine in all
+/// networks or in none; the last must be affine.
 /// SLAFs of one basis and degree become one SLAF, other layers become groups of a mixed one. The
 /// box is the intersection of the boxes.
 ///
@@ -219,18 +252,26 @@ pub fn mean(networks: &[&Network]) -> Result<Mean> {
         return Ok(Mean { network: (*first).clone(), exact: true });
     }
     let wrong = |k: usize, found: &str| {
-        let expected = "networks of the same inputs, outputs, head and depth";
+        let expected =
+            "networks of the same inputs, outputs and head, that can be made equally deep";
         Err(Error::invalid(format!("ensemble: network {}", k + 2), found, expected))
     };
     for (k, other) in others.iter().enumerate() {
         if other.input_names() != first.input_names() || other.outputs() != first.outputs() {
             return wrong(k, "other inputs or outputs");
         }
-        if other.head() != first.head() || other.layers().len() != first.layers().len() {
-            return wrong(k, "another head or number of layers");
+        if other.head() != first.head() {
+            return wrong(k, "another head");
         }
     }
-    let count = first.layers().len();
+    let count = networks.iter().map(|n| n.layers().len()).max().unwrap_or(0);
+    let deep = networks.iter().map(|n| deepened(n, count)).collect::<Result<Vec<_>>>()?;
+    if let Some(k) = deep.iter().position(|n| n.layers().len() != count) {
+        // The first may be the odd one; the message then names the second.
+        return wrong(k.max(1) - 1, "another number of layers");
+    }
+    let networks: Vec<&Network> = deep.iter().map(Cow::as_ref).collect();
+    let (networks, first) = (networks.as_slice(), networks[0]);
     let widths: Vec<Vec<usize>> = networks.iter().map(|n| n.widths()).collect();
     let polynomial = networks.iter().all(|n| n.layers().iter().all(is_polynomial));
     let mut layers = Vec::with_capacity(count);
@@ -271,6 +312,25 @@ pub fn mean(networks: &[&Network]) -> Result<Mean> {
     let inputs = (0..first.inputs().len()).map(|i| intersection(networks, i)).collect();
     let network = Network::new(inputs, first.outputs().to_vec(), layers, first.head())?;
     Ok(Mean { network: network.with_about(first.about().clone()), exact })
+}
+
+/// The same function with `count` layers, as far as pairs of layers lead there.
+fn deepened(network: &Network, count: usize) -> Result<Cow<'_, Network>> {
+    let missing = (count - network.layers().len()) / 2;
+    let (Some(Layer::Affine(last)), true) = (network.layers().last(), missing > 0) else {
+        return Ok(Cow::Borrowed(network));
+    };
+    let width = last.weight().columns();
+    let identity = Affine::new(Array2::<f64>::eye(width), Array1::<f64>::zeros(width))?;
+    let slaf = Slaf::new(Basis::Monomial, ndarray::array![[0.0, 1.0]])?;
+    let mut layers = network.layers().to_vec();
+    let at = layers.len() - 1;
+    for _ in 0..missing {
+        layers.insert(at, Layer::Slaf(slaf.clone()));
+        layers.insert(at, Layer::Affine(identity.clone()));
+    }
+    let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
+    Network::new(inputs, outputs, layers, network.head()).map(Cow::Owned)
 }
 
 fn is_polynomial(layer: &Layer) -> bool {

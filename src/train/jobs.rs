@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
 use crate::error::Result;
 use crate::table::Table;
 use crate::train::{Checkpoint, Control, Options, Progress, Trained, resume, train};
@@ -126,8 +128,12 @@ pub(super) fn run_all(
         next: AtomicUsize::new(0),
         every: watch.checkpoint_every(),
     };
+    // A run that has a thread to itself shares no rows with others. This also keeps it from waiting
+    // for a pool whose only thread is the one that waits for the runs.
+    let alone = jobs.len() >= rayon::current_num_threads();
     let work = || {
         let _leaving = Leaving(&shared);
+        let _pool = alone.then(pool_of_one);
         while !shared.stop.load(Ordering::Relaxed) {
             let index = shared.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = jobs.get(index) else { break };
@@ -154,6 +160,12 @@ pub(super) fn run_all(
         watch.checkpoint(&board.checkpoints)?;
     }
     Ok(board.done)
+}
+
+/// Makes this thread a pool by itself, as long as the answer lives; without one its parallel loops go
+/// to the pool of all.
+fn pool_of_one() -> Option<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok()
 }
 
 /// What the calling thread does while the others work.

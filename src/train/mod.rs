@@ -46,6 +46,7 @@ mod options;
 pub mod rationalise;
 mod real;
 pub mod routine;
+mod tanh;
 
 use std::time::Instant;
 
@@ -54,7 +55,9 @@ use crate::network::Network;
 use crate::table::Table;
 
 pub use checkpoint::Checkpoint;
-pub use ensemble::{Ensemble, EnsembleCheckpoint, Mean, mean, member_options, train_ensemble};
+pub use ensemble::{
+    Ensemble, EnsembleCheckpoint, Mean, mean, member_options, train_ensemble, train_members,
+};
 pub use layers::{LayerSpec, PoolSpec};
 pub use objective::Objective;
 pub use options::{
