@@ -753,6 +753,12 @@ fn routines_train_by_name_and_refuse_what_they_cannot() {
         let run = slnn(at, &format!("{train} {arguments}")).ends(2);
         assert!(run.err.contains(part), "{arguments}: {}", run.err);
     }
+    for flag in ["--auto", "--ensemble 2"] {
+        let layers = "train numbers.csv --target y --layers dense3,slaf2,dense1 -o net.json";
+        let run = slnn(at, &format!("{layers} {flag}")).ends(2);
+        let refused = run.err.contains(&flag[..6]) && run.err.contains("--layers");
+        assert!(refused && !run.err.contains("choosing"), "{flag}: {}", run.err);
+    }
 }
 
 #[test]

@@ -480,6 +480,8 @@ impl Arguments {
                 (hidden.is_some(), "--hidden"),
                 (degree.is_some(), "--degree"),
                 (activation.is_some() && hybrid.is_none(), "--activation"),
+                (self.choice.auto, "--auto"),
+                (self.choice.ensemble.is_some(), "--ensemble"),
             ];
             refuse(&flags, "--layers, which says it layer by layer", "one of the two left out")?;
         } else {
