@@ -187,7 +187,7 @@ fn networks_that_do_not_go_together_are_refused() {
     .unwrap();
     let mut twice = network(2, 2, 1, std::slice::from_ref(&one)).layers().to_vec();
     twice.insert(2, twice[1].clone());
-    let named = ["x1", "x2"].map(|name| Input::named(name)).to_vec();
+    let named = ["x1", "x2"].map(Input::named).to_vec();
     let twice = Network::new(named, vec!["y1".into()], twice, Head::Identity).unwrap();
     for (other, part) in [
         (network(2, 3, 1, std::slice::from_ref(&one)), "other inputs or outputs"),
