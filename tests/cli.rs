@@ -826,10 +826,20 @@ fn certificates_become_coq_files() {
         slnn(here, "check --coq cert.json -o proof").ends(0);
         assert_eq!(of("proof").matches(&format!("Neuron {word}")).count(), 3);
     }
-    slnn(here, &format!("{train} sigmoid")).ends(0);
     // Every number of the networks and the claims is in the file, as m 2^e.
-    for (method, theorem) in [("c", "check_sound"), ("d", "divided_sound")] {
-        slnn(here, &format!("{approximate} {method}")).ends(0);
+    let approximate_blocks = "approximate net.json --box -1,1 --epsilon 1e-3 --minimise evaluation \
+                              --attack 0 -o slnn.json --certificate cert.json";
+    for (activation, options, theorem) in [
+        ("relu", "blocks", "check_sound"),
+        ("sigmoid", "c", "check_sound"),
+        ("sigmoid", "d", "divided_sound"),
+    ] {
+        slnn(here, &format!("{train} {activation}")).ends(0);
+        let command = match options {
+            "blocks" => approximate_blocks.to_owned(),
+            method => format!("{approximate} {method}"),
+        };
+        slnn(here, &command).ends(0);
         slnn(here, "check --coq cert.json -o proof").ends(0);
         let instance = fs::read_to_string(here.join("proof/Certificate.v")).unwrap();
         assert!(instance.contains(theorem));
@@ -853,9 +863,15 @@ fn certificates_become_coq_files() {
             numbers(&certificate[network]["layers"], &mut claimed);
         }
         numbers(&certificate["division"]["bands"], &mut claimed);
-        assert!(claimed.len() > if method == "d" { 150 } else { 50 });
+        assert!(claimed.len() > if options == "d" { 150 } else { 50 });
         for x in claimed {
-            assert!(written.contains(&x), "{x} is missing");
+            assert!(written.contains(&x), "{options}: {x} is missing");
+        }
+        if options == "blocks" {
+            assert!(
+                instance.contains("Definition spans") && instance.contains("Theorem by_layers")
+            );
+            continue;
         }
         let splits = certificate["division"]["splits"].as_array().map_or(0, Vec::len);
         assert_eq!(instance.matches("Some (").count() + instance.matches("; None").count(), splits);
@@ -868,6 +884,11 @@ fn certificates_become_coq_files() {
     fs::write(here.join("short.json"), certificate.to_string()).unwrap();
     let run = slnn(here, "check --coq short.json -o none --json").ends(1);
     assert!(run.json()["reason"]["message"].as_str().unwrap().contains("bands of"));
+    let mut certificate: Value = serde_json::from_str(&text).unwrap();
+    certificate["division"]["splits"][0] = serde_json::json!([900_000_000, 0.25]);
+    fs::write(here.join("far.json"), certificate.to_string()).unwrap();
+    let run = slnn(here, "check --coq far.json -o none --json").ends(1);
+    assert!(run.json()["reason"]["message"].as_str().unwrap().contains("input 900000000"));
     assert!(!here.join("none").exists());
     slnn(here, "check --coq cert.json").ends(2);
     slnn(here, "check cert.json -o none").ends(2);

@@ -24,6 +24,8 @@ use crate::numeric::outward::{Interval, add_up, mul_up, sum_up};
 const LARGEST_DEGREE: usize = 64;
 /// The most numbers that all neurons of a span may have together.
 const MOST_NUMBERS: usize = 1 << 22;
+/// The most work in a span: `(degree + 1)^2` for each polynomial, 1 for each weight.
+const MOST_WORK: usize = 1 << 21;
 /// Where the turns of a polynomial are looked for, in t; their length, and how many there may be.
 pub(super) const REACH: f64 = 2.0;
 const SHORTEST: f64 = 1e-9;
@@ -73,14 +75,18 @@ pub(super) fn replacements(
     width: usize,
 ) -> Result<Vec<Replacement>, (Option<usize>, String)> {
     let layers = layers(span, width).map_err(|what| (None, what))?;
-    (0..width).map(|i| replacement(&layers, i).map_err(|what| (Some(i), what))).collect()
+    // Numbers that take in no neuron may belong to all of them.
+    let mut work = 0;
+    (0..width).map(|i| replacement(&layers, i, &mut work).map_err(|what| (Some(i), what))).collect()
 }
 
-/// The layers of a span behind `width` neurons, of which they make as many.
+/// The layers of a span behind `width` neurons, of which they make as many; every polynomial is one that a
+/// composition may have.
 pub(super) fn layers(span: &[Layer], width: usize) -> Result<Vec<Exact>, String> {
     let mut layers = Vec::with_capacity(span.len());
     let mut current = width;
     let mut numbers = 0_usize;
+    let mut work = 0;
     for layer in span {
         layers.push(match layer {
             Layer::Affine(affine) => {
@@ -92,7 +98,19 @@ pub(super) fn layers(span: &[Layer], width: usize) -> Result<Vec<Exact>, String>
                 current = affine.weight().rows();
                 exact(affine)?
             }
-            _ => Exact::Polynomials(of_layer(layer, current)?),
+            _ => {
+                let all = of_layer(layer, current)?;
+                if let Some(degree) = all.iter().map(Chebyshev::degree).max()
+                    && degree > LARGEST_DEGREE
+                {
+                    return Err(format!(
+                        "a polynomial of degree {degree} in a composition, where at most \
+                         {LARGEST_DEGREE} is checked"
+                    ));
+                }
+                spend(&mut work, all.iter().map(size).sum())?;
+                Exact::Polynomials(all)
+            }
         });
     }
     if current != width {
@@ -101,10 +119,22 @@ pub(super) fn layers(span: &[Layer], width: usize) -> Result<Vec<Exact>, String>
     Ok(layers)
 }
 
-/// The pieces of |t| <= `REACH` outside of which the derivative of a polynomial is not 0; none up to degree
-/// 2, and none that are known where no composition may have it.
+/// The pieces of |t| <= `REACH` outside of which the derivative of a polynomial of [`layers`] is not 0; none
+/// up to degree 2.
 pub(super) fn turns(polynomial: &Chebyshev) -> Vec<Interval> {
-    powers(polynomial).map_or(Vec::new(), |p| p.turns.into_iter().map(|(turn, _)| turn).collect())
+    powers(polynomial).turns.into_iter().map(|(turn, _)| turn).collect()
+}
+
+fn size(polynomial: &Chebyshev) -> usize {
+    (polynomial.degree() + 1).pow(2)
+}
+
+fn spend(work: &mut usize, more: usize) -> Result<(), String> {
+    *work = work.saturating_add(more);
+    if *work > MOST_WORK {
+        return Err(format!("more than {MOST_WORK} of work in its layers"));
+    }
+    Ok(())
 }
 
 fn exact(affine: &Affine) -> Result<Exact, String> {
@@ -119,7 +149,7 @@ fn exact(affine: &Affine) -> Result<Exact, String> {
 }
 
 /// What the layers make of neuron `i`, from the last one backwards.
-fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
+fn replacement(layers: &[Exact], i: usize, work: &mut usize) -> Result<Replacement, String> {
     let mut wanted = vec![i];
     let mut steps = Vec::with_capacity(layers.len());
     // The one polynomial, while there is one at most and no number beside it.
@@ -127,6 +157,7 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
     for layer in layers.iter().rev() {
         match layer {
             Exact::Affine(rows) => {
+                spend(work, wanted.iter().map(|row| rows[*row].0.len()).sum())?;
                 let mut before: Vec<usize> =
                     wanted.iter().flat_map(|row| rows[*row].0.iter().map(|(j, _)| *j)).collect();
                 before.sort_unstable();
@@ -149,13 +180,14 @@ fn replacement(layers: &[Exact], i: usize) -> Result<Replacement, String> {
             }
             Exact::Polynomials(all) => {
                 let polynomials = wanted.iter().map(|j| &all[*j]);
+                spend(work, polynomials.clone().map(size).sum())?;
                 if let Some(polynomial) = polynomials.clone().find(|p| !is_identity(p)) {
                     single = match single {
                         Some(None) => Some(Some(polynomial.clone())),
                         _ => None,
                     };
                 }
-                steps.push(Step::Polynomials(polynomials.map(powers).collect::<Result<_, _>>()?));
+                steps.push(Step::Polynomials(polynomials.map(powers).collect()));
             }
         }
     }
@@ -181,15 +213,9 @@ fn is_identity(polynomial: &Chebyshev) -> bool {
     }
 }
 
-fn powers(polynomial: &Chebyshev) -> Result<Powers, String> {
-    if polynomial.degree() > LARGEST_DEGREE {
-        return Err(format!(
-            "a polynomial of degree {} in a composition, where at most {LARGEST_DEGREE} is checked",
-            polynomial.degree()
-        ));
-    }
+fn powers(polynomial: &Chebyshev) -> Powers {
     let coefficients = polynomial.powers().iter().map(around).collect();
-    Ok(Powers::new(around(&polynomial.centre), around(&polynomial.scale), coefficients))
+    Powers::new(around(&polynomial.centre), around(&polynomial.scale), coefficients)
 }
 
 /// The numbers of f64 beside a dyadic, or the one that it is.
@@ -471,5 +497,32 @@ impl Composition {
             stack.extend([(middle, upper), (lower, middle)]);
         }
         Decision::Proven
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::network::{Basis, Slaf};
+
+    #[test]
+    fn spans_of_too_much_work_are_refused() {
+        let slaf = |degree: usize| {
+            Layer::Slaf(Slaf::new(Basis::Monomial, Array2::ones((1, degree + 1))).unwrap())
+        };
+        assert!(layers(&[slaf(64)], 10).is_ok());
+        assert!(layers(&[slaf(65)], 10).err().unwrap().contains("degree 65"));
+        assert!(layers(&[slaf(64)], 600).err().unwrap().contains("work"));
+        // No polynomial, but numbers that take in no neuron and that all of them have.
+        let affine = |width: usize, weight: f64| {
+            let weight = Array2::from_elem((width, width), weight);
+            Layer::Affine(Affine::new(weight, Array1::zeros(width)).unwrap())
+        };
+        let span = |width| [affine(width, 0.0), affine(width, 1.0), affine(width, 1.0)];
+        assert!(replacements(&span(20), 20).is_ok());
+        let (neuron, what) = replacements(&span(200), 200).err().unwrap();
+        assert!(neuron.is_some() && what.contains("work"), "{what}");
     }
 }

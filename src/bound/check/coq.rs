@@ -190,6 +190,11 @@ fn divided(
         });
         list(neurons)
     });
+    let inputs = certificate.domain.len();
+    if let Some(split) = division.splits.iter().flatten().find(|split| split.input >= inputs) {
+        let what = format!("a split of input {} at {}, of {inputs} inputs", split.input, split.at);
+        return Err(Failure::new(None, None, what));
+    }
     let splits = division.splits.iter().map(|split| match split {
         Some(Split { input, at }) => {
             format!("Some ({input}%nat, {})", number(&dyadic(*at)))
