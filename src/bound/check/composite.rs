@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn spans_of_too_much_work_are_refused() {
         let slaf = |degree: usize| {
-            Layer::Slaf(Slaf::new(Basis::Monomial, Array2::ones((1, degree + 1))).unwrap())
+            Layer::Slaf(Slaf::new(Basis::Monomial, Array2::<f64>::ones((1, degree + 1))).unwrap())
         };
         assert!(layers(&[slaf(64)], 10).is_ok());
         assert!(layers(&[slaf(65)], 10).err().unwrap().contains("degree 65"));
@@ -518,7 +518,7 @@ mod tests {
         // No polynomial, but numbers that take in no neuron and that all of them have.
         let affine = |width: usize, weight: f64| {
             let weight = Array2::from_elem((width, width), weight);
-            Layer::Affine(Affine::new(weight, Array1::zeros(width)).unwrap())
+            Layer::Affine(Affine::new(weight, Array1::<f64>::zeros(width)).unwrap())
         };
         let span = |width| [affine(width, 0.0), affine(width, 1.0), affine(width, 1.0)];
         assert!(replacements(&span(20), 20).is_ok());
