@@ -4,9 +4,12 @@
     number.  What they make of one neuron is found from the last layer back, as [part]: of an affine map the rows that
     are wanted and, of these, the columns that are not 0; of polynomials the ones that are wanted.
 
-    THEOREM (layers_spec).  If [layers_ok] says yes, each part takes in its own neuron alone, and the SLNN by its
-    layers ([layers_value]) is the SLNN by its neurons: with the parts as composite blocks ([filled]) or, where a part
-    is one polynomial and otherwise leaves its number as it is ([single]), with that. *)
+    THEOREM (layers_spec).  Let g_1, ..., g_m be the layers of a span behind n neurons, and B_i the composition of
+    their parts that make number i.  If B_i takes in v_i alone, or nothing, then
+
+        (g_m o ... o g_1)(v)_i = B_i(v_i)    for every v in R^n,
+
+    so the SLNN by its layers ([layers_value]) has the values that it has neuron by neuron ([filled]). *)
 
 From Coq Require Import Reals ZArith List Lra Lia Bool.
 From Flocq Require Import Core.
@@ -301,3 +304,18 @@ Proof.
 Qed.
 Lemma inside_length B x : inside_box B x -> length x = length B.
 Proof. intros H; induction H; cbn [length]; congruence. Qed.
+(** What is filled in is of the SLNN alone. *)
+Lemma filled_reference net : forall spans x,
+  reference (network_value (filled spans net)) x = reference (network_value net) x.
+Proof.
+  induction net as [|l net IH]; intros spans x; [reflexivity|]. cbn [filled network_value map].
+  assert (forall span i ns, map s (map neuron_value (with_parts span i ns)) = map s (map neuron_value ns)) as H.
+  { intros span i ns; revert i; induction ns as [|n ns IHn]; intros i; cbn [with_parts map]; [reflexivity|].
+    rewrite IHn. f_equal. unfold with_part; destruct (block n) as [[g st]|]; reflexivity. }
+  destruct l as [W b|ns]; cbn [layer_value reference]; [apply IH|].
+  destruct (hd [] spans) as [|st span]; cbn [layer_value reference]; [apply IH|].
+  fold (network_value (filled (tl spans) net)) (network_value net). rewrite IH. f_equal.
+  specialize (H (st :: span) 0%nat ns). revert H. generalize (map neuron_value (with_parts (st :: span) 0 ns)) as a.
+  generalize (map neuron_value ns) as b. clear. intros b a; revert b x; induction a as [|m a IHa]; intros [|m' b] x H; try discriminate; [reflexivity|].
+  injection H as H1 H2. destruct x as [|t x]; [reflexivity|]. cbn [zip]. rewrite H1. f_equal. apply IHa, H2.
+Qed.

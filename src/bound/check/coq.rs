@@ -1,11 +1,13 @@
 //! A certificate as a Coq file that states its bound and proves it by running the verified checker.
 //!
 //! The theories, `proofs/*.v`, come with it: [`THEORIES`] in the order in which they are compiled. The
-//! instance is data (box, weights, polynomials, claims, bounds, bands) and one theorem, proved by
+//! instance is data (box, weights, polynomials, claims, bounds, bands) and the theorem `certificate`, proved by
 //! `Checker.check_sound` or `Division.divided_sound` and a computation. Where the SLNN has several layers in
-//! the place of one these are data too, and the theorem speaks of them, by `Layers.layers_spec`. Nothing
-//! written here has to be trusted but that the data are those of the certificate: a wrong hint or claim makes
-//! `coqc` refuse the file.
+//! the place of one these are data too, and the theorem speaks of them, by another one, `by_layers`, which
+//! `Layers.layers_spec` proves. Nothing written here has to be trusted but that the data are those of the
+//! certificate: a wrong hint or claim makes `coqc` refuse the file. The data are of the certificate if the
+//! reader is right, if the affine layers beside spans, of which there is one copy, are the same in both
+//! networks, and if polynomials of any basis are rightly made Chebyshev series and, in spans, powers.
 
 use std::fmt::Write as _;
 
@@ -108,10 +110,12 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Ou
         None => (String::new(), format!("{mode}check_sound")),
     };
     let names = list(names);
-    let (network, slnn, by_layers) = if spans.iter().any(|span| span != "[]") {
+    let (network, [reference, slnn], by_layers) = if spans.iter().any(|span| span != "[]") {
         (
             format!(
-                "Definition layers : list certified_layer := {names}.\n\n\
+                "(* The network and the claims; of a composite block no more than its rounding. *)\n\
+                 Definition layers : list certified_layer := {names}.\n\n\
+                 (* What the SLNN has in the place of each of these layers, where it is more than one. *)\n\
                  Definition spans : list (list composite_step) := {}.\n\n\
                  Definition network := filled spans layers.\n\n\
                  (* The layers of the SLNN make what is said of each neuron. *)\n\
@@ -120,13 +124,14 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Ou
                  Proof. intros x Hx. apply layers_spec. rewrite Hx. vm_cast_no_check (eq_refl true). Qed.\n",
                 list(spans),
             ),
-            "layers_value layers spans x",
-            "intros x Hx. rewrite (by_layers x (inside_length box x Hx)). revert x Hx. ",
+            ["network_value layers", "layers_value layers spans x"],
+            "intros x Hx. rewrite (by_layers x (inside_length box x Hx)).\n  \
+             rewrite <- (filled_reference layers spans x). revert x Hx. ",
         )
     } else {
         (
             format!("Definition network : list certified_layer := {names}.\n"),
-            "slnn (network_value network) x",
+            ["network_value network", "slnn (network_value network) x"],
             "",
         )
     };
@@ -134,10 +139,10 @@ pub fn instance(certificate: &Certificate, sums: &[String; 2], fast: bool) -> Ou
         out,
         "{network}\n\
          Definition bounds : list dyadic := {}.\n\n{divided}\
-         (* Everywhere on the box network and SLNN differ by at most the bounds. *)\n\
+         (* Everywhere on the box network and SLNN, before the head, differ by at most the bounds. *)\n\
          Theorem certificate : forall x, inside_box box x ->\n  \
          Forall2 (fun b d => (Rabs d <= value b)%R) bounds\n    \
-         (zip Rminus ({slnn}) (reference (network_value network) x)).\n\
+         (zip Rminus ({slnn}) (reference ({reference}) x)).\n\
          Proof. {by_layers}apply {proof}. vm_cast_no_check (eq_refl true). Qed.\n\n\
          Print Assumptions certificate.\n",
         list(bounds),
