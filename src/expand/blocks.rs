@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::expand::lattice::{
-    Cancelled, Demands, Remainders, Times, Word, Work, each, primes_for, words_for,
+    Cancelled, Demands, Remainders, Times, Word, Work, each, pack, primes_for, words_for,
 };
 use crate::expand::plan::dense_terms;
-use crate::expand::stages::{Bound, Number, Stages};
+use crate::expand::stages::Number;
 use crate::numeric::modular;
 use crate::numeric::residues::{Machine, primes};
 use crate::polynomial::Packed;
@@ -99,32 +99,4 @@ pub(super) fn residue(number: &Number, p: u64) -> u64 {
         }
         Number::Rational(x) => modular::reduce_rational(x, p).unwrap_or(0),
     }
-}
-
-/// The residue of the denominator of an output.
-pub(super) fn denominator(bound: &Bound, p: u64) -> u64 {
-    let odd = modular::reduce(&bound.odd.clone().into(), p);
-    modular::mul(modular::pow(2, bound.twos, p), odd, p)
-}
-
-/// The polynomials of numerators in graded order.
-pub(super) fn pack(
-    stages: &Stages,
-    bounds: &[Bound],
-    degree: usize,
-    numerators: Vec<Vec<u64>>,
-) -> Vec<Packed> {
-    numerators
-        .into_iter()
-        .zip(bounds)
-        .map(|(numerators, bound)| Packed {
-            variables: stages.inputs,
-            used: stages.used.clone(),
-            degree: degree as u32,
-            words: words_for(bound.bits),
-            numerators,
-            odd: bound.odd.clone(),
-            twos: bound.twos,
-        })
-        .collect()
 }

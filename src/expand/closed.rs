@@ -13,8 +13,8 @@
 //! degree and a choice of the first two exponents: its monomials are neighbours in the result, and
 //! only its residues are held.
 
-use crate::expand::blocks::{self, Blocks, denominator, residue};
-use crate::expand::lattice::{Cancelled, Times, Word, Work, primes_for, words_for};
+use crate::expand::blocks::{self, Blocks, residue};
+use crate::expand::lattice::{Cancelled, Times, Word, Work, denominator, primes_for, words_for};
 use crate::expand::plan::dense_terms;
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;

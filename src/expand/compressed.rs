@@ -23,9 +23,11 @@ use num_rational::BigRational;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::expand::blocks::{self, Blocks, denominator, residue};
+use crate::expand::blocks::{self, Blocks, residue};
 use crate::expand::carry_out::Residual;
-use crate::expand::lattice::{Cancelled, Times, Word, Work, primes_for, reconstruction, words_for};
+use crate::expand::lattice::{
+    Cancelled, Times, Word, Work, denominator, primes_for, reconstruction, words_for,
+};
 use crate::expand::plan::{dense_terms, direct};
 use crate::expand::stages::{Bound, Stages};
 use crate::network::{Input, Layer, Network};

@@ -11,10 +11,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::expand::blocks::{denominator, pack, residue};
+use crate::expand::blocks::residue;
 use crate::expand::closed::dot;
 use crate::expand::lattice::{
-    Cancelled, Demands, Remainders, Times, Word, Work, each, primes_for, reconstruction, words_for,
+    Cancelled, Demands, Remainders, Times, Word, Work, denominator, each, pack, primes_for,
+    reconstruction, words_for,
 };
 use crate::expand::stages::{Bound, Stages};
 use crate::numeric::modular;

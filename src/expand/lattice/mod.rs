@@ -294,7 +294,6 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let simplex = Simplex::new(n, degree);
     let from = tabulate::first_stage(&simplex, n, degree, stages);
     let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-    let k = primes_for(bits);
     let primes = choose_primes(stages, bits);
     let points = simplex.count(n, degree);
     let outputs = bounds.len();
@@ -308,9 +307,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
 
     // Residues by output and unit of four primes, each slab on its own: it is freed once its
     // integers are known, which take less room.
-    let units: Vec<[u64; 4]> =
-        primes.chunks(4).map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)])).collect();
-    let places: Vec<(usize, usize)> = (0..k).map(|i| (i / 4, i % 4)).collect();
+    let (units, places) = by_fours(&primes);
     let room = |size| vec![[Word::<M>::default(); 4]; size];
     let mut residues: Vec<Vec<Vec<Four<M::R>>>> =
         (0..outputs * units.len()).map(|_| sizes().map(room).collect()).collect();
@@ -410,21 +407,42 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     })?;
     times.reconstruct = started.elapsed().as_secs_f64();
 
-    let packed = numerators
+    Ok((pack(stages, bounds, degree, numerators), times))
+}
+
+/// Primes in units of four, of which the last repeats its last prime, and the unit and lane of each.
+fn by_fours(primes: &[u64]) -> (Vec<[u64; 4]>, Vec<(usize, usize)>) {
+    let units = primes.chunks(4);
+    let units = units.map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)])).collect();
+    (units, (0..primes.len()).map(|i| (i / 4, i % 4)).collect())
+}
+
+/// The residue of the denominator of an output.
+pub(super) fn denominator(bound: &Bound, p: u64) -> u64 {
+    let odd = modular::reduce(&bound.odd.clone().into(), p);
+    modular::mul(modular::pow(2, bound.twos, p), odd, p)
+}
+
+/// The polynomials of numerators in graded order.
+pub(super) fn pack(
+    stages: &Stages,
+    bounds: &[Bound],
+    degree: usize,
+    numerators: Vec<Vec<u64>>,
+) -> Vec<Packed> {
+    numerators
         .into_iter()
         .zip(bounds)
-        .zip(widths)
-        .map(|((numerators, bound), words)| Packed {
+        .map(|(numerators, bound)| Packed {
             variables: stages.inputs,
             used: stages.used.clone(),
             degree: degree as u32,
-            words,
+            words: words_for(bound.bits),
             numerators,
             odd: bound.odd.clone(),
             twos: bound.twos,
         })
-        .collect();
-    Ok((packed, times))
+        .collect()
 }
 
 /// The evaluation modulo four primes, and the differences within its slabs.
@@ -444,15 +462,8 @@ impl<M: Machine> Evaluation<'_, M> {
     fn batch(&self, primes: [u64; 4], slabs: Vec<Vec<&mut [Four<M::R>]>>) -> Result<(), Cancelled> {
         let Evaluation { machine, simplex, schedule, h, .. } = *self;
         let Work { stages, bounds, parallel, progress, .. } = *self.work;
-        let denominators: Vec<[u64; 4]> = bounds
-            .iter()
-            .map(|bound| {
-                primes.map(|p| {
-                    let twos = modular::pow(2, bound.twos, p);
-                    modular::mul(twos, modular::reduce(&bound.odd.clone().into(), p), p)
-                })
-            })
-            .collect();
+        let denominators: Vec<[u64; 4]> =
+            bounds.iter().map(|bound| primes.map(|p| denominator(bound, p))).collect();
         let batch = Batch::<M::R>::new(
             machine,
             simplex,
@@ -508,11 +519,7 @@ impl<R: Residues> Remainders<R> {
     /// For integers of at most `words` words and primes whose product exceeds four times their
     /// size.
     pub(super) fn new(token: R::Token, primes: &[u64], words: usize) -> Self {
-        let units: Vec<[u64; 4]> = primes
-            .chunks(4)
-            .map(|unit| std::array::from_fn(|l| unit[l.min(unit.len() - 1)]))
-            .collect();
-        let places = (0..primes.len()).map(|i| (i / 4, i % 4)).collect();
+        let (units, places) = by_fours(primes);
         let reconstruction = Reconstruction::new(token, primes, &units, words);
         Remainders { units, places, reconstruction }
     }

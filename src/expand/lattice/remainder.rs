@@ -11,10 +11,9 @@
 use num_bigint::{BigInt, BigUint};
 use num_traits::{One, Zero};
 
+use super::Word;
 use crate::numeric::modular;
 use crate::numeric::residues::{Machine, Moduli, Residues};
-
-type Word<M> = <<M as Machine>::R as Residues>::Word;
 
 /// Primes up to which mixed digits are taken.
 pub(super) const GARNER: usize = 32;
