@@ -116,7 +116,8 @@ pub fn outward(lower: i128, upper: i128, bits: i32) -> Interval {
     let below = |value: i128| {
         let near = value as f64;
         let near = if near as i128 > value { near.next_down() } else { near };
-        let scaled = times_power(near, bits.saturating_neg());
+        // What overflows is above all f64, not infinite.
+        let scaled = times_power(near, bits.saturating_neg()).min(f64::MAX);
         // Below the normal numbers the power rounds.
         if near != 0.0 && scaled.abs() < f64::MIN_POSITIVE { scaled.next_down() } else { scaled }
     };
