@@ -8,7 +8,7 @@
 //!
 //! An element of the lattice is a row of `stride` vectors of four residues.
 
-use super::simplex::Simplex;
+use super::simplex::{Alignment, Neighbours, Simplex, Subtractions};
 use super::{Both, Four, Word, load, repeat, store};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
@@ -153,6 +153,7 @@ fn subtract_multiple_by<R: Residues, const N: usize, const W: usize>(
 pub(super) struct Axes<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
+    pub(super) neighbours: &'a Neighbours,
     pub(super) moduli: &'a Both<M::R>,
     pub(super) stride: usize,
 }
@@ -180,10 +181,17 @@ impl<M: Machine> Axes<'_, M> {
             );
             return;
         }
-        if m <= 3 {
+        if let Some(list) = self.neighbours.all(m, b) {
             self.machine.run(
                 #[inline(always)]
-                || self.small_differences(x, m, b),
+                || self.listed_differences(x, list),
+            );
+            return;
+        }
+        if m == 1 {
+            self.machine.run(
+                #[inline(always)]
+                || self.line_differences(x),
             );
             return;
         }
@@ -192,10 +200,10 @@ impl<M: Machine> Axes<'_, M> {
             let end = start + self.simplex.count(m - 1, b - k) * self.stride;
             self.differences(&mut x[start..end], (m - 1, b - k));
         }
-        if self.simplex.tabulates(m - 1) {
+        if let Some(alignments) = self.neighbours.alignments(m - 1) {
             self.machine.run(
                 #[inline(always)]
-                || self.differences_along(x, m, b),
+                || self.differences_along(x, (m, b), alignments),
             );
             return;
         }
@@ -219,10 +227,17 @@ impl<M: Machine> Axes<'_, M> {
             // 1 and x are falling factorials and monomials alike.
             return;
         }
-        if m <= 3 {
+        if let Some(list) = self.neighbours.all(m, b) {
             self.machine.run(
                 #[inline(always)]
-                || self.small_conversions(x, m, b, nodes),
+                || self.listed_conversions(x, list, nodes),
+            );
+            return;
+        }
+        if m == 1 {
+            self.machine.run(
+                #[inline(always)]
+                || self.line_conversions(x, nodes),
             );
             return;
         }
@@ -231,10 +246,10 @@ impl<M: Machine> Axes<'_, M> {
             let end = start + self.simplex.count(m - 1, b - k);
             self.conversions(&mut x[start..end], (m - 1, b - k), nodes);
         }
-        if self.simplex.tabulates(m - 1) {
+        if let Some(alignments) = self.neighbours.alignments(m - 1) {
             self.machine.run(
                 #[inline(always)]
-                || self.conversions_along(x, m, b, nodes),
+                || self.conversions_along(x, (m, b), alignments, nodes),
             );
             return;
         }
@@ -258,19 +273,12 @@ impl<M: Machine> Axes<'_, M> {
         factor: Option<(usize, Four<M::R>)>,
     ) {
         let stride = self.stride;
-        if self.simplex.tabulates(m) {
+        if let Some(alignments) = self.neighbours.alignments(m) {
             self.machine.run(
                 #[inline(always)]
-                || {
-                    for &(s, l, n) in self.simplex.runs(m, e) {
-                        let (s, l, n) =
-                            (s as usize * stride, l as usize * stride, n as usize * stride);
-                        let (small, large) = (&mut small[s..s + n], &mut large[l..l + n]);
-                        match factor {
-                            None => subtract::<M>(small, large, true, self.moduli),
-                            Some(k) => subtract_multiple::<M>(large, small, k, self.moduli),
-                        }
-                    }
+                || match factor {
+                    None => self.subtract_aligned(&alignments[e], small, large, true),
+                    Some(k) => self.subtract_multiple_aligned(&alignments[e], large, small, k),
                 },
             );
             return;
@@ -282,67 +290,174 @@ impl<M: Machine> Axes<'_, M> {
         }
     }
 
+    /// `small -= large`, a lattice and the next larger.
+    #[inline(always)]
+    fn subtract_aligned(
+        &self,
+        alignment: &Alignment,
+        small: &mut [Four<M::R>],
+        large: &[Four<M::R>],
+        reduces: bool,
+    ) {
+        let stride = self.stride;
+        match alignment {
+            Alignment::Points(points) if stride == 1 => {
+                let m = &self.moduli.four;
+                let small = &mut small[..points.len()];
+                for i in 0..points.len() {
+                    let x = M::R::sub(small[i], large[points[i] as usize], m);
+                    small[i] = if reduces { M::R::reduce(x, m) } else { x };
+                }
+            }
+            Alignment::Points(points) => {
+                for i in 0..points.len() {
+                    let to = &mut small[i * stride..][..stride];
+                    let from = &large[points[i] as usize * stride..][..stride];
+                    subtract::<M>(to, from, reduces, self.moduli);
+                }
+            }
+            Alignment::Runs(runs) => {
+                for &(s, l, n) in runs {
+                    let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
+                    let (to, from) = (&mut small[s..s + n], &large[l..l + n]);
+                    subtract::<M>(to, from, reduces, self.moduli);
+                }
+            }
+        }
+    }
+
+    /// `large -= factor small`.
+    #[inline(always)]
+    fn subtract_multiple_aligned(
+        &self,
+        alignment: &Alignment,
+        large: &mut [Four<M::R>],
+        small: &[Four<M::R>],
+        (node, word): (usize, Four<M::R>),
+    ) {
+        match alignment {
+            Alignment::Points(points) => {
+                let (m, small) = (&self.moduli.four, &small[..points.len()]);
+                for i in 0..points.len() {
+                    let x = &mut large[points[i] as usize];
+                    *x = M::R::sub_multiple(*x, small[i], node as u64, word, m);
+                }
+            }
+            Alignment::Runs(runs) => {
+                for &(s, l, n) in runs {
+                    let (s, l, n) = (s as usize, l as usize, n as usize);
+                    let (to, from) = (&mut large[l..l + n], &small[s..s + n]);
+                    subtract_multiple::<M>(to, from, (node, word), self.moduli);
+                }
+            }
+        }
+    }
+
     /// Differences along the first axis, its inner lattices tabulated.
     #[inline(always)]
-    fn differences_along(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
+    fn differences_along(
+        &self,
+        x: &mut [Four<M::R>],
+        (m, b): (usize, usize),
+        alignments: &[Alignment],
+    ) {
         let (simplex, stride) = (self.simplex, self.stride);
         for order in 1..=b {
             for k in (order..=b).rev() {
                 let (low, high) = x.split_at_mut(simplex.start(m, b, k) * stride);
                 let low = &low[simplex.start(m, b, k - 1) * stride..];
-                for &(s, l, n) in simplex.runs(m - 1, b - k) {
-                    let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
-                    let (to, from) = (&mut high[s..s + n], &low[l..l + n]);
-                    subtract::<M>(to, from, reduces(order, k), self.moduli);
-                }
+                self.subtract_aligned(&alignments[b - k], high, low, reduces(order, k));
             }
         }
     }
 
     /// Conversions along the first axis, its inner lattices tabulated.
     #[inline(always)]
-    fn conversions_along(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
+    fn conversions_along(
+        &self,
+        x: &mut [Four<M::R>],
+        (m, b): (usize, usize),
+        alignments: &[Alignment],
+        nodes: Nodes<'_, M::R>,
+    ) {
         let simplex = self.simplex;
         // p = c_0 + (x - 0)(c_1 + (x - 1)(c_2 + ...)): multiplied out from the innermost factor.
         for node in (1..b).rev() {
             for k in node..b {
                 let (low, high) = x.split_at_mut(simplex.start(m, b, k + 1));
                 let low = &mut low[simplex.start(m, b, k)..];
-                for &(s, l, n) in simplex.runs(m - 1, b - k - 1) {
-                    let (s, l, n) = (s as usize, l as usize, n as usize);
-                    let (to, from) = (&mut low[l..l + n], &high[s..s + n]);
-                    subtract_multiple::<M>(to, from, (node, nodes[node]), self.moduli);
-                }
+                let alignment = &alignments[b - k - 1];
+                self.subtract_multiple_aligned(alignment, low, high, (node, nodes[node]));
             }
         }
     }
 
-    /// Differences along all axes for at most three variables: no recursion, so that all is
-    /// inlined.
+    /// Differences along `h` axes of a lattice in one variable more, one or two of them.
     #[inline(always)]
-    fn small_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
-        if m == 3 {
+    fn outer_differences(&self, x: &mut [Four<M::R>], h: usize, b: usize) {
+        let alignments = |m: usize| self.neighbours.alignments(m).unwrap_or_default();
+        if h == 2 {
             for k in 0..b {
-                let start = self.simplex.start(3, b, k) * self.stride;
-                let end = start + self.simplex.count(2, b - k) * self.stride;
-                self.plane_differences(&mut x[start..end], 2, b - k);
+                let start = self.simplex.start(3, b, k);
+                let x = &mut x[start..start + self.simplex.count(2, b - k)];
+                self.differences_along(x, (2, b - k), alignments(1));
             }
-            self.differences_along(x, 3, b);
-        } else {
-            self.plane_differences(x, m, b);
+        }
+        self.differences_along(x, (h + 1, b), alignments(h));
+    }
+
+    /// Conversions likewise.
+    #[inline(always)]
+    fn outer_conversions(
+        &self,
+        x: &mut [Four<M::R>],
+        h: usize,
+        b: usize,
+        nodes: Nodes<'_, M::R>,
+    ) {
+        let alignments = |m: usize| self.neighbours.alignments(m).unwrap_or_default();
+        if h == 2 {
+            for k in 0..b - 1 {
+                let start = self.simplex.start(3, b, k);
+                let x = &mut x[start..start + self.simplex.count(2, b - k)];
+                self.conversions_along(x, (2, b - k), alignments(1), nodes);
+            }
+        }
+        self.conversions_along(x, (h + 1, b), alignments(h), nodes);
+    }
+
+    /// Differences by a list.
+    #[inline(always)]
+    fn listed_differences(&self, x: &mut [Four<M::R>], list: &Subtractions) {
+        let (m, stride) = (&self.moduli.four, self.stride);
+        let list = &list.differences[..];
+        if stride == 1 {
+            for i in 0..list.len() {
+                let (to, from) = (list[i].0 as usize, list[i].1 as usize);
+                x[to] = M::R::reduce(M::R::sub(x[to], x[from], m), m);
+            }
+            return;
+        }
+        for i in 0..list.len() {
+            let (to, from) = (list[i].0 as usize * stride, list[i].1 as usize * stride);
+            let (low, high) = x.split_at_mut(to);
+            subtract::<M>(&mut high[..stride], &low[from..], true, self.moduli);
         }
     }
 
+    /// Conversions by a list.
     #[inline(always)]
-    fn plane_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
-        if m == 2 {
-            for k in 0..b {
-                let start = self.simplex.start(2, b, k) * self.stride;
-                self.line_differences(&mut x[start..start + (b - k + 1) * self.stride]);
-            }
-            self.differences_along(x, 2, b);
-        } else {
-            self.line_differences(x);
+    fn listed_conversions(
+        &self,
+        x: &mut [Four<M::R>],
+        list: &Subtractions,
+        nodes: Nodes<'_, M::R>,
+    ) {
+        let m = &self.moduli.four;
+        let list = &list.conversions[..];
+        for i in 0..list.len() {
+            let (to, from, node) = (list[i].0 as usize, list[i].1 as usize, list[i].2 as usize);
+            x[to] = M::R::sub_multiple(x[to], x[from], node as u64, nodes[node], m);
         }
     }
 
@@ -368,34 +483,6 @@ impl<M: Machine> Axes<'_, M> {
                 let low = &low[(k - 1) * stride..];
                 subtract::<M>(&mut high[..stride], low, reduces(order, k), self.moduli);
             }
-        }
-    }
-
-    /// Conversions along all axes for at most three variables.
-    #[inline(always)]
-    fn small_conversions(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
-        if m == 3 {
-            for k in 0..b - 1 {
-                let start = self.simplex.start(3, b, k);
-                let x = &mut x[start..start + self.simplex.count(2, b - k)];
-                self.plane_conversions(x, 2, b - k, nodes);
-            }
-            self.conversions_along(x, 3, b, nodes);
-        } else {
-            self.plane_conversions(x, m, b, nodes);
-        }
-    }
-
-    #[inline(always)]
-    fn plane_conversions(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
-        if m == 2 {
-            for k in 0..b - 1 {
-                let start = self.simplex.start(2, b, k);
-                self.line_conversions(&mut x[start..start + b - k + 1], nodes);
-            }
-            self.conversions_along(x, 2, b, nodes);
-        } else {
-            self.line_conversions(x, nodes);
         }
     }
 
@@ -431,6 +518,7 @@ impl<M: Machine> Axes<'_, M> {
 pub(super) struct Outer<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
+    pub(super) neighbours: &'a Neighbours,
     pub(super) lanes: &'a Lanes<M::R>,
     /// The number of outer axes, at most 2.
     pub(super) h: usize,
@@ -441,7 +529,7 @@ pub(super) struct Outer<'a, M: Machine> {
 impl<'a, M: Machine> Outer<'a, M> {
     pub(super) fn new(
         machine: M,
-        simplex: &'a Simplex,
+        (simplex, neighbours): (&'a Simplex, &'a Neighbours),
         lanes: &'a Lanes<M::R>,
         h: usize,
         degree: usize,
@@ -457,7 +545,7 @@ impl<'a, M: Machine> Outer<'a, M> {
             }
             outer.push((point.iter().sum(), weight));
         });
-        Outer { machine, simplex, lanes, h, outer }
+        Outer { machine, simplex, neighbours, lanes, h, outer }
     }
 
     /// Works on `slices`, one an outer point of degree at most `b`, each a lattice in `m` variables
@@ -564,7 +652,9 @@ impl<'a, M: Machine> Outer<'a, M> {
         local: &mut Vec<Four<M::R>>,
     ) {
         let Lanes { moduli, inverse_factorials, small } = self.lanes;
-        let axes = Axes { machine: self.machine, simplex: self.simplex, moduli, stride: 1 };
+        let (simplex, neighbours) = (self.simplex, self.neighbours);
+        let axes = Axes { machine: self.machine, simplex, neighbours, moduli, stride: 1 };
+        let list = neighbours.outer(self.h + 1, b);
         let h = self.h;
         local.resize(self.simplex.count(h + 1, b), [Word::<M>::default(); 4]);
         let local = &mut local[..];
@@ -580,15 +670,10 @@ impl<'a, M: Machine> Outer<'a, M> {
                 next += b - e + 1;
             }
         }
-        if b > 0 && h == 2 {
-            for k in 0..b {
-                let start = self.simplex.start(3, b, k);
-                let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                axes.differences_along(x, 2, b - k);
-            }
-        }
-        if b > 0 && h > 0 {
-            axes.differences_along(local, h + 1, b);
+        match list {
+            _ if h == 0 => {}
+            Some(list) => axes.listed_differences(local, list),
+            None => axes.outer_differences(local, h, b),
         }
         let mut next = 0;
         for (_, e, w) in members {
@@ -613,15 +698,10 @@ impl<'a, M: Machine> Outer<'a, M> {
                 next += b - e + 1;
             }
         }
-        if b > 1 && h == 2 {
-            for k in 0..b - 1 {
-                let start = self.simplex.start(3, b, k);
-                let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                axes.conversions_along(x, 2, b - k, small);
-            }
-        }
-        if b > 1 && h > 0 {
-            axes.conversions_along(local, h + 1, b, small);
+        match list {
+            _ if h == 0 => {}
+            Some(list) => axes.listed_conversions(local, list, small),
+            None => axes.outer_conversions(local, h, b, small),
         }
         let mut next = 0;
         for (s, e, _) in members {

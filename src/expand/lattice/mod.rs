@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use interpolate::{Axes, Lanes, Outer};
 use remainder::Reconstruction;
-use simplex::{Simplex, each_point};
+use simplex::{Neighbours, Simplex, each_point};
 pub(super) use tabulate::Demands;
 use tabulate::{Batch, OwnedStart, Room, Schedule};
 
@@ -299,6 +299,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let outputs = bounds.len();
     let h = cut_axes(n, points);
     let m = n - h;
+    let neighbours = Neighbours::new(&simplex, h);
 
     // The slabs, by the sums of their first coordinates.
     let mut sums = Vec::with_capacity(simplex.count(h, degree));
@@ -331,6 +332,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
             machine,
             work,
             simplex: &simplex,
+            neighbours: &neighbours,
             schedule: &schedule,
             lanes: &lanes[u],
             count: batch.len(),
@@ -343,7 +345,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let started = Instant::now();
     for (i, x) in residues.iter_mut().enumerate() {
         let lanes = &lanes[i % units.len()];
-        let outer = Outer::new(machine, &simplex, lanes, h, degree);
+        let outer = Outer::new(machine, (&simplex, &neighbours), lanes, h, degree);
         let one = lanes.inverse_factorials[0];
         let mut slices = slices(x);
         if parallel && m >= 2 {
@@ -395,7 +397,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     each(parallel, jobs, |((e, mut slab), mut segments)| {
         let place = (m, degree - e);
         for (x, lanes) in slab.iter_mut().zip(lanes.iter().cycle()) {
-            let axes = Axes { machine, simplex: &simplex, moduli: &lanes.moduli, stride: 1 };
+            let (simplex, neighbours) = (&simplex, &neighbours);
+            let axes = Axes { machine, simplex, neighbours, moduli: &lanes.moduli, stride: 1 };
             axes.conversions(x, place, &lanes.small);
         }
         for (o, segments) in segments.iter_mut().enumerate() {
@@ -450,6 +453,7 @@ struct Evaluation<'a, M: Machine> {
     machine: M,
     work: &'a Work<'a>,
     simplex: &'a Simplex,
+    neighbours: &'a Neighbours,
     schedule: &'a Schedule,
     lanes: &'a Lanes<M::R>,
     /// How many of the primes differ.
@@ -460,13 +464,13 @@ struct Evaluation<'a, M: Machine> {
 impl<M: Machine> Evaluation<'_, M> {
     /// By slab, the values of each output.
     fn batch(&self, primes: [u64; 4], slabs: Vec<Vec<&mut [Four<M::R>]>>) -> Result<(), Cancelled> {
-        let Evaluation { machine, simplex, schedule, h, .. } = *self;
+        let Evaluation { machine, simplex, neighbours, schedule, h, .. } = *self;
         let Work { stages, bounds, parallel, progress, .. } = *self.work;
         let denominators: Vec<[u64; 4]> =
             bounds.iter().map(|bound| primes.map(|p| denominator(bound, p))).collect();
         let batch = Batch::<M::R>::new(
             machine,
-            simplex,
+            (simplex, neighbours),
             schedule,
             stages,
             (primes, self.count),
@@ -481,7 +485,8 @@ impl<M: Machine> Evaluation<'_, M> {
             let budget = start.budget;
             batch.evaluate(machine, schedule, start, h, room, out);
             for x in out.iter_mut() {
-                let axes = Axes { machine, simplex, moduli: &self.lanes.moduli, stride: 1 };
+                let moduli = &self.lanes.moduli;
+                let axes = Axes { machine, simplex, neighbours, moduli, stride: 1 };
                 axes.differences(x, (m, budget));
             }
             progress.advance()

@@ -13,7 +13,7 @@ use num_rational::BigRational;
 
 use super::interpolate::Axes;
 use super::last::{Last, Packing, pack};
-use super::simplex::{Simplex, each_point};
+use super::simplex::{Neighbours, Simplex, each_point};
 use super::through::{Products, Scratch, Store, Through};
 use super::{Both, Four, load, store};
 use crate::expand::stages::{Number, Row, Stages};
@@ -828,7 +828,7 @@ impl<R: Residues> Batch<R> {
     /// `denominators` are the residues by which the outputs are multiplied.
     pub(super) fn new<M: Machine<R = R>>(
         machine: M,
-        simplex: &Simplex,
+        (simplex, neighbours): (&Simplex, &Neighbours),
         schedule: &Schedule,
         stages: &Stages,
         (primes, count): ([u64; 4], usize),
@@ -867,7 +867,8 @@ impl<R: Residues> Batch<R> {
             let mut room = Room::new(steps, &tables, 0, q);
             let walk = Walk { machine, steps, tables: &tables };
             walk.run((&root, 0), (0, q), &mut room, &mut products);
-            let axes = Axes { machine, simplex, moduli: &images.moduli, stride: width };
+            let axes =
+                Axes { machine, simplex, neighbours, moduli: &images.moduli, stride: width };
             axes.differences(&mut values, (n, q));
             table = split(n, q, width, images.moduli, &values);
         }
