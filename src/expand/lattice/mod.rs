@@ -201,7 +201,7 @@ pub(super) fn each<J: Send>(
     if cancelled.into_inner() { Err(Cancelled) } else { Ok(()) }
 }
 
-fn slices<T>(vectors: &mut [Vec<T>]) -> Vec<&mut [T]> {
+fn slices<R: Residues>(vectors: &mut [Lines<R>]) -> Vec<&mut [Four<R>]> {
     vectors.iter_mut().map(|x| &mut x[..]).collect()
 }
 
@@ -219,7 +219,7 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
 pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
 /// Lattice points up to which all are one slab: below a megabyte of residues.
-const UNCUT: usize = 8192;
+const UNCUT: usize = 32768;
 
 /// The coordinates whose choices are the slabs; what fits into a cache need not be cut.
 fn cut_axes(n: usize, points: usize) -> usize {
@@ -228,6 +228,42 @@ fn cut_axes(n: usize, points: usize) -> usize {
 
 /// The residues of four primes, or of fewer primes and several neurons.
 type Four<R> = [<R as Residues>::Word; 4];
+
+/// Vectors that begin on a line of the cache: loads of two at a time are slow across lines.
+pub(super) struct Lines<R: Residues> {
+    words: Vec<R::Word>,
+    /// The words before the first line.
+    before: usize,
+    vectors: usize,
+}
+
+/// Bytes of a line.
+const LINE: usize = 64;
+
+impl<R: Residues> Lines<R> {
+    fn zeros(vectors: usize) -> Self {
+        let word = size_of::<R::Word>();
+        let words = vec![R::Word::default(); 4 * vectors + LINE / word - 1];
+        let beyond = words.as_ptr().addr() % LINE;
+        Lines { words, before: (LINE - beyond) % LINE / word, vectors }
+    }
+}
+
+impl<R: Residues> std::ops::Deref for Lines<R> {
+    type Target = [Four<R>];
+
+    #[inline(always)]
+    fn deref(&self) -> &[Four<R>] {
+        self.words[self.before..][..4 * self.vectors].as_chunks().0
+    }
+}
+
+impl<R: Residues> std::ops::DerefMut for Lines<R> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [Four<R>] {
+        self.words[self.before..][..4 * self.vectors].as_chunks_mut().0
+    }
+}
 
 /// The moduli of such vectors, one or two at a time.
 #[derive(Clone, Copy, Debug)]
@@ -309,9 +345,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     // Residues by output and unit of four primes, each slab on its own: it is freed once its
     // integers are known, which take less room.
     let (units, places) = by_fours(&primes);
-    let room = |size| vec![[Word::<M>::default(); 4]; size];
-    let mut residues: Vec<Vec<Vec<Four<M::R>>>> =
-        (0..outputs * units.len()).map(|_| sizes().map(room).collect()).collect();
+    let mut residues: Vec<Vec<Lines<M::R>>> =
+        (0..outputs * units.len()).map(|_| sizes().map(Lines::zeros).collect()).collect();
     let lanes: Vec<Lanes<M::R>> = units
         .iter()
         .map(|unit| {
