@@ -75,6 +75,12 @@ fn reduces(order: usize, last: usize) -> bool {
     order.is_multiple_of(3) || order == last
 }
 
+/// Whether differences along all axes, of what came out of `reduce`, must be reduced on the way: at
+/// a point a there are |a|, each of which doubles them at most.
+pub(super) fn must_reduce(degree: usize, largest: u64) -> bool {
+    degree > 50 || (largest / 2 + 3) << degree.min(50) > 1 << 53
+}
+
 /// Vectors from which on it pays to take two at a time.
 const LONG: usize = 8;
 
@@ -156,6 +162,8 @@ pub(super) struct Axes<'a, M: Machine> {
     pub(super) neighbours: &'a Neighbours,
     pub(super) moduli: &'a Both<M::R>,
     pub(super) stride: usize,
+    /// Whether differences are reduced.
+    pub(super) reduces: bool,
 }
 
 /// The words of 0, 1, 2, ..., by which conversions multiply.
@@ -175,7 +183,7 @@ impl<M: Machine> Axes<'_, M> {
                     let (origin, units) = x.split_at_mut(self.stride);
                     for i in 0..m {
                         let to = &mut units[i * self.stride..][..self.stride];
-                        subtract::<M>(to, origin, true, self.moduli);
+                        subtract::<M>(to, origin, self.reduces, self.moduli);
                     }
                 },
             );
@@ -277,7 +285,7 @@ impl<M: Machine> Axes<'_, M> {
             self.machine.run(
                 #[inline(always)]
                 || match factor {
-                    None => self.subtract_aligned(&alignments[e], small, large, true),
+                    None => self.subtract_aligned(&alignments[e], small, large, self.reduces),
                     Some(k) => self.subtract_multiple_aligned(&alignments[e], large, small, k),
                 },
             );
@@ -366,7 +374,8 @@ impl<M: Machine> Axes<'_, M> {
             for k in (order..=b).rev() {
                 let (low, high) = x.split_at_mut(simplex.start(m, b, k) * stride);
                 let low = &low[simplex.start(m, b, k - 1) * stride..];
-                self.subtract_aligned(&alignments[b - k], high, low, reduces(order, k));
+                let reduces = self.reduces && reduces(order, k);
+                self.subtract_aligned(&alignments[b - k], high, low, reduces);
             }
         }
     }
@@ -408,13 +417,7 @@ impl<M: Machine> Axes<'_, M> {
 
     /// Conversions likewise.
     #[inline(always)]
-    fn outer_conversions(
-        &self,
-        x: &mut [Four<M::R>],
-        h: usize,
-        b: usize,
-        nodes: Nodes<'_, M::R>,
-    ) {
+    fn outer_conversions(&self, x: &mut [Four<M::R>], h: usize, b: usize, nodes: Nodes<'_, M::R>) {
         let alignments = |m: usize| self.neighbours.alignments(m).unwrap_or_default();
         if h == 2 {
             for k in 0..b - 1 {
@@ -431,17 +434,24 @@ impl<M: Machine> Axes<'_, M> {
     fn listed_differences(&self, x: &mut [Four<M::R>], list: &Subtractions) {
         let (m, stride) = (&self.moduli.four, self.stride);
         let list = &list.differences[..];
-        if stride == 1 {
+        if stride == 1 && self.reduces {
             for i in 0..list.len() {
                 let (to, from) = (list[i].0 as usize, list[i].1 as usize);
                 x[to] = M::R::reduce(M::R::sub(x[to], x[from], m), m);
             }
             return;
         }
+        if stride == 1 {
+            for i in 0..list.len() {
+                let (to, from) = (list[i].0 as usize, list[i].1 as usize);
+                x[to] = M::R::sub(x[to], x[from], m);
+            }
+            return;
+        }
         for i in 0..list.len() {
             let (to, from) = (list[i].0 as usize * stride, list[i].1 as usize * stride);
             let (low, high) = x.split_at_mut(to);
-            subtract::<M>(&mut high[..stride], &low[from..], true, self.moduli);
+            subtract::<M>(&mut high[..stride], &low[from..], self.reduces, self.moduli);
         }
     }
 
@@ -471,7 +481,7 @@ impl<M: Machine> Axes<'_, M> {
                 while k >= order + 2 {
                     let (here, before) = (load::<M::R, 8>(x, k - 1), load::<M::R, 8>(x, k - 2));
                     let mut difference = M::R::sub(here, before, &self.moduli.eight);
-                    if reduces(order, k) {
+                    if self.reduces && reduces(order, k) {
                         difference = M::R::reduce(difference, &self.moduli.eight);
                     }
                     store::<M::R, 8>(x, k - 1, difference);
@@ -481,7 +491,8 @@ impl<M: Machine> Axes<'_, M> {
             for k in (order..=k).rev() {
                 let (low, high) = x.split_at_mut(k * stride);
                 let low = &low[(k - 1) * stride..];
-                subtract::<M>(&mut high[..stride], low, reduces(order, k), self.moduli);
+                let reduces = self.reduces && reduces(order, k);
+                subtract::<M>(&mut high[..stride], low, reduces, self.moduli);
             }
         }
     }
@@ -514,7 +525,8 @@ impl<M: Machine> Axes<'_, M> {
 ///
 /// The differences along the other axes have been taken. For every choice of the coordinates
 /// between, the outer axes and the last one span a small lattice, which is worked on in place of
-/// its own: so that the memory is read and written once.
+/// its own: so that the memory is read and written once. Where there is no outer axis only the
+/// weights are left to do.
 pub(super) struct Outer<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
@@ -524,14 +536,30 @@ pub(super) struct Outer<'a, M: Machine> {
     pub(super) h: usize,
     /// The coordinate sums of the outer points, in lexicographic order, and their weights.
     pub(super) outer: Vec<(usize, Four<M::R>)>,
+    /// Where there is no outer axis: the weights 1 / a! of small lattices, by variables, from 2
+    /// on, and degree.
+    weights: Vec<Vec<Vec<Four<M::R>>>>,
+    /// Whether the differences have been reduced.
+    reduced: bool,
 }
+
+/// The slices of outer points of a degree, and room for one lattice.
+struct Pieces<'a, 's, R: Residues> {
+    slices: &'a mut [&'s mut [Four<R>]],
+    /// The outer points: the slice, the degree, and the weight of each.
+    members: Vec<(usize, usize, Four<R>)>,
+    local: Vec<Four<R>>,
+}
+
+/// Degrees and variables of the lattices of which weights are kept.
+const WEIGHTS: (usize, usize) = (8, 3);
 
 impl<'a, M: Machine> Outer<'a, M> {
     pub(super) fn new(
         machine: M,
         (simplex, neighbours): (&'a Simplex, &'a Neighbours),
         lanes: &'a Lanes<M::R>,
-        h: usize,
+        (h, reduced): (usize, bool),
         degree: usize,
     ) -> Self {
         let mut outer = Vec::with_capacity(simplex.count(h, degree));
@@ -545,7 +573,32 @@ impl<'a, M: Machine> Outer<'a, M> {
             }
             outer.push((point.iter().sum(), weight));
         });
-        Outer { machine, simplex, neighbours, lanes, h, outer }
+        let mut weights: Vec<Vec<Vec<Four<M::R>>>> = Vec::new();
+        let most = if h == 0 { simplex.variables().min(WEIGHTS.1) } else { 0 };
+        for m in 2..=most {
+            let row = (0..=degree.min(WEIGHTS.0)).map(|b| {
+                let mut all = Vec::with_capacity(simplex.count(m, b));
+                for k in 0..=b {
+                    let below = match m {
+                        2 => &lanes.inverse_factorials[..=b - k],
+                        _ => &weights[m - 3][b - k][..],
+                    };
+                    machine.run(
+                        #[inline(always)]
+                        || {
+                            for w in below {
+                                let m = &lanes.moduli.four;
+                                all.push(M::R::mul(*w, lanes.inverse_factorials[k], m));
+                            }
+                        },
+                    );
+                }
+                all
+            });
+            let row = row.collect();
+            weights.push(row);
+        }
+        Outer { machine, simplex, neighbours, lanes, h, outer, weights, reduced }
     }
 
     /// Works on `slices`, one an outer point of degree at most `b`, each a lattice in `m` variables
@@ -556,40 +609,97 @@ impl<'a, M: Machine> Outer<'a, M> {
         (m, b): (usize, usize),
         weight: Four<M::R>,
     ) {
+        if let ([x], 0) = (&mut *slices, self.h) {
+            self.weigh(x, (m, b), weight);
+            return;
+        }
         let mut offsets = vec![vec![0_usize; b + 1]; m];
-        let mut local = Vec::with_capacity(self.simplex.count(self.h + 1, b));
         // Within the smaller lattices of outer points the same point has the same place, whatever
         // the outer point of its degree.
-        let members: Vec<(usize, usize, Four<M::R>)> = {
-            let mut all = Vec::new();
-            let mut s = 0;
-            for (e, w) in &self.outer {
-                if *e <= b {
-                    all.push((s, *e, *w));
-                    s += 1;
-                }
+        let mut members = Vec::new();
+        for (e, w) in &self.outer {
+            if *e <= b {
+                members.push((members.len(), *e, *w));
             }
-            all
-        };
-        self.between(slices, &members, m, b, weight, &mut offsets, &mut local);
+        }
+        let local = Vec::with_capacity(self.simplex.count(self.h + 1, b));
+        let mut pieces = Pieces { slices, members, local };
+        self.between(&mut pieces, (m, b), weight, &mut offsets);
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Multiplies by the weights of the points and by `weight`, where there is no outer axis.
+    fn weigh(&self, x: &mut [Four<M::R>], (m, b): (usize, usize), weight: Four<M::R>) {
+        let factors = match m {
+            1 => Some(&self.lanes.inverse_factorials[..=b]),
+            _ => self.weights.get(m - 2).and_then(|row| row.get(b)).map(|all| &all[..]),
+        };
+        if let Some(factors) = factors {
+            self.machine.run(
+                #[inline(always)]
+                || {
+                    if self.reduced {
+                        self.multiply::<false>(x, weight, factors);
+                    } else {
+                        self.multiply::<true>(x, weight, factors);
+                    }
+                },
+            );
+            return;
+        }
+        for k in 0..=b {
+            let weight = self.machine.run(
+                #[inline(always)]
+                || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli.four),
+            );
+            let start = self.simplex.start(m, b, k);
+            let slab = &mut x[start..start + self.simplex.count(m - 1, b - k)];
+            self.weigh(slab, (m - 1, b - k), weight);
+        }
+    }
+
+    /// Multiplies by a weight and by factors.
+    #[inline(always)]
+    fn multiply<const REDUCES: bool>(
+        &self,
+        x: &mut [Four<M::R>],
+        weight: Four<M::R>,
+        factors: &[Four<M::R>],
+    ) {
+        let Both { four, eight } = &self.lanes.moduli;
+        let factors = &factors[..x.len()];
+        let mut i = 0;
+        if M::WIDE {
+            let w = repeat::<M::R, 8>(weight);
+            while i + 2 <= x.len() {
+                let mut value = load::<M::R, 8>(x, i);
+                if REDUCES {
+                    value = M::R::reduce(value, eight);
+                }
+                let weighted = M::R::mul(load::<M::R, 8>(factors, i), w, eight);
+                store::<M::R, 8>(x, i, M::R::mul(value, weighted, eight));
+                i += 2;
+            }
+        }
+        for i in i..x.len() {
+            let value = if REDUCES { M::R::reduce(x[i], four) } else { x[i] };
+            x[i] = M::R::mul(value, M::R::mul(factors[i], weight, four), four);
+        }
+    }
+
+    /// All lattices of the outer axes and the last, for the choices of the coordinates between:
+    /// `m` are left, the last among them.
     fn between(
         &self,
-        slices: &mut [&mut [Four<M::R>]],
-        members: &[(usize, usize, Four<M::R>)],
-        m: usize,
-        b: usize,
+        pieces: &mut Pieces<'_, '_, M::R>,
+        (m, b): (usize, usize),
         weight: Four<M::R>,
         offsets: &mut [Vec<usize>],
-        local: &mut Vec<Four<M::R>>,
     ) {
         let Some((mine, rest)) = offsets.split_first_mut() else { return };
         if b < 2 {
             self.machine.run(
                 #[inline(always)]
-                || self.few(slices, members, (m, b), weight, mine),
+                || self.few(pieces, (m, b), weight, mine),
             );
             return;
         }
@@ -597,7 +707,7 @@ impl<'a, M: Machine> Outer<'a, M> {
             let machine = self.machine;
             machine.run(
                 #[inline(always)]
-                || self.block(slices, members, b, weight, mine, local),
+                || self.block(pieces, b, weight, mine),
             );
             return;
         }
@@ -609,7 +719,7 @@ impl<'a, M: Machine> Outer<'a, M> {
                 #[inline(always)]
                 || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli.four),
             );
-            self.between(slices, members, m - 1, b - k, weight, rest, local);
+            self.between(pieces, (m - 1, b - k), weight, rest);
         }
     }
 
@@ -617,15 +727,14 @@ impl<'a, M: Machine> Outer<'a, M> {
     #[inline(always)]
     fn few(
         &self,
-        slices: &mut [&mut [Four<M::R>]],
-        members: &[(usize, usize, Four<M::R>)],
+        Pieces { slices, members, .. }: &mut Pieces<'_, '_, M::R>,
         (m, b): (usize, usize),
         weight: Four<M::R>,
         offsets: &[usize],
     ) {
         let moduli = &self.lanes.moduli.four;
         let mut origin = [Word::<M>::default(); 4];
-        for (s, e, w) in members {
+        for (s, e, w) in &members[..] {
             let w = M::R::mul(*w, weight, moduli);
             if *e == 0 {
                 let x = &mut slices[*s][offsets[0]..][..if b == 0 { 1 } else { m + 1 }];
@@ -644,22 +753,21 @@ impl<'a, M: Machine> Outer<'a, M> {
     #[inline(always)]
     fn block(
         &self,
-        slices: &mut [&mut [Four<M::R>]],
-        members: &[(usize, usize, Four<M::R>)],
+        Pieces { slices, members, local }: &mut Pieces<'_, '_, M::R>,
         b: usize,
         weight: Four<M::R>,
         offsets: &[usize],
-        local: &mut Vec<Four<M::R>>,
     ) {
         let Lanes { moduli, inverse_factorials, small } = self.lanes;
         let (simplex, neighbours) = (self.simplex, self.neighbours);
-        let axes = Axes { machine: self.machine, simplex, neighbours, moduli, stride: 1 };
+        let machine = self.machine;
+        let axes = Axes { machine, simplex, neighbours, moduli, stride: 1, reduces: true };
         let list = neighbours.outer(self.h + 1, b);
         let h = self.h;
         local.resize(self.simplex.count(h + 1, b), [Word::<M>::default(); 4]);
         let local = &mut local[..];
         let mut next = 0;
-        for (s, e, _) in members {
+        for (s, e, _) in &members[..] {
             if *e <= b {
                 let from = &slices[*s][offsets[*e]..][..b - e + 1];
                 let to = &mut local[next..][..b - e + 1];
@@ -671,40 +779,24 @@ impl<'a, M: Machine> Outer<'a, M> {
             }
         }
         match list {
-            _ if h == 0 => {}
             Some(list) => axes.listed_differences(local, list),
             None => axes.outer_differences(local, h, b),
         }
         let mut next = 0;
-        for (_, e, w) in members {
+        for (_, e, w) in &members[..] {
             if *e <= b {
                 let w = M::R::mul(*w, weight, &moduli.four);
                 let x = &mut local[next..next + b - e + 1];
-                let f = &inverse_factorials[..x.len()];
-                let mut i = 0;
-                if M::WIDE {
-                    let (m, w) = (&moduli.eight, repeat::<M::R, 8>(w));
-                    while i + 2 <= x.len() {
-                        let weighted = M::R::mul(load::<M::R, 8>(x, i), w, m);
-                        let divided = M::R::mul(weighted, load::<M::R, 8>(f, i), m);
-                        store::<M::R, 8>(x, i, divided);
-                        i += 2;
-                    }
-                }
-                for i in i..x.len() {
-                    let m = &moduli.four;
-                    x[i] = M::R::mul(M::R::mul(x[i], w, m), f[i], m);
-                }
+                self.multiply::<false>(x, w, &inverse_factorials[..=b - e]);
                 next += b - e + 1;
             }
         }
         match list {
-            _ if h == 0 => {}
             Some(list) => axes.listed_conversions(local, list, small),
             None => axes.outer_conversions(local, h, b, small),
         }
         let mut next = 0;
-        for (s, e, _) in members {
+        for (s, e, _) in &members[..] {
             if *e <= b {
                 let to = &mut slices[*s][offsets[*e]..][..b - e + 1];
                 let from = &local[next..][..b - e + 1];

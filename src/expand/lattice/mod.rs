@@ -23,7 +23,7 @@ mod through;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use interpolate::{Axes, Lanes, Outer};
+use interpolate::{Axes, Lanes, Outer, must_reduce};
 use remainder::Reconstruction;
 use simplex::{Neighbours, Simplex, each_point};
 pub(super) use tabulate::Demands;
@@ -218,8 +218,9 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
 
 pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
-/// Lattice points up to which all are one slab: below a megabyte of residues.
-const UNCUT: usize = 32768;
+/// Lattice points up to which all are one slab: a megabyte of residues, which fits into the
+/// second-level cache. Unit tests cut small lattices too, whose polynomials are soon composed.
+const UNCUT: usize = if cfg!(test) { 500 } else { 1 << 15 };
 
 /// The coordinates whose choices are the slabs; what fits into a cache need not be cut.
 fn cut_axes(n: usize, points: usize) -> usize {
@@ -336,6 +337,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let h = cut_axes(n, points);
     let m = n - h;
     let neighbours = Neighbours::new(&simplex, h);
+    let largest = primes.iter().copied().max().unwrap_or(1);
+    let reduces = h > 0 || must_reduce(degree, largest);
 
     // The slabs, by the sums of their first coordinates.
     let mut sums = Vec::with_capacity(simplex.count(h, degree));
@@ -358,8 +361,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         .collect();
     progress.total.store(units.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
 
-    let schedule =
-        Schedule::new(&simplex, n, stages, from, primes.iter().copied().max().unwrap_or(1));
+    let schedule = Schedule::new(&simplex, n, stages, from, largest);
     for (u, batch) in primes.chunks(4).enumerate() {
         let mine = residues.iter_mut().enumerate().filter(|(i, _)| i % units.len() == u);
         let slabs = transpose(mine.map(|(_, x)| slices(x)).collect(), sums.len());
@@ -372,6 +374,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
             lanes: &lanes[u],
             count: batch.len(),
             h,
+            reduces,
         };
         task.batch(units[u], slabs)?;
     }
@@ -380,7 +383,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let started = Instant::now();
     for (i, x) in residues.iter_mut().enumerate() {
         let lanes = &lanes[i % units.len()];
-        let outer = Outer::new(machine, (&simplex, &neighbours), lanes, h, degree);
+        let outer = Outer::new(machine, (&simplex, &neighbours), lanes, (h, reduces), degree);
         let one = lanes.inverse_factorials[0];
         let mut slices = slices(x);
         if parallel && m >= 2 {
@@ -433,7 +436,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         let place = (m, degree - e);
         for (x, lanes) in slab.iter_mut().zip(lanes.iter().cycle()) {
             let (simplex, neighbours) = (&simplex, &neighbours);
-            let axes = Axes { machine, simplex, neighbours, moduli: &lanes.moduli, stride: 1 };
+            let moduli = &lanes.moduli;
+            let axes = Axes { machine, simplex, neighbours, moduli, stride: 1, reduces };
             axes.conversions(x, place, &lanes.small);
         }
         for (o, segments) in segments.iter_mut().enumerate() {
@@ -494,6 +498,8 @@ struct Evaluation<'a, M: Machine> {
     /// How many of the primes differ.
     count: usize,
     h: usize,
+    /// Whether differences are reduced.
+    reduces: bool,
 }
 
 impl<M: Machine> Evaluation<'_, M> {
@@ -521,7 +527,8 @@ impl<M: Machine> Evaluation<'_, M> {
             batch.evaluate(machine, schedule, start, h, room, out);
             for x in out.iter_mut() {
                 let moduli = &self.lanes.moduli;
-                let axes = Axes { machine, simplex, neighbours, moduli, stride: 1 };
+                let reduces = self.reduces;
+                let axes = Axes { machine, simplex, neighbours, moduli, stride: 1, reduces };
                 axes.differences(x, (m, budget));
             }
             progress.advance()

@@ -66,6 +66,11 @@ impl Simplex {
         Simplex { counts, starts }
     }
 
+    /// The most variables of a lattice.
+    pub(super) fn variables(&self) -> usize {
+        self.counts.len() - 1
+    }
+
     /// The number of points in `m` variables of degree up to `b`.
     #[inline(always)]
     pub(super) fn count(&self, m: usize, b: usize) -> usize {
@@ -205,7 +210,8 @@ fn subtractions(
                 let (here, next) = (simplex.start(m, b, k), simplex.start(m, b, k + 1));
                 let points = runs[m - 1][b - k - 1].iter();
                 points.flat_map(move |(s, l, n)| {
-                    (0..*n).map(move |i| (here as u16 + (l + i) as u16, next as u16 + (s + i) as u16))
+                    (0..*n)
+                        .map(move |i| (here as u16 + (l + i) as u16, next as u16 + (s + i) as u16))
                 })
             };
             for order in 1..=b {

@@ -904,8 +904,8 @@ impl<R: Residues> Batch<R> {
             let mut room = Room::new(steps, &tables, 0, q);
             let walk = Walk { machine, steps, tables: &tables };
             walk.run((&lower, 0), (0, q), &mut room, &mut products);
-            let axes =
-                Axes { machine, simplex, neighbours, moduli: &images.moduli, stride: width };
+            let moduli = &images.moduli;
+            let axes = Axes { machine, simplex, neighbours, moduli, stride: width, reduces: true };
             axes.differences(&mut values, (n, q));
         }
         let place = (n, schedule.last().q);
@@ -914,7 +914,8 @@ impl<R: Residues> Batch<R> {
             || {
                 if from + 1 == stages.hidden.len() {
                     let points = simplex.count(n, stages.degree() as usize);
-                    let (tables, packing) = pack::<M>(&images, values, (simplex, place), count, points);
+                    let (tables, packing) =
+                        pack::<M>(&images, values, (simplex, place), count, points);
                     let (lower, tables) = tables.into_iter().unzip();
                     Batch { lower, tables, kind: Kind::Last(packing) }
                 } else {
