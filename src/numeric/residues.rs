@@ -55,6 +55,15 @@ pub trait Residues: Copy + Send + Sync + 'static {
         m: &Moduli<Self, W>,
     ) -> [Self::Word; W];
 
+    /// The difference of words out of `reduce` and such integers, which `one`, the plain factor of
+    /// 1, makes words; counted as a sum.
+    fn sub_plain<const W: usize>(
+        a: [Self::Word; W],
+        b: [Self::Word; W],
+        one: [Self::Word; W],
+        m: &Moduli<Self, W>,
+    ) -> [Self::Word; W];
+
     /// The form of a residue that is to be multiplied by plain integers.
     fn plain_factor(residue: u64, p: u64) -> Self::Word;
 
@@ -352,6 +361,15 @@ impl Operation<4> for Product {
     }
 }
 
+/// a - s b.
+struct SubMultiple;
+impl Operation<3> for SubMultiple {
+    #[inline(always)]
+    fn of<V: Vector>([a, b, s]: [V; 3], t: V::Token) -> V {
+        s.negate_mul_add(b, a, t)
+    }
+}
+
 /// a + s b.
 struct AddMultiple;
 impl Operation<3> for AddMultiple {
@@ -396,6 +414,15 @@ impl<T: Vectors> Residues for Fma<T> {
     fn mul_plain<const W: usize>(a: [f64; W], factors: [f64; W], m: &Moduli<Self, W>) -> [f64; W] {
         Self::mul(a, factors, m)
     }
+    #[inline(always)]
+    fn sub_plain<const W: usize>(
+        a: [f64; W],
+        b: [f64; W],
+        _: [f64; W],
+        m: &Moduli<Self, W>,
+    ) -> [f64; W] {
+        Self::sub(a, b, m)
+    }
     fn plain_factor(residue: u64, p: u64) -> f64 {
         Self::word(residue, p)
     }
@@ -433,8 +460,8 @@ impl<T: Vectors> Residues for Fma<T> {
         m: &Moduli<Self, W>,
     ) -> [f64; W] {
         if k <= 10 {
-            // 0.67 (k + 1) p <= 8 p: exact.
-            Self::reduce(Self::add_signed(a, b, [-(k as f64); W], m), m)
+            // 0.67 (k + 1) p <= 8 p: exact. The word of k is k, as p is larger than 2 k.
+            Self::reduce(m.token.each::<SubMultiple, 3, W>([&a, &b, &word]), m)
         } else {
             Self::reduce(Self::sub(a, Self::mul(b, word, m), m), m)
         }
@@ -506,6 +533,15 @@ impl Residues for Montgomery {
             factors[i] = if x < 0 { modular::sub(0, r, m.p[i]) } else { r };
         }
         factors
+    }
+    #[inline(always)]
+    fn sub_plain<const W: usize>(
+        a: [u64; W],
+        b: [u64; W],
+        one: [u64; W],
+        m: &Moduli<Self, W>,
+    ) -> [u64; W] {
+        Self::sub(a, Self::mul_plain(b, one, m), m)
     }
     fn plain_factor(residue: u64, p: u64) -> u64 {
         Self::word(Self::word(residue, p), p)

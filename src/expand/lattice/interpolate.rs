@@ -8,7 +8,7 @@
 //!
 //! An element of the lattice is a row of `stride` vectors of four residues.
 
-use super::simplex::Simplex;
+use super::simplex::{Alignment, Neighbours, Simplex, Subtractions};
 use super::{Both, Four, Word, load, repeat, store};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
@@ -73,6 +73,12 @@ pub(super) fn power<R: Residues>(
 #[inline(always)]
 fn reduces(order: usize, last: usize) -> bool {
     order.is_multiple_of(3) || order == last
+}
+
+/// Whether differences along all axes, of what came out of `reduce`, must be reduced on the way: at
+/// a point a there are |a|, each of which doubles them at most.
+pub(super) fn must_reduce(degree: usize, largest: u64) -> bool {
+    degree > 50 || (largest / 2 + 3) << degree.min(50) > 1 << 53
 }
 
 /// Vectors from which on it pays to take two at a time.
@@ -153,8 +159,11 @@ fn subtract_multiple_by<R: Residues, const N: usize, const W: usize>(
 pub(super) struct Axes<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
+    pub(super) neighbours: &'a Neighbours,
     pub(super) moduli: &'a Both<M::R>,
     pub(super) stride: usize,
+    /// Whether differences are reduced.
+    pub(super) reduces: bool,
 }
 
 /// The words of 0, 1, 2, ..., by which conversions multiply.
@@ -174,16 +183,23 @@ impl<M: Machine> Axes<'_, M> {
                     let (origin, units) = x.split_at_mut(self.stride);
                     for i in 0..m {
                         let to = &mut units[i * self.stride..][..self.stride];
-                        subtract::<M>(to, origin, true, self.moduli);
+                        subtract::<M>(to, origin, self.reduces, self.moduli);
                     }
                 },
             );
             return;
         }
-        if m <= 3 {
+        if let Some(list) = self.neighbours.all(m, b) {
             self.machine.run(
                 #[inline(always)]
-                || self.small_differences(x, m, b),
+                || self.listed_differences(x, list),
+            );
+            return;
+        }
+        if m == 1 {
+            self.machine.run(
+                #[inline(always)]
+                || self.line_differences(x),
             );
             return;
         }
@@ -192,10 +208,10 @@ impl<M: Machine> Axes<'_, M> {
             let end = start + self.simplex.count(m - 1, b - k) * self.stride;
             self.differences(&mut x[start..end], (m - 1, b - k));
         }
-        if self.simplex.tabulates(m - 1) {
+        if let Some(alignments) = self.neighbours.alignments(m - 1) {
             self.machine.run(
                 #[inline(always)]
-                || self.differences_along(x, m, b),
+                || self.differences_along(x, (m, b), alignments),
             );
             return;
         }
@@ -219,10 +235,17 @@ impl<M: Machine> Axes<'_, M> {
             // 1 and x are falling factorials and monomials alike.
             return;
         }
-        if m <= 3 {
+        if let Some(list) = self.neighbours.all(m, b) {
             self.machine.run(
                 #[inline(always)]
-                || self.small_conversions(x, m, b, nodes),
+                || self.listed_conversions(x, list, nodes),
+            );
+            return;
+        }
+        if m == 1 {
+            self.machine.run(
+                #[inline(always)]
+                || self.line_conversions(x, nodes),
             );
             return;
         }
@@ -231,10 +254,10 @@ impl<M: Machine> Axes<'_, M> {
             let end = start + self.simplex.count(m - 1, b - k);
             self.conversions(&mut x[start..end], (m - 1, b - k), nodes);
         }
-        if self.simplex.tabulates(m - 1) {
+        if let Some(alignments) = self.neighbours.alignments(m - 1) {
             self.machine.run(
                 #[inline(always)]
-                || self.conversions_along(x, m, b, nodes),
+                || self.conversions_along(x, (m, b), alignments, nodes),
             );
             return;
         }
@@ -258,19 +281,12 @@ impl<M: Machine> Axes<'_, M> {
         factor: Option<(usize, Four<M::R>)>,
     ) {
         let stride = self.stride;
-        if self.simplex.tabulates(m) {
+        if let Some(alignments) = self.neighbours.alignments(m) {
             self.machine.run(
                 #[inline(always)]
-                || {
-                    for &(s, l, n) in self.simplex.runs(m, e) {
-                        let (s, l, n) =
-                            (s as usize * stride, l as usize * stride, n as usize * stride);
-                        let (small, large) = (&mut small[s..s + n], &mut large[l..l + n]);
-                        match factor {
-                            None => subtract::<M>(small, large, true, self.moduli),
-                            Some(k) => subtract_multiple::<M>(large, small, k, self.moduli),
-                        }
-                    }
+                || match factor {
+                    None => self.subtract_aligned(&alignments[e], small, large, self.reduces),
+                    Some(k) => self.subtract_multiple_aligned(&alignments[e], large, small, k),
                 },
             );
             return;
@@ -282,67 +298,176 @@ impl<M: Machine> Axes<'_, M> {
         }
     }
 
+    /// `small -= large`, a lattice and the next larger.
+    #[inline(always)]
+    fn subtract_aligned(
+        &self,
+        alignment: &Alignment,
+        small: &mut [Four<M::R>],
+        large: &[Four<M::R>],
+        reduces: bool,
+    ) {
+        let stride = self.stride;
+        match alignment {
+            Alignment::Points(points) if stride == 1 => {
+                let m = &self.moduli.four;
+                let small = &mut small[..points.len()];
+                for i in 0..points.len() {
+                    let x = M::R::sub(small[i], large[points[i] as usize], m);
+                    small[i] = if reduces { M::R::reduce(x, m) } else { x };
+                }
+            }
+            Alignment::Points(points) => {
+                for i in 0..points.len() {
+                    let to = &mut small[i * stride..][..stride];
+                    let from = &large[points[i] as usize * stride..][..stride];
+                    subtract::<M>(to, from, reduces, self.moduli);
+                }
+            }
+            Alignment::Runs(runs) => {
+                for &(s, l, n) in runs {
+                    let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
+                    let (to, from) = (&mut small[s..s + n], &large[l..l + n]);
+                    subtract::<M>(to, from, reduces, self.moduli);
+                }
+            }
+        }
+    }
+
+    /// `large -= factor small`.
+    #[inline(always)]
+    fn subtract_multiple_aligned(
+        &self,
+        alignment: &Alignment,
+        large: &mut [Four<M::R>],
+        small: &[Four<M::R>],
+        (node, word): (usize, Four<M::R>),
+    ) {
+        match alignment {
+            Alignment::Points(points) => {
+                let (m, small) = (&self.moduli.four, &small[..points.len()]);
+                for i in 0..points.len() {
+                    let x = &mut large[points[i] as usize];
+                    *x = M::R::sub_multiple(*x, small[i], node as u64, word, m);
+                }
+            }
+            Alignment::Runs(runs) => {
+                for &(s, l, n) in runs {
+                    let (s, l, n) = (s as usize, l as usize, n as usize);
+                    let (to, from) = (&mut large[l..l + n], &small[s..s + n]);
+                    subtract_multiple::<M>(to, from, (node, word), self.moduli);
+                }
+            }
+        }
+    }
+
     /// Differences along the first axis, its inner lattices tabulated.
     #[inline(always)]
-    fn differences_along(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
+    fn differences_along(
+        &self,
+        x: &mut [Four<M::R>],
+        (m, b): (usize, usize),
+        alignments: &[Alignment],
+    ) {
         let (simplex, stride) = (self.simplex, self.stride);
         for order in 1..=b {
             for k in (order..=b).rev() {
                 let (low, high) = x.split_at_mut(simplex.start(m, b, k) * stride);
                 let low = &low[simplex.start(m, b, k - 1) * stride..];
-                for &(s, l, n) in simplex.runs(m - 1, b - k) {
-                    let (s, l, n) = (s as usize * stride, l as usize * stride, n as usize * stride);
-                    let (to, from) = (&mut high[s..s + n], &low[l..l + n]);
-                    subtract::<M>(to, from, reduces(order, k), self.moduli);
-                }
+                let reduces = self.reduces && reduces(order, k);
+                self.subtract_aligned(&alignments[b - k], high, low, reduces);
             }
         }
     }
 
     /// Conversions along the first axis, its inner lattices tabulated.
     #[inline(always)]
-    fn conversions_along(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
+    fn conversions_along(
+        &self,
+        x: &mut [Four<M::R>],
+        (m, b): (usize, usize),
+        alignments: &[Alignment],
+        nodes: Nodes<'_, M::R>,
+    ) {
         let simplex = self.simplex;
         // p = c_0 + (x - 0)(c_1 + (x - 1)(c_2 + ...)): multiplied out from the innermost factor.
         for node in (1..b).rev() {
             for k in node..b {
                 let (low, high) = x.split_at_mut(simplex.start(m, b, k + 1));
                 let low = &mut low[simplex.start(m, b, k)..];
-                for &(s, l, n) in simplex.runs(m - 1, b - k - 1) {
-                    let (s, l, n) = (s as usize, l as usize, n as usize);
-                    let (to, from) = (&mut low[l..l + n], &high[s..s + n]);
-                    subtract_multiple::<M>(to, from, (node, nodes[node]), self.moduli);
-                }
+                let alignment = &alignments[b - k - 1];
+                self.subtract_multiple_aligned(alignment, low, high, (node, nodes[node]));
             }
         }
     }
 
-    /// Differences along all axes for at most three variables: no recursion, so that all is
-    /// inlined.
+    /// Differences along `h` axes of a lattice in one variable more, one or two of them.
     #[inline(always)]
-    fn small_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
-        if m == 3 {
+    fn outer_differences(&self, x: &mut [Four<M::R>], h: usize, b: usize) {
+        let alignments = |m: usize| self.neighbours.alignments(m).unwrap_or_default();
+        if h == 2 {
             for k in 0..b {
-                let start = self.simplex.start(3, b, k) * self.stride;
-                let end = start + self.simplex.count(2, b - k) * self.stride;
-                self.plane_differences(&mut x[start..end], 2, b - k);
+                let start = self.simplex.start(3, b, k);
+                let x = &mut x[start..start + self.simplex.count(2, b - k)];
+                self.differences_along(x, (2, b - k), alignments(1));
             }
-            self.differences_along(x, 3, b);
-        } else {
-            self.plane_differences(x, m, b);
+        }
+        self.differences_along(x, (h + 1, b), alignments(h));
+    }
+
+    /// Conversions likewise.
+    #[inline(always)]
+    fn outer_conversions(&self, x: &mut [Four<M::R>], h: usize, b: usize, nodes: Nodes<'_, M::R>) {
+        let alignments = |m: usize| self.neighbours.alignments(m).unwrap_or_default();
+        if h == 2 {
+            for k in 0..b - 1 {
+                let start = self.simplex.start(3, b, k);
+                let x = &mut x[start..start + self.simplex.count(2, b - k)];
+                self.conversions_along(x, (2, b - k), alignments(1), nodes);
+            }
+        }
+        self.conversions_along(x, (h + 1, b), alignments(h), nodes);
+    }
+
+    /// Differences by a list.
+    #[inline(always)]
+    fn listed_differences(&self, x: &mut [Four<M::R>], list: &Subtractions) {
+        let (m, stride) = (&self.moduli.four, self.stride);
+        let list = &list.differences[..];
+        if stride == 1 && self.reduces {
+            for i in 0..list.len() {
+                let (to, from) = (list[i].0 as usize, list[i].1 as usize);
+                x[to] = M::R::reduce(M::R::sub(x[to], x[from], m), m);
+            }
+            return;
+        }
+        if stride == 1 {
+            for i in 0..list.len() {
+                let (to, from) = (list[i].0 as usize, list[i].1 as usize);
+                x[to] = M::R::sub(x[to], x[from], m);
+            }
+            return;
+        }
+        for i in 0..list.len() {
+            let (to, from) = (list[i].0 as usize * stride, list[i].1 as usize * stride);
+            let (low, high) = x.split_at_mut(to);
+            subtract::<M>(&mut high[..stride], &low[from..], self.reduces, self.moduli);
         }
     }
 
+    /// Conversions by a list.
     #[inline(always)]
-    fn plane_differences(&self, x: &mut [Four<M::R>], m: usize, b: usize) {
-        if m == 2 {
-            for k in 0..b {
-                let start = self.simplex.start(2, b, k) * self.stride;
-                self.line_differences(&mut x[start..start + (b - k + 1) * self.stride]);
-            }
-            self.differences_along(x, 2, b);
-        } else {
-            self.line_differences(x);
+    fn listed_conversions(
+        &self,
+        x: &mut [Four<M::R>],
+        list: &Subtractions,
+        nodes: Nodes<'_, M::R>,
+    ) {
+        let m = &self.moduli.four;
+        let list = &list.conversions[..];
+        for i in 0..list.len() {
+            let (to, from, node) = (list[i].0 as usize, list[i].1 as usize, list[i].2 as usize);
+            x[to] = M::R::sub_multiple(x[to], x[from], node as u64, nodes[node], m);
         }
     }
 
@@ -356,7 +481,7 @@ impl<M: Machine> Axes<'_, M> {
                 while k >= order + 2 {
                     let (here, before) = (load::<M::R, 8>(x, k - 1), load::<M::R, 8>(x, k - 2));
                     let mut difference = M::R::sub(here, before, &self.moduli.eight);
-                    if reduces(order, k) {
+                    if self.reduces && reduces(order, k) {
                         difference = M::R::reduce(difference, &self.moduli.eight);
                     }
                     store::<M::R, 8>(x, k - 1, difference);
@@ -366,36 +491,9 @@ impl<M: Machine> Axes<'_, M> {
             for k in (order..=k).rev() {
                 let (low, high) = x.split_at_mut(k * stride);
                 let low = &low[(k - 1) * stride..];
-                subtract::<M>(&mut high[..stride], low, reduces(order, k), self.moduli);
+                let reduces = self.reduces && reduces(order, k);
+                subtract::<M>(&mut high[..stride], low, reduces, self.moduli);
             }
-        }
-    }
-
-    /// Conversions along all axes for at most three variables.
-    #[inline(always)]
-    fn small_conversions(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
-        if m == 3 {
-            for k in 0..b - 1 {
-                let start = self.simplex.start(3, b, k);
-                let x = &mut x[start..start + self.simplex.count(2, b - k)];
-                self.plane_conversions(x, 2, b - k, nodes);
-            }
-            self.conversions_along(x, 3, b, nodes);
-        } else {
-            self.plane_conversions(x, m, b, nodes);
-        }
-    }
-
-    #[inline(always)]
-    fn plane_conversions(&self, x: &mut [Four<M::R>], m: usize, b: usize, nodes: Nodes<'_, M::R>) {
-        if m == 2 {
-            for k in 0..b - 1 {
-                let start = self.simplex.start(2, b, k);
-                self.line_conversions(&mut x[start..start + b - k + 1], nodes);
-            }
-            self.conversions_along(x, 2, b, nodes);
-        } else {
-            self.line_conversions(x, nodes);
         }
     }
 
@@ -427,23 +525,41 @@ impl<M: Machine> Axes<'_, M> {
 ///
 /// The differences along the other axes have been taken. For every choice of the coordinates
 /// between, the outer axes and the last one span a small lattice, which is worked on in place of
-/// its own: so that the memory is read and written once.
+/// its own: so that the memory is read and written once. Where there is no outer axis only the
+/// weights are left to do.
 pub(super) struct Outer<'a, M: Machine> {
     pub(super) machine: M,
     pub(super) simplex: &'a Simplex,
+    pub(super) neighbours: &'a Neighbours,
     pub(super) lanes: &'a Lanes<M::R>,
     /// The number of outer axes, at most 2.
     pub(super) h: usize,
     /// The coordinate sums of the outer points, in lexicographic order, and their weights.
     pub(super) outer: Vec<(usize, Four<M::R>)>,
+    /// Where there is no outer axis: the weights 1 / a! of small lattices, by variables, from 2
+    /// on, and degree.
+    weights: Vec<Vec<Vec<Four<M::R>>>>,
+    /// Whether the differences have been reduced.
+    reduced: bool,
 }
+
+/// The slices of outer points of a degree, and room for one lattice.
+struct Pieces<'a, 's, R: Residues> {
+    slices: &'a mut [&'s mut [Four<R>]],
+    /// The outer points: the slice, the degree, and the weight of each.
+    members: Vec<(usize, usize, Four<R>)>,
+    local: Vec<Four<R>>,
+}
+
+/// Degrees and variables of the lattices of which weights are kept.
+const WEIGHTS: (usize, usize) = (8, 3);
 
 impl<'a, M: Machine> Outer<'a, M> {
     pub(super) fn new(
         machine: M,
-        simplex: &'a Simplex,
+        (simplex, neighbours): (&'a Simplex, &'a Neighbours),
         lanes: &'a Lanes<M::R>,
-        h: usize,
+        (h, reduced): (usize, bool),
         degree: usize,
     ) -> Self {
         let mut outer = Vec::with_capacity(simplex.count(h, degree));
@@ -457,7 +573,32 @@ impl<'a, M: Machine> Outer<'a, M> {
             }
             outer.push((point.iter().sum(), weight));
         });
-        Outer { machine, simplex, lanes, h, outer }
+        let mut weights: Vec<Vec<Vec<Four<M::R>>>> = Vec::new();
+        let most = if h == 0 { simplex.variables().min(WEIGHTS.1) } else { 0 };
+        for m in 2..=most {
+            let row = (0..=degree.min(WEIGHTS.0)).map(|b| {
+                let mut all = Vec::with_capacity(simplex.count(m, b));
+                for k in 0..=b {
+                    let below = match m {
+                        2 => &lanes.inverse_factorials[..=b - k],
+                        _ => &weights[m - 3][b - k][..],
+                    };
+                    machine.run(
+                        #[inline(always)]
+                        || {
+                            for w in below {
+                                let m = &lanes.moduli.four;
+                                all.push(M::R::mul(*w, lanes.inverse_factorials[k], m));
+                            }
+                        },
+                    );
+                }
+                all
+            });
+            let row = row.collect();
+            weights.push(row);
+        }
+        Outer { machine, simplex, neighbours, lanes, h, outer, weights, reduced }
     }
 
     /// Works on `slices`, one an outer point of degree at most `b`, each a lattice in `m` variables
@@ -468,40 +609,97 @@ impl<'a, M: Machine> Outer<'a, M> {
         (m, b): (usize, usize),
         weight: Four<M::R>,
     ) {
+        if let ([x], 0) = (&mut *slices, self.h) {
+            self.weigh(x, (m, b), weight);
+            return;
+        }
         let mut offsets = vec![vec![0_usize; b + 1]; m];
-        let mut local = Vec::with_capacity(self.simplex.count(self.h + 1, b));
         // Within the smaller lattices of outer points the same point has the same place, whatever
         // the outer point of its degree.
-        let members: Vec<(usize, usize, Four<M::R>)> = {
-            let mut all = Vec::new();
-            let mut s = 0;
-            for (e, w) in &self.outer {
-                if *e <= b {
-                    all.push((s, *e, *w));
-                    s += 1;
-                }
+        let mut members = Vec::new();
+        for (e, w) in &self.outer {
+            if *e <= b {
+                members.push((members.len(), *e, *w));
             }
-            all
-        };
-        self.between(slices, &members, m, b, weight, &mut offsets, &mut local);
+        }
+        let local = Vec::with_capacity(self.simplex.count(self.h + 1, b));
+        let mut pieces = Pieces { slices, members, local };
+        self.between(&mut pieces, (m, b), weight, &mut offsets);
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Multiplies by the weights of the points and by `weight`, where there is no outer axis.
+    fn weigh(&self, x: &mut [Four<M::R>], (m, b): (usize, usize), weight: Four<M::R>) {
+        let factors = match m {
+            1 => Some(&self.lanes.inverse_factorials[..=b]),
+            _ => self.weights.get(m - 2).and_then(|row| row.get(b)).map(|all| &all[..]),
+        };
+        if let Some(factors) = factors {
+            self.machine.run(
+                #[inline(always)]
+                || {
+                    if self.reduced {
+                        self.multiply::<false>(x, weight, factors);
+                    } else {
+                        self.multiply::<true>(x, weight, factors);
+                    }
+                },
+            );
+            return;
+        }
+        for k in 0..=b {
+            let weight = self.machine.run(
+                #[inline(always)]
+                || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli.four),
+            );
+            let start = self.simplex.start(m, b, k);
+            let slab = &mut x[start..start + self.simplex.count(m - 1, b - k)];
+            self.weigh(slab, (m - 1, b - k), weight);
+        }
+    }
+
+    /// Multiplies by a weight and by factors.
+    #[inline(always)]
+    fn multiply<const REDUCES: bool>(
+        &self,
+        x: &mut [Four<M::R>],
+        weight: Four<M::R>,
+        factors: &[Four<M::R>],
+    ) {
+        let Both { four, eight } = &self.lanes.moduli;
+        let factors = &factors[..x.len()];
+        let mut i = 0;
+        if M::WIDE {
+            let w = repeat::<M::R, 8>(weight);
+            while i + 2 <= x.len() {
+                let mut value = load::<M::R, 8>(x, i);
+                if REDUCES {
+                    value = M::R::reduce(value, eight);
+                }
+                let weighted = M::R::mul(load::<M::R, 8>(factors, i), w, eight);
+                store::<M::R, 8>(x, i, M::R::mul(value, weighted, eight));
+                i += 2;
+            }
+        }
+        for i in i..x.len() {
+            let value = if REDUCES { M::R::reduce(x[i], four) } else { x[i] };
+            x[i] = M::R::mul(value, M::R::mul(factors[i], weight, four), four);
+        }
+    }
+
+    /// All lattices of the outer axes and the last, for the choices of the coordinates between:
+    /// `m` are left, the last among them.
     fn between(
         &self,
-        slices: &mut [&mut [Four<M::R>]],
-        members: &[(usize, usize, Four<M::R>)],
-        m: usize,
-        b: usize,
+        pieces: &mut Pieces<'_, '_, M::R>,
+        (m, b): (usize, usize),
         weight: Four<M::R>,
         offsets: &mut [Vec<usize>],
-        local: &mut Vec<Four<M::R>>,
     ) {
         let Some((mine, rest)) = offsets.split_first_mut() else { return };
         if b < 2 {
             self.machine.run(
                 #[inline(always)]
-                || self.few(slices, members, (m, b), weight, mine),
+                || self.few(pieces, (m, b), weight, mine),
             );
             return;
         }
@@ -509,7 +707,7 @@ impl<'a, M: Machine> Outer<'a, M> {
             let machine = self.machine;
             machine.run(
                 #[inline(always)]
-                || self.block(slices, members, b, weight, mine, local),
+                || self.block(pieces, b, weight, mine),
             );
             return;
         }
@@ -521,7 +719,7 @@ impl<'a, M: Machine> Outer<'a, M> {
                 #[inline(always)]
                 || M::R::mul(weight, self.lanes.inverse_factorials[k], &self.lanes.moduli.four),
             );
-            self.between(slices, members, m - 1, b - k, weight, rest, local);
+            self.between(pieces, (m - 1, b - k), weight, rest);
         }
     }
 
@@ -529,15 +727,14 @@ impl<'a, M: Machine> Outer<'a, M> {
     #[inline(always)]
     fn few(
         &self,
-        slices: &mut [&mut [Four<M::R>]],
-        members: &[(usize, usize, Four<M::R>)],
+        Pieces { slices, members, .. }: &mut Pieces<'_, '_, M::R>,
         (m, b): (usize, usize),
         weight: Four<M::R>,
         offsets: &[usize],
     ) {
         let moduli = &self.lanes.moduli.four;
         let mut origin = [Word::<M>::default(); 4];
-        for (s, e, w) in members {
+        for (s, e, w) in &members[..] {
             let w = M::R::mul(*w, weight, moduli);
             if *e == 0 {
                 let x = &mut slices[*s][offsets[0]..][..if b == 0 { 1 } else { m + 1 }];
@@ -556,20 +753,21 @@ impl<'a, M: Machine> Outer<'a, M> {
     #[inline(always)]
     fn block(
         &self,
-        slices: &mut [&mut [Four<M::R>]],
-        members: &[(usize, usize, Four<M::R>)],
+        Pieces { slices, members, local }: &mut Pieces<'_, '_, M::R>,
         b: usize,
         weight: Four<M::R>,
         offsets: &[usize],
-        local: &mut Vec<Four<M::R>>,
     ) {
         let Lanes { moduli, inverse_factorials, small } = self.lanes;
-        let axes = Axes { machine: self.machine, simplex: self.simplex, moduli, stride: 1 };
+        let (simplex, neighbours) = (self.simplex, self.neighbours);
+        let machine = self.machine;
+        let axes = Axes { machine, simplex, neighbours, moduli, stride: 1, reduces: true };
+        let list = neighbours.outer(self.h + 1, b);
         let h = self.h;
         local.resize(self.simplex.count(h + 1, b), [Word::<M>::default(); 4]);
         let local = &mut local[..];
         let mut next = 0;
-        for (s, e, _) in members {
+        for (s, e, _) in &members[..] {
             if *e <= b {
                 let from = &slices[*s][offsets[*e]..][..b - e + 1];
                 let to = &mut local[next..][..b - e + 1];
@@ -580,51 +778,25 @@ impl<'a, M: Machine> Outer<'a, M> {
                 next += b - e + 1;
             }
         }
-        if b > 0 && h == 2 {
-            for k in 0..b {
-                let start = self.simplex.start(3, b, k);
-                let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                axes.differences_along(x, 2, b - k);
-            }
-        }
-        if b > 0 && h > 0 {
-            axes.differences_along(local, h + 1, b);
+        match list {
+            Some(list) => axes.listed_differences(local, list),
+            None => axes.outer_differences(local, h, b),
         }
         let mut next = 0;
-        for (_, e, w) in members {
+        for (_, e, w) in &members[..] {
             if *e <= b {
                 let w = M::R::mul(*w, weight, &moduli.four);
                 let x = &mut local[next..next + b - e + 1];
-                let f = &inverse_factorials[..x.len()];
-                let mut i = 0;
-                if M::WIDE {
-                    let (m, w) = (&moduli.eight, repeat::<M::R, 8>(w));
-                    while i + 2 <= x.len() {
-                        let weighted = M::R::mul(load::<M::R, 8>(x, i), w, m);
-                        let divided = M::R::mul(weighted, load::<M::R, 8>(f, i), m);
-                        store::<M::R, 8>(x, i, divided);
-                        i += 2;
-                    }
-                }
-                for i in i..x.len() {
-                    let m = &moduli.four;
-                    x[i] = M::R::mul(M::R::mul(x[i], w, m), f[i], m);
-                }
+                self.multiply::<false>(x, w, &inverse_factorials[..=b - e]);
                 next += b - e + 1;
             }
         }
-        if b > 1 && h == 2 {
-            for k in 0..b - 1 {
-                let start = self.simplex.start(3, b, k);
-                let x = &mut local[start..start + self.simplex.count(2, b - k)];
-                axes.conversions_along(x, 2, b - k, small);
-            }
-        }
-        if b > 1 && h > 0 {
-            axes.conversions_along(local, h + 1, b, small);
+        match list {
+            Some(list) => axes.listed_conversions(local, list, small),
+            None => axes.outer_conversions(local, h, b, small),
         }
         let mut next = 0;
-        for (s, e, _) in members {
+        for (s, e, _) in &members[..] {
             if *e <= b {
                 let to = &mut slices[*s][offsets[*e]..][..b - e + 1];
                 let from = &local[next..][..b - e + 1];

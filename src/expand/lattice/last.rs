@@ -11,8 +11,9 @@
 //! eight pay they are taken by twos, side by side in every table.
 
 use super::interpolate::{invert, power};
+use super::simplex::Simplex;
 use super::tabulate::{Evaluate, Images, Table};
-use super::{Both, Four, Word, load};
+use super::{Both, Four, Lines, Word, load};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
 /// How the neurons stand in the vectors of each table.
@@ -61,14 +62,16 @@ impl Lanes<'_> {
     }
 }
 
-/// Packs the last stage: for each pass, vectors of neurons times primes.
+/// Packs the last stage: for each pass, vectors of neurons times primes. `differences` are those of
+/// its pre-activations in the lattice `place`.
 #[inline(always)]
 pub(super) fn pack<M: Machine>(
     images: &Images<M::R>,
-    mut table: Table<M::R>,
+    mut differences: Lines<M::R>,
+    (simplex, place): (&Simplex, (usize, usize)),
     count: usize,
     points: usize,
-) -> (Vec<Table<M::R>>, Packing<M::R>) {
+) -> (Vec<(Lines<M::R>, Table<M::R>)>, Packing<M::R>) {
     let m = &images.moduli.four;
     let last = images.polynomials.len() - 1;
     let (polynomials, outputs) = (&images.polynomials[last], &images.rows[last + 1]);
@@ -123,11 +126,9 @@ pub(super) fn pack<M: Machine>(
         linear[i] = (c[0], c[1]);
     }
 
-    let rows = table.lower.len() / width.max(1);
-    let tops = table.top.len() / width.max(1);
+    let rows = simplex.count(place.0, place.1);
     // One polynomial an output: what is linear in the pre-activations.
-    let mut rest_lower = vec![zero; rows * outputs.len()];
-    let mut rest_top = vec![zero; tops * outputs.len()];
+    let mut rest = vec![zero; rows * outputs.len()];
     let mut weights: Vec<Vec<Four<M::R>>> = vec![vec![zero; width]; outputs.len()];
     for (o, output) in outputs.iter().enumerate() {
         let mut constant = output.bias;
@@ -139,21 +140,19 @@ pub(super) fn pack<M: Machine>(
             // The table has z, the polynomial z' = z + s.
             let product = M::R::mul(slope, shifts[i], m);
             constant = M::R::reduce(M::R::add(constant, product, m), m);
-            for (to, from) in [(&mut rest_lower, &table.lower), (&mut rest_top, &table.top)] {
-                for r in 0..from.len() / width {
-                    let to = &mut to[r * outputs.len() + o];
-                    let product = M::R::mul(slope, from[r * width + i], m);
-                    *to = M::R::reduce(M::R::add(*to, product, m), m);
-                }
+            for r in 0..rows {
+                let to = &mut rest[r * outputs.len() + o];
+                let product = M::R::mul(slope, differences[r * width + i], m);
+                *to = M::R::reduce(M::R::add(*to, product, m), m);
             }
             let c = &polynomials[i];
             weights[o][i] = M::R::mul(*w, c[c.len() - 1], m);
         }
-        rest_lower[o] = M::R::reduce(M::R::add(rest_lower[o], constant, m), m);
+        rest[o] = M::R::reduce(M::R::add(rest[o], constant, m), m);
     }
 
-    for i in 0..width.min(table.lower.len()) {
-        table.lower[i] = M::R::reduce(M::R::add(table.lower[i], shifts[i], m), m);
+    for i in 0..width {
+        differences[i] = M::R::reduce(M::R::add(differences[i], shifts[i], m), m);
     }
     let degree = |i: usize| polynomials[i].len() - 1;
     let rooted = outputs.len() == 1 && points >= ROOTED && (0..width).all(|i| degree(i) <= 10);
@@ -182,11 +181,9 @@ pub(super) fn pack<M: Machine>(
             let equal = M::R::residue(powers[l], p) == M::R::residue(weight[l], p);
             weight[l] = M::R::word(if equal { 1 } else { p - 1 }, p);
         }
-        for rows in [&mut table.lower, &mut table.top] {
-            for r in 0..rows.len() / width {
-                let x = &mut rows[r * width + i];
-                *x = M::R::reduce(M::R::mul(*x, root, m), m);
-            }
+        for r in 0..rows {
+            let x = &mut differences[r * width + i];
+            *x = M::R::reduce(M::R::mul(*x, root, m), m);
         }
     }
 
@@ -240,25 +237,21 @@ pub(super) fn pack<M: Machine>(
                 weights: weight_words,
             });
         }
-        let vectors = members.len() + outputs.len();
-        let gather = |from: &[Four<M::R>], rest: &[Four<M::R>]| {
-            let rows = rest.len() / outputs.len();
-            let mut to = Vec::with_capacity(vectors * rows);
-            for r in 0..rows {
-                let row = &from[r * width..(r + 1) * width];
-                for lanes in &members {
-                    to.push(lanes.gather::<M::R>(row));
-                }
-                for o in 0..outputs.len() {
-                    // In the first neuron's lanes: sums over the neurons take it once.
-                    let lanes = Lanes { neurons: &[0], first, primes };
-                    to.push(lanes.gather::<M::R>(&rest[r * outputs.len() + o..]));
-                }
+        let used = members.len() + outputs.len();
+        // Whole lines, where vectors are taken by twos.
+        let vectors = if M::WIDE { used.next_multiple_of(2) } else { used };
+        tables.push(Table::new(simplex, place, moduli, vectors, |r, to| {
+            let row = &differences[r * width..][..width];
+            for (to, lanes) in to.iter_mut().zip(&members) {
+                *to = lanes.gather::<M::R>(row);
             }
-            to
-        };
-        let (lower, top) = (gather(&table.lower, &rest_lower), gather(&table.top, &rest_top));
-        tables.push(Table { moduli, vectors, lower, top });
+            for o in 0..outputs.len() {
+                // In the first neuron's lanes: sums over the neurons take it once.
+                let lanes = Lanes { neurons: &[0], first, primes };
+                to[vectors - outputs.len() + o] =
+                    lanes.gather::<M::R>(&rest[r * outputs.len() + o..]);
+            }
+        }));
         passes.push(Pass { first, primes, groups });
         first += primes;
     }
@@ -324,7 +317,7 @@ impl<'a, 'o, M: Machine, const W: usize> Last<'a, 'o, M, W> {
 const ABREAST: usize = 4;
 
 impl<M: Machine, const W: usize> Evaluate<M> for Last<'_, '_, M, W> {
-    fn evaluate(&mut self, rows: &[Vec<Four<M::R>>], count: usize) {
+    fn evaluate(&mut self, rows: &[Lines<M::R>], count: usize) {
         let machine = self.machine;
         machine.run(
             #[inline(always)]
@@ -447,7 +440,10 @@ impl<R: Residues> Pass<R> {
             a = R::add(a, [a[1], a[0], a[3], a[2]], m);
         }
         a = R::reduce(a, m);
-        to[self.first..self.first + self.primes].copy_from_slice(&a[..self.primes]);
+        // One or two: no call to copy them.
+        for l in 0..self.primes {
+            to[self.first + l] = a[l];
+        }
     }
 }
 

@@ -23,9 +23,9 @@ mod through;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use interpolate::{Axes, Lanes, Outer};
+use interpolate::{Axes, Lanes, Outer, must_reduce};
 use remainder::Reconstruction;
-use simplex::{Simplex, each_point};
+use simplex::{Neighbours, Simplex, each_point};
 pub(super) use tabulate::Demands;
 use tabulate::{Batch, OwnedStart, Room, Schedule};
 
@@ -201,7 +201,7 @@ pub(super) fn each<J: Send>(
     if cancelled.into_inner() { Err(Cancelled) } else { Ok(()) }
 }
 
-fn slices<T>(vectors: &mut [Vec<T>]) -> Vec<&mut [T]> {
+fn slices<R: Residues>(vectors: &mut [Lines<R>]) -> Vec<&mut [Four<R>]> {
     vectors.iter_mut().map(|x| &mut x[..]).collect()
 }
 
@@ -218,8 +218,9 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
 
 pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
-/// Lattice points up to which all are one slab: below a megabyte of residues.
-const UNCUT: usize = 8192;
+/// Lattice points up to which all are one slab: a megabyte of residues, which fits into the
+/// second-level cache. Unit tests cut small lattices too, whose polynomials are soon composed.
+const UNCUT: usize = if cfg!(test) { 500 } else { 1 << 15 };
 
 /// The coordinates whose choices are the slabs; what fits into a cache need not be cut.
 fn cut_axes(n: usize, points: usize) -> usize {
@@ -228,6 +229,42 @@ fn cut_axes(n: usize, points: usize) -> usize {
 
 /// The residues of four primes, or of fewer primes and several neurons.
 type Four<R> = [<R as Residues>::Word; 4];
+
+/// Vectors that begin on a line of the cache: loads of two at a time are slow across lines.
+pub(super) struct Lines<R: Residues> {
+    words: Vec<R::Word>,
+    /// The words before the first line.
+    before: usize,
+    vectors: usize,
+}
+
+/// Bytes of a line.
+const LINE: usize = 64;
+
+impl<R: Residues> Lines<R> {
+    fn zeros(vectors: usize) -> Self {
+        let word = size_of::<R::Word>();
+        let words = vec![R::Word::default(); 4 * vectors + LINE / word - 1];
+        let beyond = words.as_ptr().addr() % LINE;
+        Lines { words, before: (LINE - beyond) % LINE / word, vectors }
+    }
+}
+
+impl<R: Residues> std::ops::Deref for Lines<R> {
+    type Target = [Four<R>];
+
+    #[inline(always)]
+    fn deref(&self) -> &[Four<R>] {
+        self.words[self.before..][..4 * self.vectors].as_chunks().0
+    }
+}
+
+impl<R: Residues> std::ops::DerefMut for Lines<R> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [Four<R>] {
+        self.words[self.before..][..4 * self.vectors].as_chunks_mut().0
+    }
+}
 
 /// The moduli of such vectors, one or two at a time.
 #[derive(Clone, Copy, Debug)]
@@ -299,6 +336,9 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let outputs = bounds.len();
     let h = cut_axes(n, points);
     let m = n - h;
+    let neighbours = Neighbours::new(&simplex, h);
+    let largest = primes.iter().copied().max().unwrap_or(1);
+    let reduces = h > 0 || must_reduce(degree, largest);
 
     // The slabs, by the sums of their first coordinates.
     let mut sums = Vec::with_capacity(simplex.count(h, degree));
@@ -308,9 +348,8 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     // Residues by output and unit of four primes, each slab on its own: it is freed once its
     // integers are known, which take less room.
     let (units, places) = by_fours(&primes);
-    let room = |size| vec![[Word::<M>::default(); 4]; size];
-    let mut residues: Vec<Vec<Vec<Four<M::R>>>> =
-        (0..outputs * units.len()).map(|_| sizes().map(room).collect()).collect();
+    let mut residues: Vec<Vec<Lines<M::R>>> =
+        (0..outputs * units.len()).map(|_| sizes().map(Lines::zeros).collect()).collect();
     let lanes: Vec<Lanes<M::R>> = units
         .iter()
         .map(|unit| {
@@ -322,8 +361,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
         .collect();
     progress.total.store(units.len() * sums.len() + residues.len() + sums.len(), Ordering::Relaxed);
 
-    let schedule =
-        Schedule::new(&simplex, n, stages, from, primes.iter().copied().max().unwrap_or(1));
+    let schedule = Schedule::new(&simplex, n, stages, from, largest);
     for (u, batch) in primes.chunks(4).enumerate() {
         let mine = residues.iter_mut().enumerate().filter(|(i, _)| i % units.len() == u);
         let slabs = transpose(mine.map(|(_, x)| slices(x)).collect(), sums.len());
@@ -331,10 +369,12 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
             machine,
             work,
             simplex: &simplex,
+            neighbours: &neighbours,
             schedule: &schedule,
             lanes: &lanes[u],
             count: batch.len(),
             h,
+            reduces,
         };
         task.batch(units[u], slabs)?;
     }
@@ -343,7 +383,7 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let started = Instant::now();
     for (i, x) in residues.iter_mut().enumerate() {
         let lanes = &lanes[i % units.len()];
-        let outer = Outer::new(machine, &simplex, lanes, h, degree);
+        let outer = Outer::new(machine, (&simplex, &neighbours), lanes, (h, reduces), degree);
         let one = lanes.inverse_factorials[0];
         let mut slices = slices(x);
         if parallel && m >= 2 {
@@ -395,7 +435,9 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     each(parallel, jobs, |((e, mut slab), mut segments)| {
         let place = (m, degree - e);
         for (x, lanes) in slab.iter_mut().zip(lanes.iter().cycle()) {
-            let axes = Axes { machine, simplex: &simplex, moduli: &lanes.moduli, stride: 1 };
+            let (simplex, neighbours) = (&simplex, &neighbours);
+            let moduli = &lanes.moduli;
+            let axes = Axes { machine, simplex, neighbours, moduli, stride: 1, reduces };
             axes.conversions(x, place, &lanes.small);
         }
         for (o, segments) in segments.iter_mut().enumerate() {
@@ -450,23 +492,26 @@ struct Evaluation<'a, M: Machine> {
     machine: M,
     work: &'a Work<'a>,
     simplex: &'a Simplex,
+    neighbours: &'a Neighbours,
     schedule: &'a Schedule,
     lanes: &'a Lanes<M::R>,
     /// How many of the primes differ.
     count: usize,
     h: usize,
+    /// Whether differences are reduced.
+    reduces: bool,
 }
 
 impl<M: Machine> Evaluation<'_, M> {
     /// By slab, the values of each output.
     fn batch(&self, primes: [u64; 4], slabs: Vec<Vec<&mut [Four<M::R>]>>) -> Result<(), Cancelled> {
-        let Evaluation { machine, simplex, schedule, h, .. } = *self;
+        let Evaluation { machine, simplex, neighbours, schedule, h, .. } = *self;
         let Work { stages, bounds, parallel, progress, .. } = *self.work;
         let denominators: Vec<[u64; 4]> =
             bounds.iter().map(|bound| primes.map(|p| denominator(bound, p))).collect();
         let batch = Batch::<M::R>::new(
             machine,
-            simplex,
+            (simplex, neighbours),
             schedule,
             stages,
             (primes, self.count),
@@ -481,7 +526,9 @@ impl<M: Machine> Evaluation<'_, M> {
             let budget = start.budget;
             batch.evaluate(machine, schedule, start, h, room, out);
             for x in out.iter_mut() {
-                let axes = Axes { machine, simplex, moduli: &self.lanes.moduli, stride: 1 };
+                let moduli = &self.lanes.moduli;
+                let reduces = self.reduces;
+                let axes = Axes { machine, simplex, neighbours, moduli, stride: 1, reduces };
                 axes.differences(x, (m, budget));
             }
             progress.advance()

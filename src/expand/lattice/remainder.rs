@@ -31,6 +31,14 @@ pub(super) struct Reconstruction<R: Residues> {
 }
 
 enum Digits<R: Residues> {
+    /// Up to four primes: the lanes of one vector.
+    Lanes {
+        moduli: Moduli<R, 4>,
+        /// By digit: what it is divided by, the inverse of its prime.
+        inverses: Vec<[R::Word; 4]>,
+        /// The plain factor of 1.
+        one: [R::Word; 4],
+    },
     Garner {
         moduli: Vec<Moduli<R, 8>>,
         /// p_0 ... p_{j-1} modulo p_k for plain digits, j < k.
@@ -54,6 +62,16 @@ fn words_of(x: &BigInt, words: usize) -> Vec<u64> {
     all
 }
 
+/// By word, from which digit on the factors reach it, and all factors.
+fn columns(factors: &[BigInt], words: usize) -> Vec<(usize, Vec<u64>)> {
+    let factors: Vec<Vec<u64>> = factors.iter().map(|x| words_of(x, words)).collect();
+    let column = |w: usize| {
+        let column: Vec<u64> = factors.iter().map(|f| f[w]).collect();
+        (column.iter().position(|f| *f != 0).unwrap_or(factors.len() - 1), column)
+    };
+    (0..words).map(column).collect()
+}
+
 impl<R: Residues> Reconstruction<R> {
     /// For residues that stand in units of four, `places[k]` being the unit and lane of prime k.
     pub(super) fn new(token: R::Token, primes: &[u64], units: &[[u64; 4]], words: usize) -> Self {
@@ -68,6 +86,19 @@ impl<R: Residues> Reconstruction<R> {
                 product *= *p;
             }
             factors.push(-BigInt::from(correction));
+            if let ([unit], true) = (units, k <= 4) {
+                // The last prime stands in all lanes that are left over.
+                let inverse = |p: u64| {
+                    unit.map(|other| R::word(modular::inv(p % other, other).unwrap_or(0), other))
+                };
+                let columns = columns(&factors, words);
+                let digits = Digits::Lanes {
+                    moduli: Moduli::new(token, *unit),
+                    inverses: primes.iter().map(|p| inverse(*p)).collect(),
+                    one: unit.map(|p| R::plain_factor(1, p)),
+                };
+                return Reconstruction { primes: primes.to_vec(), columns, digits };
+            }
             let products = primes
                 .iter()
                 .enumerate()
@@ -122,15 +153,7 @@ impl<R: Residues> Reconstruction<R> {
                 reciprocals: primes.iter().map(|p| 1.0 / *p as f64).collect(),
             }
         };
-        let factors: Vec<Vec<u64>> = factors.iter().map(|x| words_of(x, words)).collect();
-        let columns = (0..words)
-            .map(|w| {
-                let column: Vec<u64> = factors.iter().map(|f| f[w]).collect();
-                let first = column.iter().position(|f| *f != 0).unwrap_or(k);
-                (first, column)
-            })
-            .collect();
-        Reconstruction { primes: primes.to_vec(), columns, digits }
+        Reconstruction { primes: primes.to_vec(), columns: columns(&factors, words), digits }
     }
 
     /// The integers of the points of a slab, a lattice in `m` variables of degree `b`, of which
@@ -160,13 +183,19 @@ impl<R: Residues> Reconstruction<R> {
         words: usize,
         segments: &mut [&mut [u64]],
     ) {
+        let mut to = Graded::new(m, b, words, segments);
         let k = self.primes.len();
+        if let Digits::Lanes { moduli, inverses, one } = &self.digits {
+            let constants = (moduli, &inverses[..], *one);
+            match k {
+                1 => self.lanes::<1>(units[0], constants, &mut to),
+                2 => self.lanes::<2>(units[0], constants, &mut to),
+                3 => self.lanes::<3>(units[0], constants, &mut to),
+                _ => self.lanes::<4>(units[0], constants, &mut to),
+            }
+            return;
+        }
         let terms = k + 1;
-        let mut filled = vec![0_usize; b + 1];
-        // The last point: all in the first coordinate.
-        let mut point = vec![0; m];
-        point[0] = b;
-        let mut degree = b;
         let mut next = units[0].len();
         let mut digits: Vec<[u64; 8]> = vec![[0; 8]; terms];
         let mut words_of_digits: Vec<[R::Word; 8]> = vec![[R::Word::default(); 8]; k];
@@ -174,6 +203,7 @@ impl<R: Residues> Reconstruction<R> {
         while next > 0 {
             let take = next.min(8);
             match &self.digits {
+                Digits::Lanes { .. } => {}
                 Digits::Garner { moduli, products, inverses } => {
                     for (i, &(unit, lane)) in places.iter().enumerate() {
                         let source = &units[unit][next - take..next];
@@ -228,15 +258,12 @@ impl<R: Residues> Reconstruction<R> {
                 }
             }
             for t in 0..take {
-                let place = &mut filled[degree];
-                let to = &mut segments[degree][*place * words..(*place + 1) * words];
-                *place += 1;
-                match terms {
-                    2 => few::<2>(&digits, t, &self.columns, to),
-                    3 => few::<3>(&digits, t, &self.columns, to),
-                    4 => few::<4>(&digits, t, &self.columns, to),
-                    5 => few::<5>(&digits, t, &self.columns, to),
-                    6 => few::<6>(&digits, t, &self.columns, to),
+                let to = to.next();
+                match k {
+                    5 => self.horner::<5>(std::array::from_fn(|i| digits[i][t]), to),
+                    6 => self.horner::<6>(std::array::from_fn(|i| digits[i][t]), to),
+                    7 => self.horner::<7>(std::array::from_fn(|i| digits[i][t]), to),
+                    8 => self.horner::<8>(std::array::from_fn(|i| digits[i][t]), to),
                     _ => {
                         for i in 0..terms {
                             flat[i] = digits[i][t];
@@ -253,43 +280,99 @@ impl<R: Residues> Reconstruction<R> {
                         }
                     }
                 }
-                // The point before, in lexicographic order.
-                if point[m - 1] > 0 {
-                    point[m - 1] -= 1;
-                    degree -= 1;
-                } else if let Some(i) = point.iter().rposition(|a| *a > 0) {
-                    point[i] -= 1;
-                    degree -= 1;
-                    // Not the last, which is 0 here; the later ones are 0 too.
-                    point[i + 1] += b - degree;
-                    degree = b;
-                }
             }
             next -= take;
         }
     }
+
+    /// All points, where the primes are the lanes of one vector: a digit is what is left in its
+    /// lane once those before are subtracted and divided by their primes.
+    #[inline(always)]
+    fn lanes<const K: usize>(
+        &self,
+        unit: &[[R::Word; 4]],
+        (m, inverses, one): (&Moduli<R, 4>, &[[R::Word; 4]], [R::Word; 4]),
+        to: &mut Graded<'_, '_>,
+    ) {
+        for point in (0..unit.len()).rev() {
+            let mut x = unit[point];
+            let mut digits = [0; K];
+            for k in 0..K {
+                x = R::reduce(x, m);
+                let p = self.primes[k];
+                // At least -p / 2 - 2: positive.
+                digits[k] = (R::centred(x[k], p) + p as i64) as u64;
+                if k + 1 < K {
+                    let plain = [R::plain(x, m)[k]; 4];
+                    // Both parts are about p / 2 at most, as is the inverse: below 0.9 p^2.
+                    x = R::mul(R::sub_plain(x, plain, one, m), inverses[k], m);
+                }
+            }
+            self.horner::<K>(digits, to.next());
+        }
+    }
+
+    /// The words of an integer from mixed digits, each with its prime added, by Horner's rule.
+    #[inline(always)]
+    fn horner<const K: usize>(&self, digits: [u64; K], to: &mut [u64]) {
+        let primes = &self.primes[..K];
+        let mut words = [0; K];
+        words[0] = digits[K - 1];
+        for k in (0..K - 1).rev() {
+            let mut sum = u128::from(digits[k]);
+            for w in 0..K - 1 - k {
+                sum += u128::from(words[w]) * u128::from(primes[k]);
+                words[w] = sum as u64;
+                sum >>= 64;
+            }
+            words[K - 1 - k] = sum as u64;
+        }
+        let mut sum = 0_u128;
+        for w in 0..to.len() {
+            // The last of the factors takes the primes away again.
+            let word = if w < K { words[w] } else { 0 };
+            sum += u128::from(word) + u128::from(self.columns[w].1[K]);
+            to[w] = sum as u64;
+            sum >>= 64;
+        }
+    }
 }
 
-/// The words of one integer from its `T` terms: straight through, without looking for zeros.
-#[inline(always)]
-fn few<const T: usize>(
-    digits: &[[u64; 8]],
-    t: usize,
-    columns: &[(usize, Vec<u64>)],
-    to: &mut [u64],
-) {
-    let digits = &digits[..T];
-    let mut flat = [0; T];
-    for i in 0..T {
-        flat[i] = digits[i][t];
+/// Where the integers of a lattice's points go, the last point first.
+struct Graded<'a, 's> {
+    /// By degree.
+    segments: &'a mut [&'s mut [u64]],
+    filled: Vec<usize>,
+    words: usize,
+    /// The degree of the lattice, the point that comes next and its degree.
+    most: usize,
+    point: Vec<usize>,
+    degree: usize,
+}
+
+impl<'a, 's> Graded<'a, 's> {
+    fn new(m: usize, b: usize, words: usize, segments: &'a mut [&'s mut [u64]]) -> Self {
+        // The last point: all in the first coordinate.
+        let mut point = vec![0; m];
+        point[0] = b;
+        Graded { segments, filled: vec![0; b + 1], words, most: b, point, degree: b }
     }
-    let mut sum = 0_u128;
-    for w in 0..to.len() {
-        let column = &columns[w].1[..T];
-        for i in 0..T {
-            sum += u128::from(flat[i]) * u128::from(column[i]);
+
+    #[inline(always)]
+    fn next(&mut self) -> &mut [u64] {
+        let (degree, last) = (self.degree, self.point.len() - 1);
+        // The point before, in lexicographic order.
+        if self.point[last] > 0 {
+            self.point[last] -= 1;
+            self.degree -= 1;
+        } else if let Some(i) = self.point.iter().rposition(|a| *a > 0) {
+            self.point[i] -= 1;
+            // Not the last, which is 0 here; the later ones are 0 too.
+            self.point[i + 1] += self.most + 1 - degree;
+            self.degree = self.most;
         }
-        to[w] = sum as u64;
-        sum >>= 64;
+        let place = self.filled[degree] * self.words;
+        self.filled[degree] += 1;
+        &mut self.segments[degree][place..place + self.words]
     }
 }

@@ -13,9 +13,9 @@ use num_rational::BigRational;
 
 use super::interpolate::Axes;
 use super::last::{Last, Packing, pack};
-use super::simplex::{Simplex, each_point};
+use super::simplex::{Neighbours, Simplex, each_point};
 use super::through::{Products, Scratch, Store, Through};
-use super::{Both, Four, load, store};
+use super::{Both, Four, Lines, load, store};
 use crate::expand::stages::{Number, Row, Stages};
 use crate::numeric::modular;
 use crate::numeric::residues::{Machine, Moduli, Residues};
@@ -261,29 +261,54 @@ fn top_rank(simplex: &Simplex, point: &[usize], q: usize) -> usize {
     }
 }
 
-/// Forward differences at the origin of some polynomials, `vectors` vectors a difference.
-#[derive(Clone)]
+/// Polynomials of which forward differences are known, `vectors` vectors a difference.
 pub(super) struct Table<R: Residues> {
     pub(super) moduli: Both<R>,
     pub(super) vectors: usize,
-    /// Those of order below q, and those of order q; in lexicographic order.
-    pub(super) lower: Vec<Four<R>>,
-    pub(super) top: Vec<Four<R>>,
+    /// The differences of order q, which are the same everywhere, in lexicographic order.
+    top: Lines<R>,
+}
+
+impl<R: Residues> Table<R> {
+    /// The differences at the origin of orders below q, in lexicographic order, and the table:
+    /// `row` writes the differences of each row of the lattice of degree q in `n` variables.
+    pub(super) fn new(
+        simplex: &Simplex,
+        (n, q): (usize, usize),
+        moduli: Both<R>,
+        vectors: usize,
+        row: impl Fn(usize, &mut [Four<R>]),
+    ) -> (Lines<R>, Self) {
+        let (all, below) = (simplex.count(n, q), simplex.count(n, q - 1));
+        let mut lower = Lines::zeros(below * vectors);
+        let mut top = Lines::zeros((all - below) * vectors);
+        let mut places = lower.chunks_exact_mut(vectors.max(1));
+        let mut top_places = top.chunks_exact_mut(vectors.max(1));
+        let mut rows = 0..all;
+        each_point(n, q, |point| {
+            let order: usize = point.iter().sum();
+            let place = if order < q { places.next() } else { top_places.next() };
+            if let (Some(r), Some(place)) = (rows.next(), place) {
+                row(r, place);
+            }
+        });
+        (lower, Table { moduli, vectors, top })
+    }
 }
 
 /// What is done with the points of a lattice.
 pub(super) trait Evaluate<M: Machine> {
     /// Evaluates the next `count` points in lexicographic order: `rows` holds, by table, a row of
     /// vectors a point. They are not reduced.
-    fn evaluate(&mut self, rows: &[Vec<Four<M::R>>], count: usize);
+    fn evaluate(&mut self, rows: &[Lines<M::R>], count: usize);
 }
 
 /// What walks write into.
 pub(super) struct Room<R: Residues> {
     /// The differences at each level, by table.
-    buffers: Vec<Vec<Vec<Four<R>>>>,
+    buffers: Vec<Vec<Lines<R>>>,
     /// Rows of so many points, by table.
-    rows: Vec<Vec<Four<R>>>,
+    rows: Vec<Lines<R>>,
     points: usize,
 }
 
@@ -294,19 +319,29 @@ impl<R: Residues> Room<R> {
     /// For walks in the axes from `level` on, over lattices of degree up to `budget`.
     fn new(steps: &Steps, tables: &[Table<R>], level: usize, budget: usize) -> Self {
         let points = COLLECTED.max(budget + 1);
-        let room = |rows: usize| -> Vec<Vec<Four<R>>> {
-            tables.iter().map(|t| vec![[R::Word::default(); 4]; rows * t.vectors]).collect()
-        };
-        let levels = level..steps.variables - 1;
-        let buffers = levels.map(|level| room(steps.rows[level])).collect();
-        Room { buffers, rows: room(points), points }
+        let buffers = buffers(steps, tables, level..steps.variables - 1);
+        Room { buffers, rows: room(tables, points), points }
     }
+}
+
+/// Room for so many rows of each table.
+fn room<R: Residues>(tables: &[Table<R>], rows: usize) -> Vec<Lines<R>> {
+    tables.iter().map(|t| Lines::zeros(rows * t.vectors)).collect()
+}
+
+/// Room for the differences at some levels.
+fn buffers<R: Residues>(
+    steps: &Steps,
+    tables: &[Table<R>],
+    levels: std::ops::Range<usize>,
+) -> Vec<Vec<Lines<R>>> {
+    levels.map(|level| room(tables, steps.rows[level])).collect()
 }
 
 /// Points that a walk collects, so that they are evaluated many at a time.
 struct Points<'e, M: Machine, E: Evaluate<M>> {
     evaluate: &'e mut E,
-    rows: &'e mut [Vec<Four<M::R>>],
+    rows: &'e mut [Lines<M::R>],
     filled: usize,
     room: usize,
 }
@@ -327,7 +362,7 @@ impl<M: Machine, E: Evaluate<M>> Points<'_, M, E> {
 }
 
 /// The differences at a point, by table, and after how many unreduced steps they are.
-type Place<'a, R> = (&'a [Vec<Four<R>>], usize);
+type Place<'a, R> = (&'a [Lines<R>], usize);
 
 /// A walk over a lattice.
 struct Walk<'a, M: Machine> {
@@ -355,7 +390,7 @@ impl<M: Machine> Walk<'_, M> {
     fn walk(
         &self,
         (current, unreduced): Place<'_, M::R>,
-        buffers: &mut [Vec<Vec<Four<M::R>>>],
+        buffers: &mut [Vec<Lines<M::R>>],
         level: usize,
         budget: usize,
         points: &mut Points<'_, M, impl Evaluate<M>>,
@@ -394,7 +429,7 @@ impl<M: Machine> Walk<'_, M> {
 
     /// Collects the point at which these are the differences.
     #[inline(always)]
-    fn here(&self, current: &[Vec<Four<M::R>>], points: &mut Points<'_, M, impl Evaluate<M>>) {
+    fn here(&self, current: &[Lines<M::R>], points: &mut Points<'_, M, impl Evaluate<M>>) {
         points.reserve(1);
         for t in 0..self.tables.len() {
             let v = self.tables[t].vectors;
@@ -411,7 +446,7 @@ impl<M: Machine> Walk<'_, M> {
     #[inline(always)]
     fn beside(
         &self,
-        current: &[Vec<Four<M::R>>],
+        current: &[Lines<M::R>],
         axis: usize,
         points: &mut Points<'_, M, impl Evaluate<M>>,
     ) {
@@ -472,8 +507,8 @@ impl<M: Machine> Walk<'_, M> {
     /// to come; how many unreduced steps it is then.
     fn step(
         &self,
-        from: Option<&[Vec<Four<M::R>>]>,
-        to: &mut [Vec<Four<M::R>>],
+        from: Option<&[Lines<M::R>]>,
+        to: &mut [Lines<M::R>],
         level: usize,
         remaining: usize,
         unreduced: usize,
@@ -495,8 +530,8 @@ impl<M: Machine> Walk<'_, M> {
     #[inline(always)]
     fn step_by<const REDUCES: bool>(
         &self,
-        from: Option<&[Vec<Four<M::R>>]>,
-        to: &mut [Vec<Four<M::R>>],
+        from: Option<&[Lines<M::R>]>,
+        to: &mut [Lines<M::R>],
         level: usize,
         remaining: usize,
     ) {
@@ -539,26 +574,26 @@ impl<M: Machine> Walk<'_, M> {
         }
     }
 
-    /// Calls `each` with the choices of the coordinates from `level` to `h`, in order.
+    /// Calls `each` with the choices of the coordinates from `level` on for which there are
+    /// buffers, in order.
     fn prefixes(
         &self,
-        current: Place<'_, M::R>,
+        (current, unreduced): Place<'_, M::R>,
+        buffers: &mut [Vec<Lines<M::R>>],
         level: usize,
-        h: usize,
         budget: usize,
         each: &mut dyn FnMut(usize, Place<'_, M::R>),
     ) {
-        if level == h {
-            each(budget, current);
+        let Some((mine, rest)) = buffers.split_first_mut() else {
+            each(budget, (current, unreduced));
             return;
-        }
-        self.prefixes(current, level + 1, h, budget, each);
-        let mut mine: Vec<_> = current.0.to_vec();
-        let mut unreduced = current.1;
+        };
+        self.prefixes((current, unreduced), rest, level + 1, budget, each);
+        let mut unreduced = unreduced;
         for k in 1..=budget {
-            let from = (k == 1).then_some(current.0);
-            unreduced = self.step(from, &mut mine, level, budget - k, unreduced);
-            self.prefixes((&mine, unreduced), level + 1, h, budget - k, each);
+            let from = (k == 1).then_some(current);
+            unreduced = self.step(from, mine, level, budget - k, unreduced);
+            self.prefixes((mine, unreduced), rest, level + 1, budget - k, each);
         }
     }
 }
@@ -756,6 +791,8 @@ impl Schedule {
 
 /// A batch: tables from which every slab of the lattice is evaluated.
 pub(super) struct Batch<R: Residues> {
+    /// The differences at the origin, by table.
+    lower: Vec<Lines<R>>,
     tables: Vec<Table<R>>,
     kind: Kind<R>,
 }
@@ -828,7 +865,7 @@ impl<R: Residues> Batch<R> {
     /// `denominators` are the residues by which the outputs are multiplied.
     pub(super) fn new<M: Machine<R = R>>(
         machine: M,
-        simplex: &Simplex,
+        (simplex, neighbours): (&Simplex, &Neighbours),
         schedule: &Schedule,
         stages: &Stages,
         (primes, count): ([u64; 4], usize),
@@ -839,17 +876,18 @@ impl<R: Residues> Batch<R> {
             #[inline(always)]
             || Images::<R>::new(machine.token(), stages, primes, denominators),
         );
-        let mut table = machine.run(
+        let mut values = machine.run(
             #[inline(always)]
-            || first_table(n, &images),
+            || first_differences(n, &images),
         );
         let from = schedule.steps.len() - 1;
         for s in 1..=from {
             let q = schedule.steps[s].q;
-            let width = stages.hidden[s].rows.len();
-            let size = simplex.count(n, q);
-            let mut values = vec![[R::Word::default(); 4]; size * width];
-            let tables = [table];
+            let (before, width) = (stages.hidden[s - 1].rows.len(), stages.hidden[s].rows.len());
+            let place = (n, schedule.steps[s - 1].q);
+            let (lower, table) = unpacked(simplex, place, images.moduli, before, &values);
+            let (lower, tables) = ([lower], [table]);
+            values = Lines::zeros(simplex.count(n, q) * width);
             let products = machine.run(
                 #[inline(always)]
                 || Products::new(&images, s - 1..s),
@@ -863,24 +901,28 @@ impl<R: Residues> Batch<R> {
                 store: Store::Rows(&mut values),
                 next: 0,
             };
-            let root = [tables[0].lower.clone()];
             let mut room = Room::new(steps, &tables, 0, q);
             let walk = Walk { machine, steps, tables: &tables };
-            walk.run((&root, 0), (0, q), &mut room, &mut products);
-            let axes = Axes { machine, simplex, moduli: &images.moduli, stride: width };
+            walk.run((&lower, 0), (0, q), &mut room, &mut products);
+            let moduli = &images.moduli;
+            let axes = Axes { machine, simplex, neighbours, moduli, stride: width, reduces: true };
             axes.differences(&mut values, (n, q));
-            table = split(n, q, width, images.moduli, &values);
         }
+        let place = (n, schedule.last().q);
         machine.run(
             #[inline(always)]
             || {
                 if from + 1 == stages.hidden.len() {
                     let points = simplex.count(n, stages.degree() as usize);
-                    let (tables, packing) = pack::<M>(&images, table, count, points);
-                    Batch { tables, kind: Kind::Last(packing) }
+                    let (tables, packing) =
+                        pack::<M>(&images, values, (simplex, place), count, points);
+                    let (lower, tables) = tables.into_iter().unzip();
+                    Batch { lower, tables, kind: Kind::Last(packing) }
                 } else {
+                    let width = stages.hidden[from].rows.len();
+                    let (lower, table) = unpacked(simplex, place, images.moduli, width, &values);
                     let products = Products::new(&images, from..stages.hidden.len());
-                    Batch { tables: vec![table], kind: Kind::Through(products) }
+                    Batch { lower: vec![lower], tables: vec![table], kind: Kind::Through(products) }
                 }
             },
         )
@@ -897,9 +939,10 @@ impl<R: Residues> Batch<R> {
         each: &mut dyn FnMut(usize, Start<'_, R>),
     ) {
         let mut next = 0;
-        let root: Vec<_> = self.tables.iter().map(|t| t.lower.clone()).collect();
-        let walk = Walk { machine, steps: schedule.last(), tables: &self.tables };
-        walk.prefixes((&root, 0), 0, h, degree, &mut |budget, at| {
+        let steps = schedule.last();
+        let mut buffers = buffers(steps, &self.tables, 0..h);
+        let walk = Walk { machine, steps, tables: &self.tables };
+        walk.prefixes((&self.lower, 0), &mut buffers, 0, degree, &mut |budget, at| {
             each(next, Start { budget, at });
             next += 1;
         });
@@ -909,9 +952,12 @@ impl<R: Residues> Batch<R> {
     pub(super) fn keep(&self, start: Start<'_, R>, schedule: &Schedule, h: usize) -> OwnedStart<R> {
         let (at, unreduced) = start.at;
         let rows = schedule.last().rows[h];
-        let tables = at.iter().zip(&self.tables);
-        let at = tables.map(|(x, table)| x[..rows * table.vectors].to_vec()).collect();
-        OwnedStart { budget: start.budget, at, unreduced }
+        let mut own = room(&self.tables, rows);
+        for (own, x) in own.iter_mut().zip(at) {
+            let count = own.len();
+            own.copy_from_slice(&x[..count]);
+        }
+        OwnedStart { budget: start.budget, at: own, unreduced }
     }
 
     /// Room to evaluate slabs of degree up to `budget`, of choices of the first `h` coordinates.
@@ -959,13 +1005,13 @@ impl<R: Residues> Batch<R> {
 /// Where a slab begins: its degree, the differences there, and after how many unreduced steps.
 pub(super) struct Start<'a, R: Residues> {
     pub(super) budget: usize,
-    at: (&'a [Vec<Four<R>>], usize),
+    at: (&'a [Lines<R>], usize),
 }
 
 /// The same, owned.
 pub(super) struct OwnedStart<R: Residues> {
     budget: usize,
-    at: Vec<Vec<Four<R>>>,
+    at: Vec<Lines<R>>,
     unreduced: usize,
 }
 
@@ -977,37 +1023,29 @@ impl<R: Residues> OwnedStart<R> {
 
 /// The differences of the first pre-activations: the bias, and the weight along each axis.
 #[inline(always)]
-fn first_table<R: Residues>(n: usize, images: &Images<R>) -> Table<R> {
-    let rows = &images.rows[0];
+fn first_differences<R: Residues>(n: usize, images: &Images<R>) -> Lines<R> {
+    let (rows, m) = (&images.rows[0], &images.moduli.four);
     let width = rows.len();
-    let mut top = vec![images.moduli.four.words(0); n * width];
-    for (i, row) in rows.iter().enumerate() {
-        for (j, w) in &row.weights {
+    let mut all = Lines::zeros((n + 1) * width);
+    for i in 0..width {
+        all[i] = R::reduce(rows[i].bias, m);
+        for (j, w) in &rows[i].weights {
             // Lexicographic: the last axis first.
-            top[(n - 1 - *j as usize) * width + i] = R::reduce(*w, &images.moduli.four);
+            all[(n - *j as usize) * width + i] = R::reduce(*w, m);
         }
     }
-    let mut lower = Vec::with_capacity(width);
-    for row in rows {
-        lower.push(R::reduce(row.bias, &images.moduli.four));
-    }
-    Table { moduli: images.moduli, vectors: width, lower, top }
+    all
 }
 
-/// Differences of all orders in lexicographic order, as a table.
-fn split<R: Residues>(
-    n: usize,
-    q: usize,
-    width: usize,
+/// The table of differences that stand in rows of `width` vectors.
+fn unpacked<R: Residues>(
+    simplex: &Simplex,
+    place: (usize, usize),
     moduli: Both<R>,
-    values: &[Four<R>],
-) -> Table<R> {
-    let (mut lower, mut top) = (Vec::new(), Vec::new());
-    let mut rows = values.chunks_exact(width.max(1));
-    each_point(n, q, |point| {
-        let row = rows.next().unwrap_or_default();
-        let order: usize = point.iter().sum();
-        if order < q { &mut lower } else { &mut top }.extend_from_slice(row);
-    });
-    Table { moduli, vectors: width, lower, top }
+    width: usize,
+    differences: &[Four<R>],
+) -> (Lines<R>, Table<R>) {
+    Table::new(simplex, place, moduli, width, |r, to| {
+        to.copy_from_slice(&differences[r * width..][..width]);
+    })
 }

@@ -1,7 +1,7 @@
 //! Stages by matrix products at every point of a lattice; the lanes are primes.
 
 use super::tabulate::{Evaluate, Images, RowImage};
-use super::{Both, Four, Word, load, repeat, store};
+use super::{Both, Four, Lines, Word, load, repeat, store};
 use crate::numeric::residues::{Machine, Moduli, Residues};
 
 /// Stages in the form in which they are applied, all parameters out of `reduce`.
@@ -119,7 +119,7 @@ pub(super) enum Store<'a, 'o, R: Residues> {
 }
 
 impl<M: Machine> Evaluate<M> for Through<'_, '_, M> {
-    fn evaluate(&mut self, rows: &[Vec<Four<M::R>>], count: usize) {
+    fn evaluate(&mut self, rows: &[Lines<M::R>], count: usize) {
         let machine = self.machine;
         machine.run(
             #[inline(always)]
