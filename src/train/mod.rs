@@ -38,6 +38,7 @@ mod ensemble;
 mod jobs;
 mod kernel;
 mod layers;
+mod loss;
 pub mod metrics;
 mod model;
 mod objective;
@@ -404,7 +405,7 @@ impl<'a, T: Real> Run<'a, T> {
             let loss = engine.evaluate(parameters, batch, Moments::Batch, Some(gradient));
             let penalty = engine.model.penalise(parameters, options.l1, options.l2, Some(gradient));
             let loss = loss + penalty;
-            let size = sum_of_squares(&self.gradient);
+            let size = if penalty == 0.0 { engine.size } else { sum_of_squares(&self.gradient) };
             if !(loss.is_finite() && size.is_finite()) {
                 return End::Diverged;
             }
