@@ -423,6 +423,24 @@ fn an_interrupted_search_makes_the_same_choice() {
     }
 }
 
+#[test]
+fn a_search_goes_on_to_the_same_choice_from_any_round() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("net.json.search");
+    // The first fold finds others best than all of them together.
+    let table = sampled(60, 2, 5, |x| x[0] + (1e4 * x[1]).sin());
+    let shapes = (2..9).map(|n| (vec![n], vec![2])).collect();
+    let many = Search { shapes, l2: vec![1e-2, 1e-3], trials: 60, ..search() };
+    let whole = chosen(&table, &many, &mut Quiet).unwrap().unwrap();
+    // Everything but the last round is known already.
+    let mut control = Interrupted { left: usize::MAX.into(), path: path.clone() };
+    chosen(&table, &many, &mut control).unwrap().unwrap();
+    let from = SearchCheckpoint::read(&path).unwrap();
+    let options = quick(table.rows());
+    let again = choose(&table, &all(&table), &options, &many, from, &mut Quiet);
+    same(&whole, &again.unwrap().unwrap());
+}
+
 /// Saturates, so that a polynomial of high degree that meets few rows does not.
 fn step(rows: usize, seed: u64) -> Table {
     sampled(rows, 3, seed, |x| (4.0 * (x[0] + x[1] - x[2])).tanh())

@@ -177,9 +177,15 @@ pub struct SearchCheckpoint {
 impl Trial {
     /// The loss predicted for a mean of `members` networks, over the folds tried.
     pub fn predicted(&self, members: usize) -> f64 {
+        self.predicted_on(self.losses.len(), members)
+    }
+
+    /// The same over the first folds alone.
+    fn predicted_on(&self, folds: usize, members: usize) -> f64 {
         let factor = 2.0 * (1.0 - 1.0 / members as f64);
         let each = |(single, pair): &(f64, f64)| single + factor * (pair - single);
-        self.losses.iter().map(each).sum::<f64>() / self.losses.len() as f64
+        let losses = &self.losses[..folds.min(self.losses.len())];
+        losses.iter().map(each).sum::<f64>() / losses.len() as f64
     }
 
     fn is(&self, candidate: &Candidate) -> bool {
@@ -541,7 +547,7 @@ impl State<'_> {
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }
-        let finalists = self.best(&all, rank, if single { 1 } else { FINALISTS });
+        let finalists = self.best_on(1, &all, rank, if single { 1 } else { FINALISTS });
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
@@ -608,7 +614,7 @@ impl State<'_> {
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }
-        let finalists = self.best(&all, rank, BEST);
+        let finalists = self.best_on(1, &all, rank, BEST);
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
@@ -675,14 +681,31 @@ impl State<'_> {
     }
 
     fn loss(&self, candidate: &Candidate, size: usize) -> f64 {
-        let loss = self.trial(candidate).map_or(f64::INFINITY, |t| t.predicted(size));
+        self.loss_on(FOLDS, candidate, size)
+    }
+
+    fn loss_on(&self, folds: usize, candidate: &Candidate, size: usize) -> f64 {
+        let trial = self.trial(candidate);
+        let loss = trial.map_or(f64::INFINITY, |t| t.predicted_on(folds, size));
         if loss.is_nan() { f64::INFINITY } else { loss }
     }
 
     /// The `count` best candidates, the earlier one first where they are equal.
     fn best(&self, candidates: &[Candidate], size: usize, count: usize) -> Vec<Candidate> {
+        self.best_on(FOLDS, candidates, size, count)
+    }
+
+    /// The best on the first folds, whatever a checkpoint already knows of others.
+    fn best_on(
+        &self,
+        folds: usize,
+        candidates: &[Candidate],
+        size: usize,
+        count: usize,
+    ) -> Vec<Candidate> {
         let mut sorted = candidates.to_vec();
-        sorted.sort_by(|a, b| self.loss(a, size).total_cmp(&self.loss(b, size)));
+        let loss = |candidate: &Candidate| self.loss_on(folds, candidate, size);
+        sorted.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
         sorted.truncate(count);
         sorted
     }
