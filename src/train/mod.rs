@@ -48,6 +48,7 @@ pub mod rationalise;
 mod real;
 pub mod routine;
 mod tanh;
+mod teacher;
 
 use std::time::Instant;
 
@@ -58,6 +59,7 @@ use crate::table::Table;
 pub use checkpoint::Checkpoint;
 pub use ensemble::{
     Ensemble, EnsembleCheckpoint, Mean, mean, member_options, train_ensemble, train_members,
+    train_members_on,
 };
 pub use layers::{LayerSpec, PoolSpec};
 pub use objective::Objective;
@@ -65,6 +67,7 @@ pub use options::{
     BasisKind, HiddenActivation, Loss, Optimiser, Options, Penalised, Penalty, Precision, Routine,
     Schedule,
 };
+pub use teacher::Lesson;
 
 use checkpoint::{Best, Fingerprint, State};
 use engine::{Batch, Moments, Noise};
