@@ -722,6 +722,38 @@ fn auto_chooses_within_its_budget_and_keeps_what_is_given() {
 }
 
 #[test]
+fn auto_tries_a_teacher_where_there_can_be_one_and_says_what_it_costs() {
+    let directory = folder();
+    let at = directory.path();
+    let auto =
+        "train numbers.csv --target y --auto --epochs 3 --hidden 3 --degree 2 --l2 0.1 --json";
+    let roles = |answer: &Value| {
+        let role = |t: &Value| t["role"].as_str().unwrap().to_owned();
+        answer["auto"]["trials"].as_array().unwrap().iter().map(role).collect::<Vec<_>>()
+    };
+    let run = slnn(at, &format!("{auto} --threads 1 -o one.json")).ends(0);
+    assert!(run.err.contains("among 8 candidates") && run.err.contains("2,001"), "{}", run.err);
+    let own = roles(&run.json());
+    assert_eq!(own.iter().filter(|role| *role == "teacher").count(), 6, "{own:?}");
+    assert_eq!(own.last().unwrap(), "taught", "{own:?}");
+    assert!(own[0] == "alone" && own.len() == 8, "{own:?}");
+    slnn(at, &format!("{auto} --threads 2 -o two.json")).ends(0);
+    assert_eq!(fs::read(at.join("one.json")).unwrap(), fs::read(at.join("two.json")).unwrap());
+    for flag in ["--no-teacher", "--activation tanh"] {
+        let run = slnn(
+            at,
+            &format!("{auto} {flag} -o net.json")
+                .replace("--degree 2", if flag == "--no-teacher" { "--degree 2" } else { "" }),
+        );
+        let run = run.ends(0);
+        assert!(!run.err.contains("teacher"), "{flag}: {}", run.err);
+        assert_eq!(roles(&run.json()), ["alone"], "{flag}");
+    }
+    let run = slnn(at, "train numbers.csv --target y --no-teacher -o net.json").ends(2);
+    assert!(run.err.contains("--auto"), "{}", run.err);
+}
+
+#[test]
 fn routines_train_by_name_and_refuse_what_they_cannot() {
     let directory = folder();
     let at = directory.path();

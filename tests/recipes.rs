@@ -10,11 +10,13 @@ use rand_chacha::ChaCha8Rng;
 use slnn::expand::{Limits, expand, prove_equal};
 use slnn::network::{Activation, Basis, Layer, Network};
 use slnn::table::problems;
-use slnn::train::auto::{Choice, Search, SearchCheckpoint, choose, method, outside_box};
+use slnn::train::auto::{
+    Choice, Role, Search, SearchCheckpoint, Teacher, choose, method, outside_box, teachable,
+};
 use slnn::train::routine::Named;
 use slnn::train::{
-    BasisKind, Control, HiddenActivation, Objective, Options, Penalised, Penalty, Quiet, Routine,
-    Trained, member_options, metrics, train, train_members,
+    BasisKind, Control, HiddenActivation, Lesson, Loss, Objective, Options, Penalised, Penalty,
+    Quiet, Routine, Trained, member_options, metrics, train, train_members, train_members_on,
 };
 use slnn::{Result, Table};
 
@@ -274,6 +276,7 @@ fn search() -> Search {
         step: 3.0,
         members: None,
         trials: 40,
+        teacher: None,
     }
 }
 
@@ -287,7 +290,7 @@ fn chosen(table: &Table, search: &Search, control: &mut dyn Control) -> Result<O
 
 fn same(a: &Choice, b: &Choice) {
     assert_eq!((&a.options, &a.second, a.members), (&b.options, &b.second, b.members));
-    assert_eq!(a.trials, b.trials);
+    assert_eq!((&a.trials, &a.taught, &a.teacher), (&b.trials, &b.taught, &b.teacher));
 }
 
 #[test]
@@ -414,18 +417,203 @@ fn an_interrupted_search_makes_the_same_choice() {
     let other = Options { seed: 4, ..quick(80) };
     let run = choose(&table, &all(&table), &other, &search(), from, &mut Quiet);
     assert!(run.unwrap_err().to_string().contains("other rows or options"));
-    for text in ["{}", "7", "{\"format\":\"slnn.search-checkpoint\",\"version\":1,\"run\":\"\"}"] {
+    for text in ["{}", "7", "{\"format\":\"slnn.search-checkpoint\",\"version\":2,\"run\":\"\"}"] {
         std::fs::write(&path, text).unwrap();
         assert!(SearchCheckpoint::read(&path).is_err(), "{text}");
     }
 }
 
 #[test]
+fn a_search_goes_on_to_the_same_choice_from_any_round() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("net.json.search");
+    // The first fold finds others best than all of them together.
+    let table = sampled(60, 2, 5, |x| x[0] + (1e4 * x[1]).sin());
+    let shapes = (2..9).map(|n| (vec![n], vec![2])).collect();
+    let many = Search { shapes, l2: vec![1e-2, 1e-3], trials: 60, ..search() };
+    let whole = chosen(&table, &many, &mut Quiet).unwrap().unwrap();
+    // Everything but the last round is known already.
+    let mut control = Interrupted { left: usize::MAX.into(), path: path.clone() };
+    chosen(&table, &many, &mut control).unwrap().unwrap();
+    let from = SearchCheckpoint::read(&path).unwrap();
+    let options = quick(table.rows());
+    let again = choose(&table, &all(&table), &options, &many, from, &mut Quiet);
+    same(&whole, &again.unwrap().unwrap());
+}
+
+/// Saturates, so that a polynomial of high degree that meets few rows does not.
+fn step(rows: usize, seed: u64) -> Table {
+    sampled(rows, 3, seed, |x| (4.0 * (x[0] + x[1] - x[2])).tanh())
+}
+
+/// The networks of tanh that teach, and the SLNNs that are to learn.
+fn teachers(table: &Table) -> Vec<Network> {
+    let activation = HiddenActivation::Function(Activation::Tanh);
+    let base = method(table.rows(), Options::default());
+    let base = Options { hidden: vec![4], activation, l2: 1e-5, epochs: 200, ..base };
+    let own = |k| train(table, &all(table), &member_options(&base, k), &mut Quiet).unwrap().network;
+    (0..3).map(own).collect()
+}
+
+#[test]
+fn a_lesson_keeps_to_the_table_and_takes_the_median_of_its_teachers() {
+    let table = step(40, 1);
+    let rows: Vec<usize> = (5..40).collect();
+    let networks = teachers(&table);
+    let three: Vec<&Network> = networks.iter().collect();
+    let lesson = Lesson::new(&table, &rows, &three, 2, 7).unwrap();
+    let made = lesson.table.rows() - table.rows();
+    assert_eq!(made, 2 * 2001);
+    let first = lesson.table.select(&all(&table));
+    assert_eq!((first.inputs(), first.targets()), (table.inputs(), table.targets()));
+    // Every network has the training rows, and every made-up row is one network's.
+    let mut seen = vec![0; lesson.table.rows()];
+    for own in &lesson.rows {
+        assert_eq!(own[..rows.len()], rows);
+        own.iter().for_each(|row| seen[*row] += 1);
+    }
+    assert!(seen[..5].iter().all(|n| *n == 0) && seen[5..40].iter().all(|n| *n == 2));
+    assert!(seen[40..].iter().all(|n| *n == 1));
+    // No input has a value that it has in no training row, and no row is a training row throughout.
+    let real = table.select(&rows);
+    for (column, own) in lesson.table.inputs().columns().into_iter().zip(real.inputs().columns()) {
+        assert!(column.iter().skip(40).all(|x| own.iter().any(|y| x == y)));
+    }
+    let new = |row: ArrayView1<f64>| real.inputs().rows().into_iter().all(|own| own != row);
+    let count = lesson.table.inputs().rows().into_iter().skip(40).filter(|row| new(*row)).count();
+    assert!(count > made / 2, "{count}");
+    // Whatever one of three says, the median lies between the other two; labels keep to the range.
+    let outputs: Vec<Array2<f64>> =
+        networks.iter().map(|n| n.forward(lesson.table.inputs().view()).unwrap()).collect();
+    let ends = real.targets().iter().fold((1f64, -1f64), |(l, u), t| (l.min(*t), u.max(*t)));
+    for (i, label) in lesson.table.targets().iter().enumerate().skip(40) {
+        let mut three: Vec<f64> = outputs.iter().map(|y| y[(i, 0)]).collect();
+        three.sort_by(f64::total_cmp);
+        assert_eq!(*label, three[1].clamp(ends.0, ends.1), "row {i}");
+    }
+    let again = Lesson::new(&table, &rows, &three, 2, 7).unwrap();
+    assert_eq!(again.table.inputs(), lesson.table.inputs());
+    let other = Lesson::new(&table, &rows, &three, 2, 8).unwrap();
+    assert_ne!(other.table.inputs(), lesson.table.inputs());
+    let message = |table: &Table, teachers: &[&Network]| {
+        Lesson::new(table, &[0], teachers, 1, 0).unwrap_err().to_string()
+    };
+    assert!(message(&table, &[]).contains("no network"));
+    assert!(message(&problems::xor(), &three).contains("other inputs"));
+    let spirals = problems::two_spirals(10, 1).unwrap();
+    assert!(message(&spirals, &three).contains("teacher"));
+}
+
+#[test]
+fn slnns_that_are_taught_err_less_on_new_rows() {
+    let (table, new) = (step(60, 1), step(2000, 2));
+    let rows = all(&table);
+    let base = method(table.rows(), Options::default());
+    let base = Options { hidden: vec![12, 6], degrees: vec![3], l2: 1e-5, epochs: 300, ..base };
+    let members: Vec<Options> = (0..2).map(|k| member_options(&base, k)).collect();
+    let alone = train_members(&table, &rows, &members, None, &mut Quiet).unwrap().unwrap();
+    let networks = teachers(&table);
+    let networks: Vec<&Network> = networks.iter().collect();
+    let lesson = Lesson::new(&table, &rows, &networks, 2, 0).unwrap();
+    let own: Vec<&[usize]> = lesson.rows.iter().map(Vec::as_slice).collect();
+    let taught = train_members_on(&lesson.table, &own, &members, None, &mut Quiet);
+    let taught = taught.unwrap().unwrap().mean.network;
+    let (alone, learned) = (r2(&alone.mean.network, &new), r2(&taught, &new));
+    assert!(1.0 - learned < 0.5 * (1.0 - alone), "alone {alone}, taught {learned}");
+    // What it is given to learn does not widen the box.
+    assert_eq!(outside_box(&taught, &table), Vec::<usize>::new());
+    let few = train_members_on(&lesson.table, &own[..1], &members, None, &mut Quiet);
+    assert!(few.unwrap_err().to_string().contains("rows of the members"));
+}
+
+/// A search whose candidates alone are too weak for the table, and one that may be taught.
+fn teaching() -> Search {
+    Search {
+        shapes: vec![(vec![2], vec![1])],
+        l2: vec![1e-2],
+        step: 1.0,
+        members: None,
+        trials: 200,
+        teacher: Some(Teacher {
+            hidden: vec![vec![4]],
+            l2: vec![1e-5],
+            taught: vec![(vec![8], vec![5]), (vec![2], vec![1])],
+            taught_l2: vec![1e-3],
+            longer: 2,
+        }),
+    }
+}
+
+#[test]
+fn a_search_takes_a_teacher_where_it_helps_and_goes_on_to_the_same_choice() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("net.json.search");
+    let (table, new) = (step(60, 1), step(500, 2));
+    let with = |threads: usize, search: &Search| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| chosen(&table, search, &mut Quiet)).unwrap().unwrap()
+    };
+    let whole = with(1, &teaching());
+    same(&whole, &with(3, &teaching()));
+    assert_eq!((whole.options.degrees[0], whole.taught.len()), (5, whole.members), "{whole:?}");
+    assert_eq!(whole.options.epochs, 80, "longer than in the search");
+    let roles = |choice: &Choice, role| choice.trials.iter().filter(|t| t.role == role).count();
+    assert_eq!(
+        [Role::Alone, Role::Teacher, Role::Taught].map(|role| roles(&whole, role)),
+        [1, 1, 2]
+    );
+    // Twice four folds for three of the four candidates, and three kinds of four networks on every fold.
+    let tried = 2 * whole.trials.iter().map(|t| t.losses.len()).sum::<usize>();
+    assert!(tried + 4 * 3 * 4 <= teaching().trainings(), "{tried}");
+    let mut pieces = 0;
+    let found = loop {
+        let from = SearchCheckpoint::read(&path).unwrap();
+        let mut control = Interrupted { left: (3 * pieces).into(), path: path.clone() };
+        let options = quick(table.rows());
+        let part = choose(&table, &all(&table), &options, &teaching(), from, &mut control);
+        pieces += 1;
+        if let Some(found) = part.unwrap() {
+            break found;
+        }
+    };
+    assert!(pieces > 2, "{pieces}");
+    same(&whole, &found);
+
+    // The lesson is that of the members, and the result beats the same search without a teacher.
+    let fitted = |choice: &Choice| {
+        let members = choice.member_options();
+        let made = match choice.taught.is_empty() {
+            true => train_members(&table, &all(&table), &members, None, &mut Quiet),
+            false => {
+                let lesson = choice.lesson(&table, &all(&table), &mut Quiet).unwrap().unwrap();
+                let own: Vec<&[usize]> = lesson.rows.iter().map(Vec::as_slice).collect();
+                train_members_on(&lesson.table, &own, &members, None, &mut Quiet)
+            }
+        };
+        made.unwrap().unwrap().mean.network
+    };
+    let shapes = vec![(vec![8], vec![5])];
+    let alone = with(1, &Search { shapes, l2: vec![1e-3], teacher: None, ..teaching() });
+    assert!(alone.taught.is_empty() && alone.teacher.is_empty());
+    let (alone, taught) = (r2(&fitted(&alone), &new), r2(&fitted(&whole), &new));
+    assert!(taught > alone, "alone {alone}, taught {taught}");
+
+    // Where the trainings do not suffice there is none, and where there can be none it is refused.
+    let few = with(1, &Search { trials: 20, ..teaching() });
+    assert_eq!((few.taught.len(), roles(&few, Role::Teacher)), (0, 0));
+    let classes = Options { loss: Loss::LogisticCrossEntropy, ..quick(60) };
+    assert!(!teachable(&table, &classes) && teachable(&table, &quick(60)));
+    let run = choose(&table, &all(&table), &classes, &teaching(), None, &mut Quiet);
+    assert!(run.unwrap_err().to_string().contains("options.teacher"));
+}
+
+#[test]
 fn candidates_have_polynomials_that_can_be_expanded() {
     for inputs in [1, 2, 6, 8, 13, 60, 561] {
-        let search = Search::new(inputs);
+        let search = Search::new(inputs).with_teacher(inputs);
         assert!(!search.shapes.is_empty());
-        for (hidden, degrees) in &search.shapes {
+        let taught = search.teacher.iter().flat_map(|teacher| &teacher.taught);
+        for (hidden, degrees) in search.shapes.iter().chain(taught) {
             assert!(hidden.len() == degrees.len());
             let degree: usize = degrees.iter().product();
             let monomials: f64 = (1..=degree).map(|i| (inputs + i) as f64 / i as f64).product();

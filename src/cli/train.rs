@@ -18,9 +18,9 @@ use slnn::train::auto::{self, Choice, Search, SearchCheckpoint, outside_box};
 use slnn::train::rationalise::{RationaliseOptions, rationalise};
 use slnn::train::routine::Named;
 use slnn::train::{
-    BasisKind, Checkpoint, Control, EnsembleCheckpoint, HiddenActivation, LayerSpec, Loss,
+    BasisKind, Checkpoint, Control, EnsembleCheckpoint, HiddenActivation, LayerSpec, Lesson, Loss,
     Optimiser, Options, Penalised, Precision, Routine, Schedule, Trained, resume, train,
-    train_ensemble, train_members,
+    train_ensemble, train_members, train_members_on,
 };
 
 use super::Globals;
@@ -207,9 +207,15 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 76]
+    /// The most trainings of --auto before the last ones [default: 76, and up to 156 more for a
+    /// teacher]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
+    /// Let --auto try no teacher: on a regression of up to 10,000 rows it also tries SLNNs that learn,
+    /// beside the table, rows that are made up of its values and labelled by some networks
+    /// together, of tanh and of SLAFs, and takes them where rows held back say that they are better
+    #[arg(long, requires = "auto")]
+    no_teacher: bool,
     /// Train K networks from different seeds and save their mean, one network of the same degree
     /// with the same monomials; exact where K is a power of two [default: 1; chosen by --auto]
     #[arg(long, value_name = "K")]
@@ -535,8 +541,12 @@ impl Arguments {
     }
 
     /// What --auto may vary: all that no flag fixes.
-    fn search(&self, options: &Options, inputs: usize) -> Search {
+    fn search(&self, options: &Options, table: &Table) -> Search {
+        let inputs = table.input_names().len();
         let mut search = Search::new(inputs);
+        if !self.choice.no_teacher && auto::teachable(table, options) {
+            search = search.with_teacher(inputs);
+        }
         let (hidden, degree) = (&self.shape.hidden, &self.shape.degree);
         if let Some(hidden) = hidden {
             let degrees: Vec<Vec<usize>> = match degree {
@@ -563,6 +573,17 @@ impl Arguments {
         });
         if self.method.l2.is_some() {
             (search.l2, search.step) = (vec![options.l2], 1.0);
+        }
+        if let Some(teacher) = &mut search.teacher {
+            if hidden.is_some() || degree.is_some() {
+                teacher.taught.clone_from(&search.shapes);
+            }
+            if self.method.l2.is_some() {
+                teacher.taught_l2.clone_from(&search.l2);
+            }
+            if self.method.epochs.is_some() {
+                teacher.longer = 1;
+            }
         }
         search.members = self.choice.ensemble;
         set(&mut search.trials, self.choice.trials);
@@ -632,10 +653,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let members =
         choice.as_ref().map_or(arguments.choice.ensemble.unwrap_or(1), |choice| choice.members);
     let options = choice.as_ref().map_or(options, |choice| choice.options.clone());
-    let others = choice.as_ref().filter(|choice| choice.second.is_some());
-    let others = others.map(Choice::member_options);
-    let (trained, resumed) =
-        fit(arguments, &table, &rows, &options, others.as_deref(), members, globals)?;
+    let (trained, resumed) = fit(arguments, &table, &rows, &options, choice.as_ref(), globals)?;
     let seconds = started.elapsed().as_secs_f64();
 
     let rationalised = match arguments.rationalise {
@@ -798,8 +816,14 @@ fn described(choice: &Choice) -> String {
         format!("--hidden {}{degree} --l2 {}", text(hidden), short(*l2))
     };
     let second = choice.second.as_ref().map(|second| format!(" and {}", flags(second)));
+    let taught = match choice.taught.len() {
+        0 => String::new(),
+        count => {
+            format!(", {count} of them taught by {}", counted(choice.teacher.len(), "network"))
+        }
+    };
     format!(
-        "{}{} --ensemble {}, of {}",
+        "{}{} --ensemble {}{taught}, of {}",
         flags(&choice.options),
         second.unwrap_or_default(),
         choice.members,
@@ -813,7 +837,8 @@ fn choice_value(choice: &Choice) -> Value {
         .iter()
         .map(|t| {
             json!({
-                "hidden": t.hidden, "degree": t.degrees, "l2": t.l2, "losses": t.losses,
+                "role": t.role.name(), "hidden": t.hidden, "degree": t.degrees, "l2": t.l2,
+                "losses": t.losses,
             })
         })
         .collect();
@@ -824,6 +849,10 @@ fn choice_value(choice: &Choice) -> Value {
         "second": choice.second.as_ref().map(|second| {
             json!({"hidden": second.hidden, "degree": second.degrees, "l2": second.l2})
         }),
+        "taught": choice.taught,
+        "teacher": choice.teacher.iter().map(|own| {
+            json!({"hidden": own.hidden, "slaf": own.activation.basis().is_some(), "l2": own.l2})
+        }).collect::<Vec<_>>(),
     })
 }
 
@@ -841,14 +870,26 @@ fn choose(
         true => SearchCheckpoint::read(&path)?,
         false => None,
     };
-    let search = arguments.search(options, table.input_names().len());
+    let search = arguments.search(options, table);
+    let teacher = search.teacher.as_ref().filter(|own| own.trainings() <= search.trials);
+    let taught = teacher.map_or(0, |own| own.taught.len() * own.taught_l2.len());
+    let teachers = teacher.map_or(0, |own| own.hidden.len() * own.l2.len());
     globals.remark(format_args!(
         "choosing among {}: at most {} of {} on three quarters of {}",
-        counted(search.shapes.len() * search.l2.len(), "candidate"),
+        counted(search.shapes.len() * search.l2.len() + teachers + taught, "candidate"),
         counted(search.trainings(), "training"),
         counted(options.epochs, "epoch"),
         counted(rows.len(), "row"),
     ));
+    if let Some(teacher) = teacher {
+        globals.remark(format_args!(
+            "{} learn from a teacher, on {} more; if they are chosen, {} as long in the end \
+             (--no-teacher leaves this out)",
+            counted(taught, "candidate"),
+            counted(Lesson::MADE, "made-up row"),
+            counted(teacher.longer, "time"),
+        ));
+    }
     if let Some(checkpoint) = &checkpoint {
         globals.remark(format_args!(
             "going on after {} of {}",
@@ -933,22 +974,45 @@ impl Saved {
     }
 }
 
-/// Trains, or goes on from a checkpoint; also the epoch it went on from. `others` are the options of
-/// the members where these are unlike.
+/// The made-up rows of the members that are taught; `None` where none is.
+///
+/// The teacher has no checkpoint: it is trained again to the same bytes.
+fn lesson(
+    choice: &Choice,
+    table: &Table,
+    rows: &[usize],
+    globals: &Globals,
+) -> Result<Option<Lesson>> {
+    if choice.taught.is_empty() {
+        return Ok(None);
+    }
+    let epochs = choice.teacher.iter().map(|own| own.epochs).sum();
+    let progress = Progress::new(globals, "teacher", epochs);
+    let mut watch = TeacherWatch { gentle: Gentle::begin(globals), progress };
+    let lesson = choice.lesson(table, rows, &mut watch).map_err(name_flag)?;
+    lesson.map(Some).ok_or_else(|| Error::Interrupted {
+        saved: "the search is saved: the same command with --resume goes on".into(),
+    })
+}
+
+/// Trains, or goes on from a checkpoint; also the epoch it went on from.
 fn fit(
     arguments: &Arguments,
     table: &Table,
     rows: &[usize],
     options: &Options,
-    others: Option<&[Options]>,
-    members: usize,
+    choice: Option<&Choice>,
     globals: &Globals,
 ) -> Result<(Fitted, Option<usize>)> {
+    let members = choice.map_or(arguments.choice.ensemble.unwrap_or(1), |choice| choice.members);
+    let others = choice.filter(|choice| choice.second.is_some() || !choice.taught.is_empty());
+    let lesson = others.map(|choice| lesson(choice, table, rows, globals)).transpose()?.flatten();
     let path = checkpoint_path(&arguments.output);
     remove_stale(&arguments.output)?;
     remove_stale(&path)?;
     let checkpoint = match arguments.resume {
-        true => Saved::read(&path, members)?,
+        // One member that is taught has the checkpoint of an ensemble too.
+        true => Saved::read(&path, if lesson.is_some() { 2 } else { members })?,
         false => None,
     };
     let shown = path.display();
@@ -967,9 +1031,13 @@ fn fit(
         )),
         None => {}
     }
+    let epochs = match others {
+        Some(choice) => choice.member_options().iter().map(|own| own.epochs).sum(),
+        None => options.epochs.saturating_mul(members),
+    };
     let mut watch = Watch {
         gentle: Gentle::begin(globals),
-        progress: Progress::new(globals, "train", options.epochs.saturating_mul(members)),
+        progress: Progress::new(globals, "train", epochs),
         path: path.clone(),
         every: arguments.checkpoint_every,
         written: Instant::now(),
@@ -986,12 +1054,16 @@ fn fit(
         Some(Saved::One(checkpoint)) => {
             Some(resume(table, rows, options, *checkpoint, &mut watch).map_err(within))
         }
-        None if members == 1 => Some(train(table, rows, options, &mut watch)),
+        None if members == 1 && lesson.is_none() => Some(train(table, rows, options, &mut watch)),
         other => {
             let from = if let Some(Saved::Many(from)) = other { Some(from) } else { None };
-            let ensemble = match others {
-                Some(others) => train_members(table, rows, others, from, &mut watch),
-                None => train_ensemble(table, rows, options, members, from, &mut watch),
+            let ensemble = match (others.map(Choice::member_options), &lesson) {
+                (Some(options), Some(Lesson { table, rows })) => {
+                    let rows: Vec<&[usize]> = rows.iter().map(Vec::as_slice).collect();
+                    train_members_on(table, &rows, &options, from, &mut watch)
+                }
+                (Some(options), None) => train_members(table, rows, &options, from, &mut watch),
+                (None, _) => train_ensemble(table, rows, options, members, from, &mut watch),
             };
             let ensemble = ensemble.map_err(within).map_err(name_flag)?;
             let Some(ensemble) = ensemble else { return Err(stopped(None)) };
@@ -1075,6 +1147,22 @@ impl Control for Watch {
 
     fn search_checkpoint(&mut self, checkpoint: &SearchCheckpoint) -> Result<()> {
         checkpoint.write(&self.path)
+    }
+}
+
+/// Shows how far the teacher is, and stops it at Ctrl-C.
+struct TeacherWatch {
+    gentle: Gentle,
+    progress: Progress,
+}
+
+impl Control for TeacherWatch {
+    fn progress(&mut self, progress: &slnn::train::Progress) {
+        self.progress.at(progress.epoch, || format!("loss {}", short(progress.loss)));
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.gentle.requested()
     }
 }
 

@@ -198,19 +198,23 @@ impl Window {
     }
 
     /// The row of the image under row `ky` of a window in row `row` of its places, if not padding.
+    #[inline(always)]
     fn line(&self, row: usize, ky: usize) -> Option<usize> {
         let y = (row * self.stride[0] + ky).checked_sub(self.padding[0])?;
         (y < self.input[0]).then_some(y)
     }
 
     /// Columns `first..until` of a window at `left` of the padded image that are not padding.
+    #[inline(always)]
     fn inside(&self, left: usize) -> (usize, usize) {
         let end = (self.input[1] + self.padding[1]).saturating_sub(left);
         let first = self.padding[1].saturating_sub(left);
         (first, self.size[1].min(end).max(first))
     }
 
-    /// The transpose of [`Window::gather`]: adds every number to where it came from.
+    /// The transpose of [`Window::gather`]: adds every number to where it came from. Inlined where
+    /// wide vectors are to be had.
+    #[inline(always)]
     pub(crate) fn scatter<T: Copy + AddAssign>(&self, columns: &[T], image: &mut [T]) {
         let [_, width, channels] = self.input;
         let ([rows, across], [_, padding]) = (self.places(), self.padding);

@@ -7,11 +7,19 @@
 //! once, in folds; and the result is a mean of several networks, of two shapes where a second one
 //! is nearly as good as the best.
 //!
-//! The search has three rounds, and its budget is a number of trainings, never a time:
+//! The search has three rounds, and three more where a teacher is asked for, and its budget is a number of trainings, never a time:
 //!
 //! 1. every candidate on the first fold,
 //! 2. the best of them on the other folds,
-//! 3. the best of all with stronger and weaker L2, on all folds.
+//! 3. the best of all with stronger and weaker L2, on all folds,
+//! 4. networks of tanh, on all folds,
+//! 5. SLNNs that learn from a teacher, on the first fold: some networks of the best two of round 4 and of
+//!    the best SLNN so far, as far as they are nearly as good as the best of these, label made-up
+//!    rows together ([`Lesson`]),
+//! 6. the better ones of round 5 on the other folds.
+//!
+//! A fold has a teacher of its own, which has not seen the rows held back either; so the folds also
+//! tell whether it helps on this table.
 //!
 //! A candidate is trained twice on a fold, from different seeds, and ranked by the loss of the mean of the
 //! pair as it is measured: one whose networks explode now and then on a single row is not excused
@@ -21,6 +29,7 @@
 //! members do not share falls as 1/K.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array2;
 use serde_json::{Value, json};
@@ -28,15 +37,16 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::json::{Cursor, Json};
-use crate::network::{Head, Network};
+use crate::network::{Activation, Head, Network};
 use crate::table::Table;
 use crate::train::checkpoint::{Fingerprint, read_document, write_document};
-use crate::train::ensemble::member_options;
+use crate::train::ensemble::{member_options, train_members};
 use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::model::generator;
 use crate::train::objective::{check_rows, shuffle};
 use crate::train::{
-    Checkpoint, Control, Objective, Optimiser, Options, Progress, Trained, metrics,
+    Checkpoint, Control, HiddenActivation, Lesson, Loss, Objective, Optimiser, Options, Progress,
+    Routine, Trained, metrics,
 };
 
 /// Parts into which the training rows are divided; each is held back once.
@@ -53,12 +63,22 @@ const TOLERANCE: f64 = 0.01;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
 /// of unlike networks agree less than those of like ones, which then makes up for it.
 const NEARLY: f64 = 1.3;
+/// Candidates of the last round, and kinds of networks of tanh in a teacher.
+const BEST: usize = 2;
+/// The most kinds of networks in a teacher.
+const KINDS: usize = BEST + 1;
+/// Networks of each kind in the teacher of a fold, and in that of the members.
+const FOLD_TEACHERS: usize = 4;
+const TEACHERS: usize = 8;
+/// A kind of network joins a teacher when its loss is no more than so many times the least: that of unlike
+/// ones is worth more than that of the best alone, and single wild answers are outvoted.
+const TEACHES: f64 = 1.6;
 /// Candidates whose polynomial may have more monomials are left out: the result is to be expanded.
 const MAX_MONOMIALS: f64 = 200_000.0;
 /// Rows up to which full batches with L-BFGS pay.
 const FULL_BATCH_ROWS: usize = 10_000;
 const FORMAT: &str = "slnn.search-checkpoint";
-const VERSION: usize = 1;
+const VERSION: usize = 2;
 
 /// What a search may vary and how much it may cost.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,13 +91,46 @@ pub struct Search {
     pub step: f64,
     /// The size of the ensemble, or `None` to choose it.
     pub members: Option<usize>,
-    /// The most trainings of the search; those of the ensemble afterwards are not counted.
+    /// The most trainings of the search; those of the ensemble afterwards, and of its teacher, are
+    /// not counted.
     pub trials: usize,
+    /// What may teach and be taught, or `None` for no teacher. It has to fit into what the other
+    /// rounds leave of the trainings, whole, or is left out.
+    pub teacher: Option<Teacher>,
+}
+
+/// Candidates for a teacher and for those that learn from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Teacher {
+    /// Hidden layers of the networks of tanh.
+    pub hidden: Vec<Vec<usize>>,
+    /// The L2 of each of them.
+    pub l2: Vec<f64>,
+    /// Hidden layers and degrees of the SLNNs that learn from it.
+    pub taught: Vec<(Vec<usize>, Vec<usize>)>,
+    /// The L2 of each of them.
+    pub taught_l2: Vec<f64>,
+    /// How many times as long as in the search they train in the end: with so many rows they go on
+    /// learning where others would begin to learn rows by heart.
+    pub longer: usize,
+}
+
+/// What a candidate is tried as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A network that learns from the table alone.
+    Alone,
+    /// A network of tanh that may become a part of the teacher.
+    Teacher,
+    /// A network that learns from the table and a teacher.
+    Taught,
 }
 
 /// One candidate and how it did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
+    /// What it was tried as.
+    pub role: Role,
     /// Neurons of the hidden layers.
     pub hidden: Vec<usize>,
     /// Degrees of the SLAFs.
@@ -99,6 +152,10 @@ pub struct Choice {
     pub second: Option<Options>,
     /// The number of networks to train and average.
     pub members: usize,
+    /// The indices of the members that learn from a teacher.
+    pub taught: Vec<usize>,
+    /// The options of the networks that are the teacher together; none where no member learns from one.
+    pub teacher: Vec<Options>,
     /// The loss of the best candidate on rows held back: of a pair's mean, or of single networks
     /// where one was asked for.
     pub loss: f64,
@@ -108,9 +165,9 @@ pub struct Choice {
 
 /// The finished trainings of a search.
 ///
-/// The file is JSON, `"format": "slnn.search-checkpoint", "version": 1`: `run` is the SHA-256 of
-/// table, rows, options and search, `trials` the list of what is done, each with `hidden`,
-/// `degrees`, `l2` and `losses`, a list of pairs.
+/// The file is JSON, `"format": "slnn.search-checkpoint", "version": 2`: `run` is the SHA-256 of
+/// table, rows, options and search, `trials` the list of what is done, each with `role`
+/// (`alone`, `teacher` or `taught`), `hidden`, `degrees`, `l2` and `losses`, a list of pairs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchCheckpoint {
     run: String,
@@ -120,13 +177,41 @@ pub struct SearchCheckpoint {
 impl Trial {
     /// The loss predicted for a mean of `members` networks, over the folds tried.
     pub fn predicted(&self, members: usize) -> f64 {
-        let factor = 2.0 * (1.0 - 1.0 / members as f64);
-        let each = |(single, pair): &(f64, f64)| single + factor * (pair - single);
-        self.losses.iter().map(each).sum::<f64>() / self.losses.len() as f64
+        self.predicted_on(self.losses.len(), members)
     }
 
-    fn is(&self, hidden: &[usize], degrees: &[usize], l2: f64) -> bool {
-        self.hidden == hidden && self.degrees == degrees && self.l2 == l2
+    /// The same over the first folds alone.
+    fn predicted_on(&self, folds: usize, members: usize) -> f64 {
+        let factor = 2.0 * (1.0 - 1.0 / members as f64);
+        let each = |(single, pair): &(f64, f64)| single + factor * (pair - single);
+        let losses = &self.losses[..folds.min(self.losses.len())];
+        losses.iter().map(each).sum::<f64>() / losses.len() as f64
+    }
+
+    fn is(&self, candidate: &Candidate) -> bool {
+        let Candidate { role, hidden, degrees, l2 } = candidate;
+        (self.role, self.l2) == (*role, *l2) && (&self.hidden, &self.degrees) == (hidden, degrees)
+    }
+}
+
+impl Role {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Alone => "alone",
+            Role::Teacher => "teacher",
+            Role::Taught => "taught",
+        }
+    }
+}
+
+impl Teacher {
+    /// The most trainings that it costs, those of candidates included.
+    pub fn trainings(&self) -> usize {
+        let teachers = self.hidden.len() * self.l2.len();
+        let taught = self.taught.len() * self.taught_l2.len();
+        let taught = taught + (FOLDS - 1) * BEST.min(taught);
+        PAIR * (FOLDS * teachers + taught) + FOLDS * KINDS * FOLD_TEACHERS
     }
 }
 
@@ -138,6 +223,32 @@ impl Choice {
             _ => member_options(&self.options, index),
         };
         (0..self.members).map(own).collect()
+    }
+
+    /// Trains the teacher on the rows and makes the rows that it labels; [`Lesson::rows`] of a member
+    /// that is not taught are the training rows alone.
+    ///
+    /// `None` where the control stopped it. Cost: that of training 24 networks at most.
+    ///
+    /// # Errors
+    /// As [`train_members`], and when no member is taught.
+    pub fn lesson(
+        &self,
+        table: &Table,
+        rows: &[usize],
+        control: &mut dyn Control,
+    ) -> Result<Option<Lesson>> {
+        let Some(teacher) = train_members(table, rows, &self.teacher, None, control)? else {
+            return Ok(None);
+        };
+        let teachers: Vec<&Network> = teacher.members.iter().map(|own| &own.network).collect();
+        let mut lesson = Lesson::new(table, rows, &teachers, self.members, self.options.seed)?;
+        for (index, own) in lesson.rows.iter_mut().enumerate() {
+            if !self.taught.contains(&index) {
+                *own = rows.to_vec();
+            }
+        }
+        Ok(Some(lesson))
     }
 }
 
@@ -157,7 +268,10 @@ impl SearchCheckpoint {
         let trial = |t: &Trial| {
             let losses: Vec<Value> =
                 t.losses.iter().map(|(a, b)| json!([loss(*a), loss(*b)])).collect();
-            json!({"hidden": t.hidden, "degrees": t.degrees, "l2": t.l2, "losses": losses})
+            json!({
+                "role": t.role.name(), "hidden": t.hidden, "degrees": t.degrees, "l2": t.l2,
+                "losses": losses,
+            })
         };
         let trials: Vec<Value> = self.trials.iter().map(trial).collect();
         let document =
@@ -200,7 +314,13 @@ fn trial(cursor: &Cursor) -> Result<Trial> {
             _ => Err(item.expected("an array of two")),
         }
     };
+    let role = fields.take("role")?;
+    let named = [Role::Alone, Role::Teacher, Role::Taught];
     let trial = Trial {
+        role: match named.into_iter().find(|named| role.string().is_ok_and(|s| s == named.name())) {
+            Some(named) => named,
+            None => return Err(role.expected("alone, teacher or taught")),
+        },
         hidden: counts(fields.take("hidden")?)?,
         degrees: counts(fields.take("degrees")?)?,
         l2: fields.take("l2")?.number()?,
@@ -236,15 +356,45 @@ impl Search {
             shapes.push((vec![8], vec![2]));
         }
         let l2 = vec![1e-2, 3e-4, 1e-5];
-        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76 }
+        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76, teacher: None }
+    }
+
+    /// With a teacher, and the trainings that it costs: tanh in layers of 24,12 or 16,8 neurons with weak,
+    /// middling and strong L2 teaches SLNNs of total degree 9, 4 and 3, as far as their polynomials
+    /// stay below 200,000 monomials.
+    #[must_use]
+    pub fn with_teacher(mut self, inputs: usize) -> Self {
+        let mut taught =
+            vec![(vec![32, 16], vec![3, 3]), (vec![24], vec![3]), (vec![24, 12], vec![2, 2])];
+        taught.retain(|(_, degrees)| monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS);
+        let teacher = Teacher {
+            hidden: vec![vec![24, 12], vec![16, 8]],
+            l2: vec![1e-3, 1e-4, 1e-5],
+            taught,
+            taught_l2: vec![1e-2, 1e-3, 1e-5],
+            longer: 3,
+        };
+        self.trials += teacher.trainings();
+        self.teacher = Some(teacher);
+        self
     }
 
     /// The most trainings that a search of these candidates can use.
     pub fn trainings(&self) -> usize {
         let all = self.shapes.len() * self.l2.len();
         let finalists = if all > 1 { (FOLDS - 1) * FINALISTS.min(all) } else { FOLDS - 1 };
-        self.trials.min(PAIR * (all + finalists + 2 * FOLDS))
+        let alone = PAIR * (all + finalists + 2 * FOLDS);
+        self.trials.min(alone + self.teacher.as_ref().map_or(0, Teacher::trainings))
     }
+}
+
+/// Whether a teacher can be asked for: for SLNNs, a regression, and tables on which [`method`] says
+/// L-BFGS, where many trainings cost little.
+pub fn teachable(table: &Table, options: &Options) -> bool {
+    matches!(options.activation, HiddenActivation::Slaf { .. })
+        && options.loss == Loss::MeanSquaredError
+        && table.classes().is_none()
+        && table.rows() <= FULL_BATCH_ROWS
 }
 
 /// The way of training that suits a search, for what the caller leaves open: up to 10,000 rows
@@ -289,6 +439,13 @@ pub fn choose(
         let found = "no candidates, or fewer than two trainings to try one";
         return Err(Error::invalid("options.trials", found, "a candidate and two trainings"));
     }
+    if search.teacher.as_ref().is_some_and(|teacher| teacher.longer == 0) {
+        return Err(Error::invalid("options.teacher", "members without an epoch", "1 or longer"));
+    }
+    if search.teacher.is_some() && !teachable(table, base) {
+        let expected = "SLAFs, squared errors and at most 10,000 rows";
+        return Err(Error::invalid("options.teacher", "a teacher", expected));
+    }
     let run = run_name(table, rows, base, search);
     let trials = match from {
         None => Vec::new(),
@@ -321,8 +478,19 @@ pub fn choose(
         .map(|column| column.var(0.0))
         .map(|variance| if variance > 0.0 { variance } else { 1.0 })
         .collect();
-    let used = 0;
-    let mut state = State { table, base, search, folds, variances, run, trials, control, used };
+    let mut state = State {
+        table,
+        base,
+        search,
+        folds,
+        variances,
+        run,
+        trials,
+        control,
+        used: 0,
+        teachers: Vec::new(),
+        lessons: vec![None; FOLDS],
+    };
     state.rounds()
 }
 
@@ -331,7 +499,21 @@ fn run_name(table: &Table, rows: &[usize], base: &Options, search: &Search) -> S
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-type Candidate = (Vec<usize>, Vec<usize>, f64);
+#[derive(Clone, Debug, PartialEq)]
+struct Candidate {
+    role: Role,
+    hidden: Vec<usize>,
+    degrees: Vec<usize>,
+    l2: f64,
+}
+
+/// Every shape with every L2.
+fn candidates(role: Role, shapes: &[(Vec<usize>, Vec<usize>)], l2: &[f64]) -> Vec<Candidate> {
+    let one = |l2: f64| {
+        shapes.iter().cloned().map(move |(hidden, degrees)| Candidate { role, hidden, degrees, l2 })
+    };
+    l2.iter().flat_map(|l2| one(*l2)).collect()
+}
 
 struct State<'a> {
     table: &'a Table,
@@ -346,16 +528,16 @@ struct State<'a> {
     control: &'a mut dyn Control,
     /// Trainings of the rounds so far, done now or before a checkpoint.
     used: usize,
+    /// The kinds of networks of the teacher.
+    teachers: Vec<Candidate>,
+    /// Of every fold, once it is asked for.
+    lessons: Vec<Option<Arc<Lesson>>>,
 }
 
 impl State<'_> {
     fn rounds(&mut self) -> Result<Option<Choice>> {
         let size = self.search.members.unwrap_or(SIZES[SIZES.len() - 1]);
-        let mut all: Vec<Candidate> = Vec::new();
-        for l2 in &self.search.l2 {
-            let own = self.search.shapes.iter().map(|(h, d)| (h.clone(), d.clone(), *l2));
-            all.extend(own);
-        }
+        let all = candidates(Role::Alone, &self.search.shapes, &self.search.l2);
         // What is wrong with the options is said once, before anything is trained.
         for candidate in &all {
             Objective::new(self.table, &self.folds[0].0, &self.options(candidate))?;
@@ -365,7 +547,7 @@ impl State<'_> {
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }
-        let finalists = self.best(&all, rank, if single { 1 } else { FINALISTS });
+        let finalists = self.best_on(1, &all, rank, if single { 1 } else { FINALISTS });
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
@@ -374,38 +556,156 @@ impl State<'_> {
         if self.search.step != 1.0 {
             let factors = [self.search.step, 1.0 / self.search.step];
             let near: Vec<Candidate> =
-                factors.iter().map(|f| (best.0.clone(), best.1.clone(), best.2 * f)).collect();
+                factors.iter().map(|f| Candidate { l2: best.l2 * f, ..best.clone() }).collect();
             if !self.round(&near, 0..FOLDS)? {
                 return Ok(None);
             }
             finalists.extend(near);
             finalists = self.complete(finalists);
         }
+        if let Some(teacher) = &self.search.teacher
+            && self.used + teacher.trainings() <= self.search.trials
+        {
+            let best = self.best(&finalists, rank, 1).swap_remove(0);
+            let Some(taught) = self.taught(teacher, best, rank)? else { return Ok(None) };
+            finalists.extend(taught);
+            finalists = self.complete(finalists);
+        }
         let best = self.best(&finalists, rank, 1).swap_remove(0);
-        finalists.retain(|(hidden, degrees, _)| (hidden, degrees) != (&best.0, &best.1));
+        let like = |c: &Candidate| {
+            (c.role, &c.hidden, &c.degrees) == (best.role, &best.hidden, &best.degrees)
+        };
+        // The teacher of one that is taught already has its share of those that are alone.
+        let keep = |c: &Candidate| !like(c) && (best.role == Role::Alone || c.role == best.role);
+        finalists.retain(keep);
         let second = self.best(&finalists, rank, 1).pop();
         let second = second.filter(|s| self.loss(s, rank) <= NEARLY * self.loss(&best, rank));
         self.choice(&best, second.as_ref(), size, rank).map(Some)
     }
 
-    fn options(&self, (hidden, degrees, l2): &Candidate) -> Options {
-        let (hidden, degrees) = (hidden.clone(), degrees.clone());
-        Options { hidden, degrees, l2: *l2, ..self.base.clone() }
+    /// The rounds with a teacher, beside `best`, the best without; `None` where it was stopped.
+    fn taught(
+        &mut self,
+        teacher: &Teacher,
+        best: Candidate,
+        rank: usize,
+    ) -> Result<Option<Vec<Candidate>>> {
+        let shapes: Vec<_> = teacher.hidden.iter().map(|h| (h.clone(), vec![1])).collect();
+        let all = candidates(Role::Teacher, &shapes, &teacher.l2);
+        if !self.round(&all, 0..FOLDS)? {
+            return Ok(None);
+        }
+        // Of several that stay within bounds the mean is what counts: weaker L2 than of two is best.
+        let mut kinds = self.best(&all, FOLD_TEACHERS, BEST);
+        kinds.push(best);
+        let kinds = self.complete(kinds);
+        let kinds = self.best(&kinds, FOLD_TEACHERS, KINDS);
+        let least = kinds.first().map_or(f64::INFINITY, |first| self.loss(first, FOLD_TEACHERS));
+        let good = |kind: &Candidate| {
+            let loss = self.loss(kind, FOLD_TEACHERS);
+            loss.is_finite() && loss <= TEACHES * least
+        };
+        self.teachers = kinds.into_iter().filter(good).collect();
+        if self.teachers.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        self.used += FOLDS * KINDS * FOLD_TEACHERS;
+        let all = candidates(Role::Taught, &teacher.taught, &teacher.taught_l2);
+        if !self.round(&all, 0..1)? {
+            return Ok(None);
+        }
+        let finalists = self.best_on(1, &all, rank, BEST);
+        if !self.round(&finalists, 1..FOLDS)? {
+            return Ok(None);
+        }
+        Ok(Some(finalists))
     }
 
-    fn trial(&self, (hidden, degrees, l2): &Candidate) -> Option<&Trial> {
-        self.trials.iter().find(|t| t.is(hidden, degrees, *l2))
+    fn options(&self, candidate: &Candidate) -> Options {
+        let Candidate { role, hidden, degrees, l2 } = candidate.clone();
+        let own = Options { hidden, degrees, l2, ..self.base.clone() };
+        match role {
+            Role::Alone | Role::Taught => own,
+            // What keeps powers in range has nothing to do there.
+            Role::Teacher => Options {
+                activation: HiddenActivation::Function(Activation::Tanh),
+                routine: Routine::Normalised,
+                warm_start: None,
+                ..own
+            },
+        }
+    }
+
+    /// The options of the networks of a teacher with so many of each kind.
+    fn teacher_options(&self, count: usize) -> Vec<Options> {
+        let kind = |kind: &Candidate| {
+            let options = self.options(kind);
+            (0..count).map(move |index| member_options(&options, index)).collect::<Vec<_>>()
+        };
+        self.teachers.iter().flat_map(kind).collect()
+    }
+
+    /// What is taught on a fold, by a teacher of its own; `None` where it was stopped.
+    fn lesson(&mut self, fold: usize) -> Result<Option<Arc<Lesson>>> {
+        if let Some(known) = &self.lessons[fold] {
+            return Ok(Some(known.clone()));
+        }
+        let (table, rows) = (self.table, &self.folds[fold].0);
+        let job = |options| Job { table, rows: rows.clone(), options, from: None };
+        let jobs: Vec<Job> = self.teacher_options(FOLD_TEACHERS).into_iter().map(job).collect();
+        let answers = run_all(&jobs, &mut self.watch())?;
+        if answers.iter().any(stopped) {
+            return Ok(None);
+        }
+        // One that diverged is left out, as long as there are others.
+        let (trained, diverged): (Vec<_>, Vec<_>) =
+            answers.into_iter().flatten().partition(Result::is_ok);
+        let trained: Vec<Trained> = trained.into_iter().flatten().collect();
+        if let (true, Some(Err(error))) = (trained.is_empty(), diverged.into_iter().next()) {
+            return Err(error);
+        }
+        let networks: Vec<&Network> = trained.iter().map(|trained| &trained.network).collect();
+        let lesson = Lesson::new(table, &self.folds[fold].0, &networks, PAIR, self.base.seed)?;
+        let lesson = Arc::new(lesson);
+        self.lessons[fold] = Some(lesson.clone());
+        Ok(Some(lesson))
+    }
+
+    fn watch(&mut self) -> Trainings<'_> {
+        let (before, total) = (self.done(), self.search.trainings());
+        Trainings { control: self.control, before, total, epochs: self.base.epochs }
+    }
+
+    fn trial(&self, candidate: &Candidate) -> Option<&Trial> {
+        self.trials.iter().find(|t| t.is(candidate))
     }
 
     fn loss(&self, candidate: &Candidate, size: usize) -> f64 {
-        let loss = self.trial(candidate).map_or(f64::INFINITY, |t| t.predicted(size));
+        self.loss_on(FOLDS, candidate, size)
+    }
+
+    fn loss_on(&self, folds: usize, candidate: &Candidate, size: usize) -> f64 {
+        let trial = self.trial(candidate);
+        let loss = trial.map_or(f64::INFINITY, |t| t.predicted_on(folds, size));
         if loss.is_nan() { f64::INFINITY } else { loss }
     }
 
     /// The `count` best candidates, the earlier one first where they are equal.
     fn best(&self, candidates: &[Candidate], size: usize, count: usize) -> Vec<Candidate> {
+        self.best_on(FOLDS, candidates, size, count)
+    }
+
+    /// The best on the first folds, whatever a checkpoint already knows of others.
+    fn best_on(
+        &self,
+        folds: usize,
+        candidates: &[Candidate],
+        size: usize,
+        count: usize,
+    ) -> Vec<Candidate> {
         let mut sorted = candidates.to_vec();
-        sorted.sort_by(|a, b| self.loss(a, size).total_cmp(&self.loss(b, size)));
+        let loss = |candidate: &Candidate| self.loss_on(folds, candidate, size);
+        sorted.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
         sorted.truncate(count);
         sorted
     }
@@ -430,30 +730,34 @@ impl State<'_> {
             let open = folds.clone().filter(|fold| *fold >= done);
             wanted.extend(open.map(|fold| (candidate.clone(), fold)));
         }
-        let jobs: Vec<Job> = wanted
-            .iter()
-            .flat_map(|(candidate, fold)| {
-                let options = self.options(candidate);
-                let rows = &self.folds[*fold].0;
-                (0..PAIR).map(move |member| Job {
-                    rows: rows.clone(),
-                    options: member_options(&options, member),
-                    from: None,
-                })
-            })
-            .collect();
         // Parts of the round between checkpoints, large enough to keep all threads at work.
         let part = PAIR * rayon::current_num_threads().max(1);
-        for (part, jobs) in wanted.chunks(part).zip(jobs.chunks(PAIR * part)) {
-            let epochs = self.base.epochs;
-            let (before, total) = (self.done(), self.search.trainings());
-            let mut watch = Trainings { control: self.control, before, total, epochs };
-            let answers = run_all(self.table, jobs, &mut watch)?;
-            let stopped = |a: &Option<Result<Trained>>| match a {
-                None => true,
-                Some(Ok(trained)) => trained.stopped,
-                Some(Err(_)) => false,
-            };
+        for part in wanted.chunks(part) {
+            let mut lessons = Vec::new();
+            for (candidate, fold) in part {
+                let lesson = match candidate.role {
+                    Role::Taught => {
+                        let Some(lesson) = self.lesson(*fold)? else { return Ok(false) };
+                        Some(lesson)
+                    }
+                    _ => None,
+                };
+                lessons.push(lesson);
+            }
+            let mut jobs = Vec::new();
+            for ((candidate, fold), lesson) in part.iter().zip(&lessons) {
+                let options = self.options(candidate);
+                jobs.extend((0..PAIR).map(|member| Job {
+                    table: lesson.as_ref().map_or(self.table, |lesson| &lesson.table),
+                    rows: match lesson {
+                        Some(lesson) => lesson.rows[member].clone(),
+                        None => self.folds[*fold].0.clone(),
+                    },
+                    options: member_options(&options, member),
+                    from: None,
+                }));
+            }
+            let answers = run_all(&jobs, &mut self.watch())?;
             if answers.iter().any(stopped) {
                 return Ok(false);
             }
@@ -470,15 +774,18 @@ impl State<'_> {
         Ok(true)
     }
 
+    /// Trainings that are done; those of teachers stand for the most that they can be.
     fn done(&self) -> usize {
-        PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>()
+        let tried = PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>();
+        tried + KINDS * FOLD_TEACHERS * self.lessons.iter().flatten().count()
     }
 
     fn note(&mut self, candidate: &Candidate, losses: (f64, f64)) {
-        let (hidden, degrees, l2) = candidate;
-        match self.trials.iter_mut().find(|t| t.is(hidden, degrees, *l2)) {
+        let Candidate { role, hidden, degrees, l2 } = candidate;
+        match self.trials.iter_mut().find(|t| t.is(candidate)) {
             Some(trial) => trial.losses.push(losses),
             None => self.trials.push(Trial {
+                role: *role,
                 hidden: hidden.clone(),
                 degrees: degrees.clone(),
                 l2: *l2,
@@ -540,13 +847,40 @@ impl State<'_> {
                 .find(|k| self.loss(best, *k) <= loss + TOLERANCE * loss.abs())
                 .unwrap_or(size),
         };
+        let is_taught = |c: &Candidate| c.role == Role::Taught;
+        let members = match self.search.members {
+            None if is_taught(best) => size,
+            _ => members,
+        };
+        let second = second.filter(|_| members > 1);
+        let half = if second.is_some() { members / 2 } else { members };
+        let mut taught: Vec<usize> = Vec::new();
+        taught.extend(is_taught(best).then_some(0..half).into_iter().flatten());
+        taught.extend(second.filter(|s| is_taught(s)).map(|_| half..members).into_iter().flatten());
+        let teacher = if taught.is_empty() { Vec::new() } else { self.teacher_options(TEACHERS) };
+        let longer = self.search.teacher.as_ref().map_or(1, |teacher| teacher.longer);
+        let last = |candidate: &Candidate| {
+            let own = self.options(candidate);
+            let factor = if is_taught(candidate) { longer } else { 1 };
+            Options { epochs: own.epochs.saturating_mul(factor), ..own }
+        };
         Ok(Choice {
-            options: self.options(best),
-            second: second.filter(|_| members > 1).map(|s| self.options(s)),
+            options: last(best),
+            second: second.map(last),
             members,
+            taught,
+            teacher,
             loss: measured,
             trials: self.trials.clone(),
         })
+    }
+}
+
+fn stopped(answer: &Option<Result<Trained>>) -> bool {
+    match answer {
+        None => true,
+        Some(Ok(trained)) => trained.stopped,
+        Some(Err(_)) => false,
     }
 }
 

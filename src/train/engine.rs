@@ -13,10 +13,13 @@ use rayon::prelude::*;
 use crate::network::image::{Shape, copy};
 use crate::network::{Activation, Pool, PoolKind, Window};
 use crate::train::kernel::{Columns, Scratch, Slafs};
+use crate::train::loss;
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
 use crate::train::objective::below;
 use crate::train::options::{BasisKind, Loss};
-use crate::train::real::{LANES, Real, load, matrix, matrix_mut, store, vectorised};
+use crate::train::real::{
+    LANES, Real, load, matrix, matrix_mut, store, sum_of_squares, vectorised,
+};
 use crate::train::routine::boundary;
 use crate::train::tanh;
 
@@ -99,6 +102,8 @@ pub(super) struct Engine<T> {
     sums: Vec<f64>,
     /// The weight of the boundary penalty; 0 for none.
     pub boundary: f64,
+    /// The sum of the squares of the last gradient.
+    pub size: f64,
 }
 
 /// The buffers of one block of rows; those of a step stand at its index.
@@ -241,7 +246,15 @@ impl<T: Real> Engine<T> {
             _ => None,
         };
         let kernels = model.steps.iter().map(kernel).collect();
-        Engine { model, loss, kernels, blocks: Vec::new(), sums: Vec::new(), boundary: 0.0 }
+        Engine {
+            model,
+            loss,
+            kernels,
+            blocks: Vec::new(),
+            sums: Vec::new(),
+            boundary: 0.0,
+            size: 0.0,
+        }
     }
 
     /// Mean and scale of every step; empty vectors for steps without SLAFs.
@@ -590,6 +603,9 @@ impl<T: Real> Engine<T> {
     /// Derivatives by the parameters, from those by what the steps give.
     fn gather(&mut self, parameters: &[T], batch: Batch<T>, parallel: bool, gradient: &mut [T]) {
         let blocks = &self.blocks;
+        // Squared while they are at hand.
+        let work = |part: Part<T>| sum_of_squares(part.fill(blocks, batch));
+        self.size = 0.0;
         let mut parts = Vec::new();
         let (mut rest, mut at) = (&mut *gradient, 0);
         for (s, step) in self.model.steps.iter().enumerate() {
@@ -599,20 +615,22 @@ impl<T: Real> Engine<T> {
             (rest, at) = (behind, weight.end);
             let columns = part_columns(step.after, step.before);
             for (part, own) in own.chunks_mut(columns * step.after).enumerate() {
-                let first = part * columns;
+                let part = Part { s, step, first: part * columns, own };
                 if parallel {
-                    parts.push((s, step, first, own));
+                    parts.push(part);
                 } else {
-                    weights_part(blocks, s, step, first, own, batch);
+                    self.size += work(part);
                 }
             }
         }
-        parts.into_par_iter().with_max_len(1).for_each(|(s, step, first, own)| {
-            weights_part(blocks, s, step, first, own, batch);
-        });
+        let squares: Vec<f64> = parts.into_par_iter().with_max_len(1).map(work).collect();
+        self.size += squares.into_iter().sum::<f64>();
+        let mut at = 0;
         for (s, step) in self.model.steps.iter().enumerate() {
             match &step.kind {
-                Kind::Affine { bias, .. } => {
+                Kind::Affine { weight, bias } => {
+                    self.size += sum_of_squares(&gradient[at..weight.start]);
+                    at = weight.end;
                     sum_blocks(blocks, &mut gradient[bias.clone()], |b| &b.biases[s]);
                 }
                 Kind::Conv { weight, bias, .. } => {
@@ -628,28 +646,33 @@ impl<T: Real> Engine<T> {
                 _ => {}
             }
         }
+        self.size += sum_of_squares(&gradient[at..]);
     }
 }
 
-/// Derivatives by the columns of the weights of step `s` from the one `first` on.
-fn weights_part<T: Real>(
-    blocks: &[Block<T>],
+/// Columns of the weights of an affine step, from the one `first` on, and derivatives by them.
+struct Part<'a, T> {
     s: usize,
-    step: &Step,
+    step: &'a Step,
     first: usize,
-    own: &mut [T],
-    batch: Batch<T>,
-) {
-    let neurons = step.after;
-    let columns = own.len() / neurons;
-    for (b, block) in blocks.iter().enumerate() {
-        let before = matrix(block.before(s, batch), step.before, block.rows);
-        T::product(
-            matrix_mut(own, neurons, columns),
-            if b == 0 { Accum::Replace } else { Accum::Add },
-            matrix(&block.slopes[s], neurons, block.rows),
-            before.subrows(first, columns).transpose(),
-        );
+    own: &'a mut [T],
+}
+
+impl<'a, T: Real> Part<'a, T> {
+    fn fill(self, blocks: &[Block<T>], batch: Batch<T>) -> &'a [T] {
+        let Part { s, step, first, own } = self;
+        let neurons = step.after;
+        let columns = own.len() / neurons;
+        for (b, block) in blocks.iter().enumerate() {
+            let before = matrix(block.before(s, batch), step.before, block.rows);
+            T::product(
+                matrix_mut(own, neurons, columns),
+                if b == 0 { Accum::Replace } else { Accum::Add },
+                matrix(&block.slopes[s], neurons, block.rows),
+                before.subrows(first, columns).transpose(),
+            );
+        }
+        own
     }
 }
 
@@ -684,12 +707,9 @@ impl<T: Real> Block<T> {
         let (inputs, outputs) = model.ends();
         grow(&mut self.inputs, self.rows * inputs);
         grow(&mut self.targets, self.rows * outputs);
-        for (i, &row) in order[self.first..self.first + self.rows].iter().enumerate() {
-            let own = &mut self.inputs[i * inputs..][..inputs];
-            copy(&batch.inputs[row * inputs..][..inputs], own);
-            let own = &mut self.targets[i * outputs..][..outputs];
-            copy(&batch.targets[row * outputs..][..outputs], own);
-        }
+        let order = &order[self.first..self.first + self.rows];
+        gather_rows(batch.inputs, inputs, order, &mut self.inputs);
+        gather_rows(batch.targets, outputs, order, &mut self.targets);
         if let (Some((shape, most)), Some(noise)) = (model.shift, batch.noise) {
             let mut rng = noise.generator(0x73_6869_6674, self.index, 0);
             let mut offset = || below(&mut rng, 2 * most + 1) as isize - most as isize;
@@ -829,12 +849,8 @@ impl<T: Real> Block<T> {
             Some(_) => &self.targets[..length],
             None => &batch.targets[self.first * outputs..][..length],
         };
-        let y = self.values[last][..length].chunks_exact(outputs);
-        let d = slopes[..length].chunks_exact_mut(outputs);
-        let mut total = 0.0;
-        for ((y, d), t) in y.zip(d).zip(targets.chunks_exact(outputs)) {
-            total += row_loss(loss, y, t, d).f64();
-        }
+        let y = &self.values[last][..length];
+        let total = loss::rows(loss, y, targets, &mut slopes[..length], outputs);
         let rows = batch.rows as f64;
         let entries = if loss == Loss::SoftmaxCrossEntropy { rows } else { rows * outputs as f64 };
         let entries_of = T::of(entries);
@@ -973,8 +989,7 @@ impl<T: Real> Block<T> {
                     matrix(&parameters[weight.clone()], channels, length).transpose(),
                     matrix(d, channels, positions),
                 );
-                before.fill(T::zero());
-                window.scatter(&columns, before);
+                scatter(window, &columns, before);
             }
         }
         (self.columns, self.weights[s], self.biases[s]) = (columns, weights, sums);
@@ -1031,6 +1046,31 @@ fn windows<'a, T: Real>(window: &Window, image: &[T], space: &'a mut Vec<T>) -> 
     }
     window.gather(image, space);
     matrix(space, length, positions)
+}
+
+vectorised! {
+    /// The transpose of [`windows`].
+    fn scatter<'a, T>(window: &'a Window, columns: &'a [T], image: &'a mut [T]) -> () {
+        image.fill(T::zero());
+        window.scatter(columns, image);
+    }
+}
+
+/// The rows of `order`, `width` numbers each, one after the other.
+///
+/// They lie anywhere in a large memory, and what a machine fetches ahead by itself ends with the
+/// page: every page is touched before the first row is copied, so that all are waited for together.
+fn gather_rows<T: Real>(data: &[T], width: usize, order: &[usize], rows: &mut [T]) {
+    const TOUCHED: usize = 256;
+    let row = |row: &usize| &data[row * width..][..width];
+    let mut sum = T::zero();
+    for row in order.iter().map(row) {
+        row.chunks(TOUCHED).for_each(|numbers| sum += numbers[0]);
+    }
+    std::hint::black_box(sum);
+    for (from, to) in order.iter().map(row).zip(rows.chunks_exact_mut(width)) {
+        copy(from, to);
+    }
 }
 
 vectorised! {
@@ -1232,49 +1272,21 @@ vectorised! {
     }
 }
 
-/// The loss of one row before the mean, and its derivative by the outputs `y` into `d`.
-pub(super) fn row_loss<T: Real>(loss: Loss, y: &[T], t: &[T], d: &mut [T]) -> T {
-    let mut total = T::zero();
-    let one = T::one();
-    match loss {
-        Loss::MeanSquaredError => {
-            for ((y, t), d) in y.iter().zip(t).zip(d) {
-                let r = *y - *t;
-                *d = r + r;
-                total += r * r;
-            }
-        }
-        Loss::LogisticCrossEntropy => {
-            for ((y, t), d) in y.iter().zip(t).zip(d) {
-                // softplus(y) - t y, without overflow.
-                let small = (-y.abs()).exp();
-                let p = if *y >= T::zero() { one / (one + small) } else { small / (one + small) };
-                *d = p - *t;
-                total += y.max(T::zero()) - *t * *y + small.ln_1p();
-            }
-        }
-        Loss::SoftmaxCrossEntropy => {
-            let largest = y.iter().copied().fold(T::neg_infinity(), T::max);
-            let mut sum = T::zero();
-            for (y, d) in y.iter().zip(d.iter_mut()) {
-                *d = (*y - largest).exp();
-                sum += *d;
-            }
-            let logarithm = sum.ln() + largest;
-            // The targets of a row may be any distribution; their sum is 1 up to rounding.
-            let mass = t.iter().fold(T::zero(), |mass, t| mass + *t);
-            for ((y, t), d) in y.iter().zip(t).zip(d) {
-                *d = mass * (*d / sum) - *t;
-                total += *t * (logarithm - *y);
-            }
-        }
-    }
-    total
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_gathered_in_their_order() {
+        for width in [1, 10, 784] {
+            let data: Vec<f32> = (0..30 * width).map(|i| i as f32).collect();
+            let order = [7, 0, 29, 7, 13];
+            let mut rows = vec![-1.0; order.len() * width];
+            gather_rows(&data, width, &order, &mut rows);
+            let wanted = order.iter().flat_map(|row| &data[row * width..][..width]);
+            assert!(rows.iter().eq(wanted));
+        }
+    }
 
     #[test]
     fn moved_images_have_zeros_where_nothing_was() {

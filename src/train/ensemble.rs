@@ -144,9 +144,28 @@ pub fn train_members(
     from: Option<EnsembleCheckpoint>,
     control: &mut dyn Control,
 ) -> Result<Option<Ensemble>> {
+    train_members_on(table, &vec![rows; options.len()], options, from, control)
+}
+
+/// As [`train_members`], every member on rows of its own, such as those of a
+/// [`Lesson`](crate::train::Lesson). The box is what the boxes of all members have in common.
+///
+/// # Errors
+/// As [`train_ensemble`], and when there are not as many lists of rows as members.
+pub fn train_members_on(
+    table: &Table,
+    rows: &[&[usize]],
+    options: &[Options],
+    from: Option<EnsembleCheckpoint>,
+    control: &mut dyn Control,
+) -> Result<Option<Ensemble>> {
     let members = options.len();
     if !(1..=MAX_MEMBERS).contains(&members) {
         return Err(Error::invalid("options.ensemble", members.to_string(), "1 to 1024 networks"));
+    }
+    if rows.len() != members {
+        let (found, expected) = (rows.len().to_string(), format!("{members}, one a network"));
+        return Err(Error::invalid("rows of the members", found, expected));
     }
     let from = from.map_or_else(|| vec![None; members], |checkpoint| checkpoint.members);
     if from.len() != members {
@@ -160,19 +179,23 @@ pub fn train_members(
     for (i, own) in options.iter().enumerate() {
         own.without_layers("an ensemble")?;
         // Like members are checked once: their seeds alone differ.
-        if i == 0 || *own != (Options { seed: own.seed, ..options[i - 1].clone() }) {
-            Objective::new(table, rows, own)?;
+        if i == 0
+            || rows[i] != rows[i - 1]
+            || *own != (Options { seed: own.seed, ..options[i - 1].clone() })
+        {
+            Objective::new(table, rows[i], own)?;
         }
     }
-    let job = |(from, options): (Option<Checkpoint>, &Options)| Job {
+    let job = |((from, options), rows): ((Option<Checkpoint>, &Options), &&[usize])| Job {
+        table,
         rows: rows.to_vec(),
         options: options.clone(),
         from,
     };
-    let jobs: Vec<Job> = from.into_iter().zip(options).map(job).collect();
+    let jobs: Vec<Job> = from.into_iter().zip(options).zip(rows).map(job).collect();
     let epochs = options.iter().map(|own| own.epochs).sum();
     let mut watch = Members { control, epochs };
-    let answers = run_all(table, &jobs, &mut watch)?;
+    let answers = run_all(&jobs, &mut watch)?;
     let mut trained = Vec::with_capacity(members);
     for (index, answer) in answers.into_iter().enumerate() {
         match answer {

@@ -17,9 +17,10 @@ use crate::train::{Checkpoint, Control, Options, Progress, Trained, resume, trai
 /// How often the calling thread looks whether it should stop.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// One run: its rows, its options, and where it goes on from.
+/// One run: its table and rows, its options, and where it goes on from.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(super) struct Job<'a> {
+    pub table: &'a Table,
     pub rows: Vec<usize>,
     pub options: Options,
     pub from: Option<Checkpoint>,
@@ -109,11 +110,7 @@ impl Drop for Leaving<'_> {
 ///
 /// # Errors
 /// What [`Watch::checkpoint`] says.
-pub(super) fn run_all(
-    table: &Table,
-    jobs: &[Job],
-    watch: &mut dyn Watch,
-) -> Result<Vec<Option<Result<Trained>>>> {
+pub(super) fn run_all(jobs: &[Job], watch: &mut dyn Watch) -> Result<Vec<Option<Result<Trained>>>> {
     let threads = rayon::current_num_threads().min(jobs.len());
     let shared = Shared {
         board: Mutex::new(Board {
@@ -139,8 +136,8 @@ pub(super) fn run_all(
             let Some(job) = jobs.get(index) else { break };
             let mut member = Member { shared: &shared, index };
             let answer = match job.from.clone() {
-                Some(from) => resume(table, &job.rows, &job.options, from, &mut member),
-                None => train(table, &job.rows, &job.options, &mut member),
+                Some(from) => resume(job.table, &job.rows, &job.options, from, &mut member),
+                None => train(job.table, &job.rows, &job.options, &mut member),
             };
             shared.board().done[index] = Some(answer);
         }

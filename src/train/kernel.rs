@@ -221,11 +221,35 @@ impl<T: Real> Slafs<T> {
     }
 }
 
+/// Does the work on columns with the elements of a low degree in an array of known length, which
+/// stays in registers with its sums: in memory each sum would wait for the one before.
+macro_rules! in_registers {
+    ($elements:ident => $work:expr) => {
+        match $elements.len() {
+            3 => in_registers!(3, $elements => $work),
+            4 => in_registers!(4, $elements => $work),
+            5 => in_registers!(5, $elements => $work),
+            6 => in_registers!(6, $elements => $work),
+            _ => $work,
+        }
+    };
+    ($length:literal, $elements:ident => $work:expr) => {
+        if let Some(given) = $elements.first_chunk_mut::<$length>() {
+            let mut own = *given;
+            {
+                let $elements = &mut own;
+                $work;
+            }
+            *given = own;
+        }
+    };
+}
+
 vectorised! {
     fn add_powers<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], columns: Columns, sums: &'a mut [f64], scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            for column in range {
+            in_registers!(elements => for column in range {
                 let z = load(&z[column * columns.width + i..][..n]);
                 let mut power = [T::one(); LANES];
                 for element in &mut elements[1..] {
@@ -234,7 +258,7 @@ vectorised! {
                         element.sum[l] += power[l];
                     }
                 }
-            }
+            });
             slafs.add(elements, i, n, sums);
         }
     }
@@ -244,7 +268,7 @@ vectorised! {
     fn add_squares<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], columns: Columns, sums: &'a mut [f64], scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            for column in range {
+            in_registers!(elements => for column in range {
                 let z = load(&z[column * columns.width + i..][..n]);
                 let mut power = [T::one(); LANES];
                 for element in &mut elements[1..] {
@@ -254,7 +278,7 @@ vectorised! {
                         element.sum[l] += centred * centred;
                     }
                 }
-            }
+            });
             slafs.add(elements, i, n, sums);
         }
     }
@@ -263,8 +287,8 @@ vectorised! {
 vectorised! {
     fn values<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], y: &'a mut [T], columns: Columns, scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
-            let elements = &*slafs.load(i, n, scratch);
-            for column in range {
+            let elements = slafs.load(i, n, scratch);
+            in_registers!(elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
                 let mut value = elements[0].coefficient;
@@ -299,7 +323,7 @@ vectorised! {
                     }
                 }
                 store(&mut y[at..][..n], value);
-            }
+            });
         }
     }
 }
@@ -308,7 +332,7 @@ vectorised! {
     fn backward<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], g: &'a mut [T], columns: Columns, sums: &'a mut [f64], keep: bool, scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            for column in range {
+            in_registers!(elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
                 let mut own = load(&g[at..][..n]);
@@ -358,7 +382,7 @@ vectorised! {
                     }
                     store(&mut g[at..][..n], own);
                 }
-            }
+            });
             slafs.add(elements, i, n, sums);
         }
     }
@@ -374,9 +398,8 @@ vectorised! {
                         *s = T::of(*mean);
                     }
             }
-            let elements = &*elements;
             let first = elements[0].sum;
-            for column in range {
+            in_registers!(elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
                 let own = load(&g[at..][..n]);
@@ -391,7 +414,7 @@ vectorised! {
                     }
                 }
                 store(&mut g[at..][..n], total);
-            }
+            });
         }
     }
 }
@@ -436,6 +459,129 @@ impl<T: Real> Recurrence<T> {
             self.current[l] = value;
             self.slope_previous[l] = self.slope[l];
             self.slope[l] = slope;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::real::levels;
+
+    /// All that a kernel computes from columns of pre-activations, one after the other.
+    fn everything<T: Real>(slafs: &Slafs<T>, z: &[T], g: &[T], columns: Columns) -> [Vec<f64>; 6] {
+        let scratch = &mut Scratch::default();
+        let sums = || vec![0.0; (slafs.degree + 1) * slafs.neurons];
+        let (mut powers, mut squares, mut by_coefficients) = (sums(), sums(), sums());
+        let (mut y, mut through, mut moments) = (g.to_vec(), g.to_vec(), g.to_vec());
+        slafs.values(z, &mut y, columns, scratch);
+        slafs.backward(z, &mut through, columns, &mut by_coefficients, false, scratch);
+        if slafs.family.is_none() {
+            slafs.add_powers(z, columns, &mut powers, scratch);
+            slafs.add_squares(z, columns, &mut squares, scratch);
+            slafs.backward_through_moments(z, &mut moments, columns, &by_coefficients, scratch);
+        }
+        let wide = |x: Vec<T>| x.into_iter().map(T::f64).collect();
+        [powers, squares, wide(y), by_coefficients, wide(through), wide(moments)]
+    }
+
+    /// The same by the definitions, in f64, number by number.
+    fn naive(slafs: &Slafs<f64>, z: &[f64], g: &[f64], columns: Columns) -> [Vec<f64>; 6] {
+        let (m, d) = (slafs.neurons, slafs.degree);
+        let sums = || vec![0.0; (d + 1) * m];
+        let (mut powers, mut squares, mut by_coefficients) = (sums(), sums(), sums());
+        let (mut y, mut through, mut moments) = (g.to_vec(), g.to_vec(), g.to_vec());
+        let at = |column: usize, i: usize| column * columns.width + i;
+        let u = |z: f64, k: usize, i: usize| match k {
+            0 => 1.0,
+            _ => (z.powi(k as i32) - slafs.mean[(k - 1) * m + i]) * slafs.scale[(k - 1) * m + i],
+        };
+        let slope = |z: f64, k: usize, i: usize| {
+            k as f64
+                * slafs.coefficients[k * m + i]
+                * slafs.scale[(k - 1) * m + i]
+                * z.powi(k as i32 - 1)
+        };
+        for (column, i) in (0..columns.count).flat_map(|c| (0..m).map(move |i| (c, i))) {
+            let (z, g) = (z[at(column, i)], g[at(column, i)]);
+            for k in 0..=d {
+                by_coefficients[k * m + i] += g * u(z, k, i);
+                if k > 0 {
+                    powers[k * m + i] += z.powi(k as i32);
+                    squares[k * m + i] += (z.powi(k as i32) - slafs.mean[(k - 1) * m + i]).powi(2);
+                }
+            }
+            y[at(column, i)] = (0..=d).map(|k| slafs.coefficients[k * m + i] * u(z, k, i)).sum();
+            through[at(column, i)] = g * (1..=d).map(|k| slope(z, k, i)).sum::<f64>();
+        }
+        for (column, i) in (0..columns.count).flat_map(|c| (0..m).map(move |i| (c, i))) {
+            let (z, g, s) = (z[at(column, i)], g[at(column, i)], &by_coefficients);
+            let term = |k: usize| slope(z, k, i) * (g - s[i] - u(z, k, i) * s[k * m + i]);
+            moments[at(column, i)] = (1..=d).map(term).sum();
+        }
+        [powers, squares, y, by_coefficients, through, moments]
+    }
+
+    /// `n` numbers in [-1, 1].
+    fn numbers(n: usize, seed: usize) -> Vec<f64> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f64 / 1001.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn kernels_are_those_of_the_definitions_alike_at_every_level() {
+        for (neurons, degree) in [(1, 1), (5, 2), (16, 3), (17, 4), (40, 5), (3, 8)] {
+            for raw in [true, false] {
+                let columns = Columns { count: 203, width: neurons + 2 };
+                let n = columns.count * columns.width;
+                let (z, g) = (numbers(n, 1), numbers(n, 2));
+                let all = degree * neurons;
+                let slafs = Slafs {
+                    neurons,
+                    degree,
+                    family: None,
+                    raw,
+                    coefficients: numbers(all + neurons, 3),
+                    mean: if raw { vec![0.0; all] } else { numbers(all, 4) },
+                    scale: if raw { vec![1.0; all] } else { numbers(all, 5) },
+                };
+                let own = levels::same(|| everything(&slafs, &z, &g, columns));
+                for (own, wanted) in own.iter().zip(naive(&slafs, &z, &g, columns)) {
+                    for (own, wanted) in own.iter().zip(wanted) {
+                        let most = 1e-12 * (1.0 + wanted.abs());
+                        assert!((own - wanted).abs() <= most, "{own} and not {wanted}");
+                    }
+                }
+                let narrow = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
+                let single = Slafs {
+                    neurons,
+                    degree,
+                    family: None,
+                    raw,
+                    coefficients: narrow(&slafs.coefficients),
+                    mean: narrow(&slafs.mean),
+                    scale: narrow(&slafs.scale),
+                };
+                levels::same(|| everything(&single, &narrow(&z), &narrow(&g), columns));
+            }
+        }
+    }
+
+    #[test]
+    fn families_are_alike_at_every_level() {
+        for family in [Family::Chebyshev, Family::Legendre, Family::Hermite] {
+            let (neurons, degree) = (18, 4);
+            let columns = Columns { count: 100, width: neurons };
+            let n = columns.count * columns.width;
+            let slafs = Slafs {
+                neurons,
+                degree,
+                family: Some(family),
+                raw: false,
+                coefficients: numbers((degree + 1) * neurons, 1),
+                mean: numbers(neurons, 2),
+                scale: numbers(neurons, 3),
+            };
+            levels::same(|| everything(&slafs, &numbers(n, 4), &numbers(n, 5), columns));
         }
     }
 }

@@ -17,7 +17,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
 use crate::network::{Head, Network};
-use crate::train::engine::row_loss;
+use crate::train::loss;
 use crate::train::options::Loss;
 
 /// The figures that belong to a head: errors for regression, accuracy for classes.
@@ -164,13 +164,13 @@ pub fn accuracy(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Resul
 /// As [`rmse`].
 pub fn loss(head: Head, outputs: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
     check(outputs, targets)?;
-    let loss = Loss::of_head(head);
+    let kind = Loss::of_head(head);
     let mut scratch = vec![0.0; targets.ncols()];
     let mut total = 0.0;
     for (y, t) in outputs.rows().into_iter().zip(targets.rows()) {
-        total += row_loss(loss, &y.to_vec(), &t.to_vec(), &mut scratch);
+        total += loss::rows(kind, &y.to_vec(), &t.to_vec(), &mut scratch, targets.ncols());
     }
-    let softmax = loss == Loss::SoftmaxCrossEntropy;
+    let softmax = kind == Loss::SoftmaxCrossEntropy;
     Ok(total / if softmax { targets.nrows() } else { targets.len() } as f64)
 }
 

@@ -38,6 +38,7 @@ mod ensemble;
 mod jobs;
 mod kernel;
 mod layers;
+mod loss;
 pub mod metrics;
 mod model;
 mod objective;
@@ -47,6 +48,7 @@ pub mod rationalise;
 mod real;
 pub mod routine;
 mod tanh;
+mod teacher;
 
 use std::time::Instant;
 
@@ -57,6 +59,7 @@ use crate::table::Table;
 pub use checkpoint::Checkpoint;
 pub use ensemble::{
     Ensemble, EnsembleCheckpoint, Mean, mean, member_options, train_ensemble, train_members,
+    train_members_on,
 };
 pub use layers::{LayerSpec, PoolSpec};
 pub use objective::Objective;
@@ -64,6 +67,7 @@ pub use options::{
     BasisKind, HiddenActivation, Loss, Optimiser, Options, Penalised, Penalty, Precision, Routine,
     Schedule,
 };
+pub use teacher::Lesson;
 
 use checkpoint::{Best, Fingerprint, State};
 use engine::{Batch, Moments, Noise};
@@ -404,7 +408,7 @@ impl<'a, T: Real> Run<'a, T> {
             let loss = engine.evaluate(parameters, batch, Moments::Batch, Some(gradient));
             let penalty = engine.model.penalise(parameters, options.l1, options.l2, Some(gradient));
             let loss = loss + penalty;
-            let size = sum_of_squares(&self.gradient);
+            let size = if penalty == 0.0 { engine.size } else { sum_of_squares(&self.gradient) };
             if !(loss.is_finite() && size.is_finite()) {
                 return End::Diverged;
             }

@@ -21,9 +21,11 @@ pub trait Real: Float + NumAssign + Debug + Default + Send + Sync + 'static {
 macro_rules! real {
     ($type:ty) => {
         impl Real for $type {
+            #[inline(always)]
             fn of(x: f64) -> Self {
                 x as $type
             }
+            #[inline(always)]
             fn f64(self) -> f64 {
                 f64::from(self)
             }
@@ -38,7 +40,7 @@ real!(f32);
 real!(f64);
 
 /// Numbers that a loop treats alike, so that they fit vector registers.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
 
 /// `columns` columns of `rows` numbers.
 pub(super) fn matrix<T>(data: &[T], rows: usize, columns: usize) -> MatRef<'_, T> {
@@ -48,6 +50,55 @@ pub(super) fn matrix<T>(data: &[T], rows: usize, columns: usize) -> MatRef<'_, T
 /// As [`matrix`], to be written.
 pub(super) fn matrix_mut<T>(data: &mut [T], rows: usize, columns: usize) -> MatMut<'_, T> {
     MatMut::from_column_major_slice_mut(&mut data[..rows * columns], rows, columns)
+}
+
+/// Does `work` with the widest vectors of this machine.
+#[inline(always)]
+pub(super) fn widest<W: pulp::NullaryFnOnce>(work: W) -> W::Output {
+    #[cfg(all(test, target_arch = "x86_64"))]
+    match levels::FORCED.get() {
+        Some(levels::Level::Avx512(v4)) => return v4.vectorize(work),
+        Some(levels::Level::Avx2(v3)) => return v3.vectorize(work),
+        Some(levels::Level::Portable) => return work.call(),
+        None => {}
+    }
+    pulp::Arch::new().dispatch(work)
+}
+
+/// The same work at every level of vectors that the machine has.
+#[cfg(test)]
+pub(super) mod levels {
+    #[cfg(target_arch = "x86_64")]
+    use pulp::x86::{V3, V4};
+
+    #[cfg(target_arch = "x86_64")]
+    #[derive(Clone, Copy)]
+    pub(in crate::train) enum Level {
+        Avx512(V4),
+        Avx2(V3),
+        Portable,
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    thread_local! {
+        pub(super) static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
+    }
+
+    /// What `work` gives, the same at every level.
+    pub(in crate::train) fn same<R: PartialEq + std::fmt::Debug>(work: impl Fn() -> R) -> R {
+        let result = work();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let wide = [V4::try_new().map(Level::Avx512), V3::try_new().map(Level::Avx2)];
+            for level in wide.into_iter().flatten().chain([Level::Portable]) {
+                FORCED.set(Some(level));
+                let own = work();
+                FORCED.set(None);
+                assert_eq!(own, result);
+            }
+        }
+        result
+    }
 }
 
 /// A function whose body is compiled for the widest vectors of this machine.
@@ -69,7 +120,7 @@ macro_rules! vectorised {
                     $body
                 }
             }
-            pulp::Arch::new().dispatch(Work(($($arg,)*)))
+            $crate::train::real::widest(Work(($($arg,)*)))
         }
     };
 }
@@ -103,19 +154,45 @@ pub(super) fn store<T: Real>(to: &mut [T], values: [T; LANES]) {
 vectorised! {
     /// The sum of squares, added up in lanes and in f64 over parts: the same on every machine.
     pub(super) fn sum_of_squares<'a, T>(numbers: &'a [T]) -> f64 {
+        // So many that no sum waits for the one before.
+        const SUMS: usize = 32;
         let mut total = 0.0;
-        for part in numbers.chunks(64 * LANES) {
-            let mut lanes = [T::zero(); LANES];
-            for chunk in part.chunks(LANES) {
-                let x = load(chunk);
-                for i in 0..LANES {
-                    lanes[i] += x[i] * x[i];
+        for part in numbers.chunks(128 * SUMS) {
+            let mut sums = [T::zero(); SUMS];
+            let mut chunks = part.chunks_exact(SUMS);
+            for x in &mut chunks {
+                for i in 0..SUMS {
+                    sums[i] += x[i] * x[i];
                 }
             }
-            for x in lanes {
+            for (sum, x) in sums.iter_mut().zip(chunks.remainder()) {
+                *sum += *x * *x;
+            }
+            for x in sums {
                 total += x.f64();
             }
         }
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_are_summed_alike_at_every_level() {
+        for n in [0, 1, 31, 32, 33, 4096, 10_001] {
+            let numbers: Vec<f64> = (0..n).map(|i| f64::from(i % 17) - 8.0).collect();
+            let naive: f64 = numbers.iter().map(|x| x * x).sum();
+            assert_eq!(levels::same(|| sum_of_squares(&numbers)), naive);
+            let numbers: Vec<f32> = numbers.iter().map(|x| *x as f32 * 0.1).collect();
+            let naive: f64 = numbers.iter().map(|x| f64::from(*x).powi(2)).sum();
+            let own = levels::same(|| sum_of_squares(&numbers));
+            assert!(
+                (own - naive).abs() <= 128.0 * f64::from(f32::EPSILON) * naive,
+                "{own} {naive}"
+            );
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! tanh and its derivative on columns of pre-activations, in vector registers.
+//! exp, and tanh and its derivative on columns of pre-activations, in vector registers.
 //!
 //! With k an integer and r = -2 |z| - k ln 2, |r| <= ln 2 / 2, and q = e^r - 1 by its Taylor
 //! polynomial of degree 13 (remainder below 2^-57 |r|), m = e^(-2 |z|) - 1 = 2^k q + (2^k - 1)
@@ -7,7 +7,7 @@
 
 use crate::train::real::{Real, vectorised};
 
-/// What takes the place of -2 |z| below it: there tanh is 1 in f64, and the derivative below 1e-303.
+/// What takes the place of an exponent below it. There tanh is 1 in f64, its derivative below 1e-303.
 const LOWEST: f64 = -700.0;
 /// ln 2 in two parts, the first of so few bits that its small multiples are exact.
 const LN_2: (f64, f64) = (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10);
@@ -25,10 +25,9 @@ const TAYLOR: [f64; 13] = {
     terms
 };
 
-/// tanh z and its derivative; NaN where z is.
+/// `p` and `q` with e^t = p + p q, `p` a power of 2, for t <= 0; NaN where t is.
 #[inline(always)]
-fn tanh(z: f64) -> (f64, f64) {
-    let t = -2.0 * z.abs();
+fn exponential(t: f64) -> (f64, f64) {
     let t = if t < LOWEST { LOWEST } else { t };
     let shifted = t * std::f64::consts::LOG2_E + TO_INTEGER;
     let k = shifted - TO_INTEGER;
@@ -37,7 +36,20 @@ fn tanh(z: f64) -> (f64, f64) {
     for term in TAYLOR {
         q = (q + term) * r;
     }
-    let power = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    (f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52), q)
+}
+
+/// e^t for t <= 0, at least e^-700; NaN where t is.
+#[inline(always)]
+pub(super) fn exp(t: f64) -> f64 {
+    let (power, q) = exponential(t);
+    power * q + power
+}
+
+/// tanh z and its derivative; NaN where z is.
+#[inline(always)]
+fn tanh(z: f64) -> (f64, f64) {
+    let (power, q) = exponential(-2.0 * z.abs());
     let m = power * q + (power - 1.0);
     let under = 1.0 / (2.0 + m);
     ((-m * under).copysign(z), 4.0 * (power * q + power) * under * under)
@@ -72,6 +84,8 @@ mod tests {
 
     #[test]
     fn it_is_the_tanh_of_the_standard_library_to_a_few_units_of_the_last_place() {
+        assert_eq!((exp(0.0), exp(f64::NEG_INFINITY)), (1.0, exp(-700.0)));
+        assert!(exp(f64::NAN).is_nan());
         let near = |own: f64, wanted: f64, z: f64| {
             let error = (own - wanted).abs();
             assert!(error <= 1e-15 * wanted.abs() + 1e-300, "{z}: {own} and not {wanted}");
@@ -81,6 +95,8 @@ mod tests {
             let (value, derivative) = Activation::Tanh.value_and_derivative(z);
             near(tanh(z).0, value, z);
             near(tanh(z).1, derivative, z);
+            let t = -z.abs();
+            near(exp(t.max(-700.0)), t.max(-700.0).exp(), t);
         }
         for z in [0.0, 1e-300, 1e-9, 19.9, 20.1, 1e6, f64::MAX, f64::INFINITY] {
             near(tanh(z).0, z.tanh(), z);
