@@ -99,7 +99,7 @@ fn measured(
         (false, _) => standard.phases[i],
         (true, 0) => measured[0] / phases[0],
         // Of so short a phase a good part is its constants, which do not grow with the points.
-        (true, _) => (measured[i] / phases[i]).min(2.0 * standard.phases[i]),
+        (true, _) => (measured[i] / phases[i]).min(standard.phases[i]),
     };
     Some(Rates { phases: [rate(0), rate(1), rate(2)], start: standard.start })
 }

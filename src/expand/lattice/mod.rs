@@ -112,7 +112,7 @@ pub(super) fn operations(stages: &Stages, bounds: &[Bound]) -> [f64; 3] {
         let q = stages.hidden[s].degree() as usize;
         let points = simplex.count(n, q) as f64;
         let entries: usize = stages.hidden[s].rows.iter().map(|row| row.weights.len()).sum();
-        evaluate += points * 8.0 * entries as f64;
+        evaluate += points * 3.0 * entries as f64;
     }
     let outputs = bounds.len() as f64;
     let lanes = (k.div_ceil(4) * 4) as f64;

@@ -844,7 +844,7 @@ pub(super) fn through_cost(
     let last = stages.hidden.len() - 1;
     let width = |s: usize| stages.hidden[s].rows.len() as f64;
     // An addition, and some that reduce.
-    let mut cost = 2.0 * steps * width(from);
+    let mut cost = 1.2 * steps * width(from);
     if from == last {
         let products = (stage.polynomial_degree().max(2) - 1) as f64 * 7.0 + 3.0;
         cost + products * width(last)
