@@ -816,7 +816,7 @@ mod tests {
     }
 
     impl Job for Check {
-        type Output = [[u64; 8]; 7];
+        type Output = [[u64; 8]; 8];
         fn run<M: Machine>(self, machine: M) -> Self::Output {
             machine.run(
                 #[inline(always)]
@@ -827,7 +827,7 @@ mod tests {
 
     impl Check {
         #[inline(always)]
-        fn work<R: Residues>(&self, token: R::Token) -> [[u64; 8]; 7] {
+        fn work<R: Residues>(&self, token: R::Token) -> [[u64; 8]; 8] {
             let m = Moduli::<R, 8>::new(token, self.primes);
             let word = |x: [u64; 8]| std::array::from_fn(|i| R::word(x[i], self.primes[i]));
             let (a, b) = (word(self.a), word(self.b));
@@ -845,6 +845,18 @@ mod tests {
             for _ in 0..15 {
                 many = R::add(many, R::reduce(a, &m), &m);
             }
+            // Plain integers modulo the next prime, taken away and added again.
+            let next: [u64; 8] = std::array::from_fn(|i| self.primes[(i + 1) % 8]);
+            let others = Moduli::<R, 8>::new(token, next);
+            let other = std::array::from_fn(|i| R::word(self.b[i] % next[i], next[i]));
+            let other = R::reduce(other, &others);
+            let one = self.primes.map(|p| R::plain_factor(1, p));
+            let plain = R::plain(other, &others);
+            let difference = out(R::reduce(R::sub_plain(R::reduce(a, &m), plain, one, &m), &m));
+            let back = std::array::from_fn(|i| {
+                let sum = difference[i] as i64 + R::centred(other[i], next[i]);
+                sum.rem_euclid(self.primes[i] as i64) as u64
+            });
             [
                 out(product),
                 out(powers),
@@ -853,6 +865,7 @@ mod tests {
                 out(R::sub_multiple(product, powers, self.k, m.words(self.k), &m)),
                 out(R::mul(R::add(product, R::reduce(a, &m), &m), powers, &m)),
                 out(R::reduce(R::add_signed(product, powers, signs, &m), &m)),
+                back,
             ]
         }
     }
@@ -881,7 +894,7 @@ mod tests {
             };
             let a: [u64; 8] = std::array::from_fn(|i| pick(a[i], edge[i], primes[i]));
             let b: [u64; 8] = std::array::from_fn(|i| pick(b[i], edge[i] >> 3, primes[i]));
-            let naive: [[u64; 8]; 7] = std::array::from_fn(|case| {
+            let naive: [[u64; 8]; 8] = std::array::from_fn(|case| {
                 std::array::from_fn(|i: usize| {
                     let p = u128::from(primes[i]);
                     let (a, b) = (u128::from(a[i]), u128::from(b[i]));
@@ -891,6 +904,7 @@ mod tests {
                         1 => powers,
                         2 => 16 * a,
                         3 => a + p - b,
+                        7 => a,
                         5 => (a * b + a) % p * powers,
                         6 if i.is_multiple_of(2) => a * b % p + powers,
                         6 => a * b % p + p - powers,

@@ -78,7 +78,7 @@ fn reduces(order: usize, last: usize) -> bool {
 /// Whether differences along all axes, of what came out of `reduce`, must be reduced on the way: at
 /// a point a there are |a|, each of which doubles them at most.
 pub(super) fn must_reduce(degree: usize, largest: u64) -> bool {
-    degree > 50 || (largest / 2 + 3) << degree.min(50) > 1 << 53
+    largest / 2 + 3 > (1 << 53) >> degree.min(63)
 }
 
 /// Vectors from which on it pays to take two at a time.
@@ -434,17 +434,11 @@ impl<M: Machine> Axes<'_, M> {
     fn listed_differences(&self, x: &mut [Four<M::R>], list: &Subtractions) {
         let (m, stride) = (&self.moduli.four, self.stride);
         let list = &list.differences[..];
-        if stride == 1 && self.reduces {
-            for i in 0..list.len() {
-                let (to, from) = (list[i].0 as usize, list[i].1 as usize);
-                x[to] = M::R::reduce(M::R::sub(x[to], x[from], m), m);
-            }
-            return;
-        }
         if stride == 1 {
             for i in 0..list.len() {
                 let (to, from) = (list[i].0 as usize, list[i].1 as usize);
-                x[to] = M::R::sub(x[to], x[from], m);
+                let difference = M::R::sub(x[to], x[from], m);
+                x[to] = if self.reduces { M::R::reduce(difference, m) } else { difference };
             }
             return;
         }
@@ -551,8 +545,9 @@ struct Pieces<'a, 's, R: Residues> {
     local: Vec<Four<R>>,
 }
 
-/// Degrees and variables of the lattices of which weights are kept.
-const WEIGHTS: (usize, usize) = (8, 3);
+/// Variables and degrees of the lattices of which weights are kept.
+const WEIGHED_VARIABLES: usize = 3;
+const WEIGHED_DEGREE: usize = 8;
 
 impl<'a, M: Machine> Outer<'a, M> {
     pub(super) fn new(
@@ -574,9 +569,9 @@ impl<'a, M: Machine> Outer<'a, M> {
             outer.push((point.iter().sum(), weight));
         });
         let mut weights: Vec<Vec<Vec<Four<M::R>>>> = Vec::new();
-        let most = if h == 0 { simplex.variables().min(WEIGHTS.1) } else { 0 };
+        let most = if h == 0 { simplex.variables().min(WEIGHED_VARIABLES) } else { 0 };
         for m in 2..=most {
-            let row = (0..=degree.min(WEIGHTS.0)).map(|b| {
+            let row = (0..=degree.min(WEIGHED_DEGREE)).map(|b| {
                 let mut all = Vec::with_capacity(simplex.count(m, b));
                 for k in 0..=b {
                     let below = match m {
@@ -805,6 +800,23 @@ impl<'a, M: Machine> Outer<'a, M> {
                 }
                 next += b - e + 1;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::must_reduce;
+    use crate::numeric::residues::{primes, small_primes};
+
+    #[test]
+    fn differences_are_reduced_where_they_could_grow_too_large() {
+        for p in [primes().next().unwrap(), small_primes().next().unwrap()] {
+            for degree in 0..70 {
+                let most = u128::from(p / 2 + 3) << degree;
+                assert_eq!(must_reduce(degree, p), most > 1 << 53, "{p} {degree}");
+            }
+            assert!(must_reduce(300, p));
         }
     }
 }

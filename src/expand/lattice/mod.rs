@@ -138,7 +138,8 @@ pub(super) fn bytes(stages: &Stages, bounds: &[Bound], threads: usize) -> (f64, 
     let (n, degree) = (stages.used.len(), stages.degree() as usize);
     let simplex = Simplex::new(n, degree);
     let k = primes_for(bounds.iter().map(|b| b.bits).fold(0.0, f64::max));
-    let h = cut_axes(n, simplex.count(n, degree));
+    let h = cut_axes(n, simplex.count(n, degree), k, threads > 1);
+    let at_once = threads.min(simplex.count(h, degree));
     let words: usize = bounds.iter().map(|b| words_for(b.bits)).sum();
     let units = k.div_ceil(4) * bounds.len();
     let residues = simplex.count(n, degree) * units * 32;
@@ -148,16 +149,26 @@ pub(super) fn bytes(stages: &Stages, bounds: &[Bound], threads: usize) -> (f64, 
         kept += if slab < KEPT { slab * units } else { 0 };
     });
     // The integers of the first slabs, beside their residues.
-    let integers = threads * simplex.count(n - h, degree) * words * 8;
+    let integers = at_once * simplex.count(n - h, degree) * words * 8;
     // The differences with which threads begin.
     let stage = &stages.hidden[tabulate::first_stage(&simplex, n, degree, stages)];
     let q = (stage.degree() as usize).max(1);
-    // Padded to vectors of eight, an output's beside them.
-    let words = (stage.rows.len() * k.min(4)).next_multiple_of(8) + 8;
+    // Padded to vectors of eight, the outputs' beside them.
+    let words =
+        (stage.rows.len() * k.min(4)).next_multiple_of(8) + (4 * bounds.len()).next_multiple_of(8);
     let starts = if threads > 1 { simplex.count(h, degree) } else { 0 };
-    let kept_rows = starts * simplex.count(n - h, q - 1);
-    let differences = words * (simplex.count(n, q) + simplex.count(n, q - 1) + kept_rows) * 8;
-    ((residues + integers + differences) as f64, kept as f64)
+    // Those of the outer levels once, of the others by thread.
+    let levels = |levels: std::ops::Range<usize>| -> usize {
+        levels.map(|level| simplex.count(n - level, q - 1)).sum()
+    };
+    let rows = simplex.count(n, q)
+        + starts * simplex.count(n - h, q - 1)
+        + levels(0..h)
+        + at_once * levels(h..n);
+    // Before they are packed.
+    let unpacked = simplex.count(n, q) * (stage.rows.len() + bounds.len()) * 32;
+    let differences = words * rows * 8 + unpacked;
+    ((residues + integers.max(differences)) as f64, kept as f64)
 }
 
 /// Operations of the reconstruction of so many points, from k primes, to `words` words in all: a
@@ -218,20 +229,28 @@ fn transpose<T>(pieces: Vec<Vec<T>>, count: usize) -> Vec<Vec<T>> {
 
 pub(super) type Word<M> = <<M as Machine>::R as Residues>::Word;
 
-/// Lattice points up to which all are one slab: a megabyte of residues, which fits into the
-/// second-level cache. Unit tests cut small lattices too, whose polynomials are soon composed.
-const UNCUT: usize = if cfg!(test) { 500 } else { 1 << 15 };
+/// Lattice points up to which all are one slab, as they fit into the second-level cache: a megabyte of
+/// residues, and less where threads share the slabs or, with many primes, one takes long. Unit tests
+/// cut small lattices too, whose polynomials are soon composed.
+fn uncut(primes: usize, parallel: bool) -> usize {
+    match (parallel || primes > 64, cfg!(test)) {
+        (true, true) => 200,
+        (false, true) => 500,
+        (true, false) => 1 << 13,
+        (false, false) => 1 << 15,
+    }
+}
 
 /// The coordinates whose choices are the slabs; what fits into a cache need not be cut.
-fn cut_axes(n: usize, points: usize) -> usize {
-    if points <= UNCUT { 0 } else { (n - 1).min(2) }
+fn cut_axes(n: usize, points: usize, primes: usize, parallel: bool) -> usize {
+    if points <= uncut(primes, parallel) { 0 } else { (n - 1).min(2) }
 }
 
 /// The residues of four primes, or of fewer primes and several neurons.
 type Four<R> = [<R as Residues>::Word; 4];
 
 /// Vectors that begin on a line of the cache: loads of two at a time are slow across lines.
-pub(super) struct Lines<R: Residues> {
+struct Lines<R: Residues> {
     words: Vec<R::Word>,
     /// The words before the first line.
     before: usize,
@@ -334,10 +353,11 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     let primes = choose_primes(stages, bits);
     let points = simplex.count(n, degree);
     let outputs = bounds.len();
-    let h = cut_axes(n, points);
+    let h = cut_axes(n, points, primes.len(), parallel);
     let m = n - h;
     let neighbours = Neighbours::new(&simplex, h);
     let largest = primes.iter().copied().max().unwrap_or(1);
+    // The differences along outer axes go on from those within slabs.
     let reduces = h > 0 || must_reduce(degree, largest);
 
     // The slabs, by the sums of their first coordinates.

@@ -2,7 +2,8 @@
 //!
 //! The product P of the primes exceeds 4 |x|. Up to [`GARNER`] primes, digits v_k of a mixed radix,
 //! each of size at most p_k / 2 + 2, with x = sum v_k p_0 ... p_{k-1} modulo P; the sum is below
-//! 0.51 P in size, so it differs from x by less than P: it is x. With more primes the explicit form
+//! 0.51 P in size, so it differs from x by less than P: it is x. Up to four primes are the lanes of one
+//! vector, more stand in a vector each, eight points abreast. With more primes the explicit form
 //! x = sum r_k P / p_k - q P, r_k = x (P / p_k)^-1 mod p_k, where q is the integer next to sum r_k
 //! / p_k: the sum is q + x / P, |x / P| < 1/4, and its error in f64 is far below 1/4.
 //! (Bernstein and Sorenson, Modular exponentiation via the explicit Chinese remainder theorem,
@@ -21,11 +22,16 @@ pub(super) const GARNER: usize = 32;
 /// Primes up to which a column of 2^51 2^64 products fits in 128 bits.
 pub(super) const MOST_PRIMES: usize = 8000;
 
+/// Mixed digits that are put together by Horner's rule.
+const HORNER: usize = 8;
+
 /// The constants of a reconstruction.
 pub(super) struct Reconstruction<R: Residues> {
     primes: Vec<u64>,
-    /// By word of the result: from which digit on the factors reach it, and the factors of all
-    /// digits, then that of the correction.
+    /// The words of what is added in the end to the sum of mixed digits, each with its prime added.
+    correction: Vec<u64>,
+    /// With more than [`HORNER`] primes, by word of the result: from which digit on the factors reach
+    /// it, and the factors of all digits, then that of the correction.
     columns: Vec<(usize, Vec<u64>)>,
     digits: Digits<R>,
 }
@@ -34,11 +40,15 @@ enum Digits<R: Residues> {
     /// Up to four primes: the lanes of one vector.
     Lanes {
         moduli: Moduli<R, 4>,
-        /// By digit: what it is divided by, the inverse of its prime.
+        /// By digit but the last: what it is divided by, the inverse of its prime.
         inverses: Vec<[R::Word; 4]>,
         /// The plain factor of 1.
         one: [R::Word; 4],
     },
+    Many(Many<R>),
+}
+
+enum Many<R: Residues> {
     Garner {
         moduli: Vec<Moduli<R, 8>>,
         /// p_0 ... p_{j-1} modulo p_k for plain digits, j < k.
@@ -77,27 +87,33 @@ impl<R: Residues> Reconstruction<R> {
     pub(super) fn new(token: R::Token, primes: &[u64], units: &[[u64; 4]], words: usize) -> Self {
         let k = primes.len();
         let mut factors: Vec<BigInt> = Vec::with_capacity(k + 1);
+        let mut correction = Vec::new();
         let digits = if k <= GARNER {
             let mut product = BigUint::one();
-            let mut correction = BigUint::zero();
+            let mut sum = BigUint::zero();
             for p in primes {
-                correction += &product * *p;
+                sum += &product * *p;
                 factors.push(product.clone().into());
                 product *= *p;
             }
-            factors.push(-BigInt::from(correction));
-            if let ([unit], true) = (units, k <= 4) {
-                // The last prime stands in all lanes that are left over.
+            factors.push(-BigInt::from(sum));
+            correction = words_of(&factors[k], words);
+            if let [unit] = units {
+                // The last prime stands in all lanes that are left over, which nobody reads.
                 let inverse = |p: u64| {
                     unit.map(|other| R::word(modular::inv(p % other, other).unwrap_or(0), other))
                 };
-                let columns = columns(&factors, words);
                 let digits = Digits::Lanes {
                     moduli: Moduli::new(token, *unit),
-                    inverses: primes.iter().map(|p| inverse(*p)).collect(),
+                    inverses: primes[..k - 1].iter().map(|p| inverse(*p)).collect(),
                     one: unit.map(|p| R::plain_factor(1, p)),
                 };
-                return Reconstruction { primes: primes.to_vec(), columns, digits };
+                return Reconstruction {
+                    primes: primes.to_vec(),
+                    correction,
+                    columns: Vec::new(),
+                    digits,
+                };
             }
             let products = primes
                 .iter()
@@ -124,7 +140,7 @@ impl<R: Residues> Reconstruction<R> {
                     [R::word(modular::inv(product, *p).unwrap_or(1), *p); 8]
                 })
                 .collect();
-            Digits::Garner {
+            Many::Garner {
                 moduli: primes.iter().map(|p| Moduli::new(token, [*p; 8])).collect(),
                 products,
                 inverses,
@@ -147,13 +163,15 @@ impl<R: Residues> Reconstruction<R> {
                     })
                 })
                 .collect();
-            Digits::Explicit {
+            Many::Explicit {
                 moduli: units.iter().map(|unit| Moduli::new(token, *unit)).collect(),
                 inverses,
                 reciprocals: primes.iter().map(|p| 1.0 / *p as f64).collect(),
             }
         };
-        Reconstruction { primes: primes.to_vec(), columns: columns(&factors, words), digits }
+        let columns = if k <= HORNER { Vec::new() } else { columns(&factors, words) };
+        let digits = Digits::Many(digits);
+        Reconstruction { primes: primes.to_vec(), correction, columns, digits }
     }
 
     /// The integers of the points of a slab, a lattice in `m` variables of degree `b`, of which
@@ -185,16 +203,31 @@ impl<R: Residues> Reconstruction<R> {
     ) {
         let mut to = Graded::new(m, b, words, segments);
         let k = self.primes.len();
-        if let Digits::Lanes { moduli, inverses, one } = &self.digits {
-            let constants = (moduli, &inverses[..], *one);
-            match k {
-                1 => self.lanes::<1>(units[0], constants, &mut to),
-                2 => self.lanes::<2>(units[0], constants, &mut to),
-                3 => self.lanes::<3>(units[0], constants, &mut to),
-                _ => self.lanes::<4>(units[0], constants, &mut to),
+        match &self.digits {
+            Digits::Lanes { moduli, inverses, one } => {
+                let constants = (moduli, &inverses[..], *one);
+                match k {
+                    1 => self.lanes::<1>(units[0], constants, &mut to),
+                    2 => self.lanes::<2>(units[0], constants, &mut to),
+                    3 => self.lanes::<3>(units[0], constants, &mut to),
+                    _ => self.lanes::<4>(units[0], constants, &mut to),
+                }
             }
-            return;
+            Digits::Many(many) => self.by_eights(many, units, places, words, &mut to),
         }
+    }
+
+    /// All points, eight abreast.
+    #[inline(always)]
+    fn by_eights(
+        &self,
+        many: &Many<R>,
+        units: &[&[[R::Word; 4]]],
+        places: &[(usize, usize)],
+        words: usize,
+        to: &mut Graded<'_, '_>,
+    ) {
+        let k = self.primes.len();
         let terms = k + 1;
         let mut next = units[0].len();
         let mut digits: Vec<[u64; 8]> = vec![[0; 8]; terms];
@@ -202,9 +235,8 @@ impl<R: Residues> Reconstruction<R> {
         let mut flat = vec![0_u64; terms];
         while next > 0 {
             let take = next.min(8);
-            match &self.digits {
-                Digits::Lanes { .. } => {}
-                Digits::Garner { moduli, products, inverses } => {
+            match many {
+                Many::Garner { moduli, products, inverses } => {
                     for (i, &(unit, lane)) in places.iter().enumerate() {
                         let source = &units[unit][next - take..next];
                         for t in 0..take {
@@ -233,7 +265,7 @@ impl<R: Residues> Reconstruction<R> {
                     }
                     digits[k] = [1; 8];
                 }
-                Digits::Explicit { moduli, inverses, reciprocals } => {
+                Many::Explicit { moduli, inverses, reciprocals } => {
                     for t in 0..take {
                         let mut quotient = 0.0;
                         let index = next - 1 - t;
@@ -329,9 +361,9 @@ impl<R: Residues> Reconstruction<R> {
         }
         let mut sum = 0_u128;
         for w in 0..to.len() {
-            // The last of the factors takes the primes away again.
-            let word = if w < K { words[w] } else { 0 };
-            sum += u128::from(word) + u128::from(self.columns[w].1[K]);
+            // No integer takes more words than there are primes.
+            let word = words.get(w).copied().unwrap_or(0);
+            sum += u128::from(word) + u128::from(self.correction[w]);
             to[w] = sum as u64;
             sum >>= 64;
         }

@@ -22,11 +22,13 @@ pub(super) struct Subtractions {
     pub(super) conversions: Vec<(u16, u16, u16)>,
 }
 
-/// Runs up to which the alignment of lattices is tabulated; beyond, it is a recursion.
-const TABULATED: usize = 1 << 14;
+/// Runs up to which the alignment of lattices is tabulated; beyond, in more than four variables, it is
+/// a recursion, which unit tests have to reach with small ones.
+const TABULATED: usize = if cfg!(test) { 100 } else { 1 << 14 };
 
 /// Variables and subtractions of a kind up to which those of a lattice are listed.
-const LISTED: (usize, usize) = (4, 2048);
+const LISTED_VARIABLES: usize = 4;
+const LISTED: usize = 2048;
 
 /// Numbers of points of all lattices up to a size.
 #[derive(Clone, Debug)]
@@ -107,10 +109,10 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Of the lattices in fewer variables than the largest, which in turn has up to `outer` axes
-    /// and the last for themselves.
-    pub(super) fn new(simplex: &Simplex, outer: usize) -> Self {
-        let (variables, degree) = (simplex.counts.len() - 1, simplex.counts[0].len() - 1);
+    /// Of the lattices in fewer variables than the largest; also for `outer_axes` axes together
+    /// with the last.
+    pub(super) fn new(simplex: &Simplex, outer_axes: usize) -> Self {
+        let (variables, degree) = (simplex.variables(), simplex.counts[0].len() - 1);
         let mut runs: Vec<Vec<Vec<Run>>> = vec![vec![vec![(0, 0, 1)]; degree]];
         if variables >= 2 {
             runs.push((0..degree).map(|b| vec![(0, 0, b as u32 + 1)]).collect());
@@ -138,9 +140,10 @@ impl Neighbours {
                 .collect();
             runs.push(row);
         }
-        let listed = (variables - 1).min(LISTED.0);
+        let listed = (variables - 1).min(LISTED_VARIABLES);
         let all = subtractions(simplex, &runs, 0, listed);
-        let outer = subtractions(simplex, &runs, 1, if outer == 0 { 0 } else { outer + 1 });
+        let outer =
+            subtractions(simplex, &runs, 1, if outer_axes == 0 { 0 } else { outer_axes + 1 });
         let alignments = runs.into_iter().map(|row| row.into_iter().map(align).collect());
         Neighbours { alignments: alignments.collect(), all, outer }
     }
@@ -194,7 +197,7 @@ fn subtractions(
             let mut all = Subtractions::default();
             // Every axis has C(m + b, m + 1) differences.
             let along = simplex.count(m, b) * b / (m + 1);
-            if b > MOST_NODES || along * (m - without) > LISTED.1 {
+            if b > MOST_NODES || along * (m - without) > LISTED {
                 return None;
             }
             for k in 0..=b {
@@ -233,7 +236,8 @@ fn subtractions(
     rows
 }
 
-/// Nodes up to which products need no reduction of their own.
+/// The degree up to which nodes, which are less, are at most 10: products by these need no reduction
+/// of their own.
 const MOST_NODES: usize = 11;
 
 /// Calls `visit` with every point of degree up to `degree`, in lexicographic order.
