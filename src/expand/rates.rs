@@ -115,12 +115,13 @@ fn with_primes(bounds: &[Bound], k: usize, most: usize) -> Vec<Bound> {
     bounds.iter().map(|b| Bound { bits, ..b.clone() }).collect()
 }
 
-/// Seconds of each phase on this thread, the least of seven runs, or of three where these are long.
+/// Seconds of each phase on this thread, the least of some runs: those of two milliseconds, at least
+/// three. The first of a program meet cold caches.
 fn time(stages: &Stages, bounds: &[Bound], route: Route) -> [f64; 3] {
     let started = Instant::now();
     let mut least = [f64::INFINITY; 3];
-    for run in 0..7 {
-        if run >= 3 && started.elapsed() > Duration::from_millis(5) {
+    for run in 0..64 {
+        if run >= 3 && started.elapsed() > Duration::from_millis(2) {
             break;
         }
         let progress = Progress::default();
