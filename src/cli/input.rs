@@ -152,7 +152,7 @@ fn built_in(name: &Path) -> Option<Result<Table>> {
         "xor" => Some(Ok(problems::xor())),
         "two-spirals" => Some(problems::two_spirals(1000, 0)),
         "sparse-polynomial" => {
-            Some(problems::sparse_polynomial(10, 5, 3, 2000, 0).map(|(table, _)| table))
+            Some(problems::sparse_polynomial(10, 5, 3..=3, 2000, 0).map(|(table, _)| table))
         }
         "auto-mpg" => Some(Ok(problems::auto_mpg())),
         _ => None,

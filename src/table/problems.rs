@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::f64::consts::PI;
+use std::ops::RangeInclusive;
 
 use ndarray::{Array2, array};
 use rand::{Rng, SeedableRng};
@@ -56,10 +57,11 @@ pub fn two_spirals(points_per_class: usize, seed: u64) -> Result<Table> {
 }
 
 /// Sparse polynomial regression: inputs from N(0, 1), and `y` the sum of `monomials` different
-/// monomials of total degree `degree`, each with coefficient 1.
+/// monomials, each with coefficient 1 and a total degree in `degrees`.
 ///
-/// Returns the table and the exponents of the monomials, ascending, one entry an input. The
-/// monomials are drawn uniformly from all C(inputs + degree - 1, degree).
+/// Returns the table and the exponents of the monomials, ascending, one entry an input. For each
+/// monomial a degree d is drawn, and then one of the C(inputs + d - 1, d) of that degree; all are
+/// equally likely, both times.
 ///
 /// # Errors
 /// When a count is 0, there are fewer monomials than asked for, the table cannot be held, or
@@ -67,22 +69,35 @@ pub fn two_spirals(points_per_class: usize, seed: u64) -> Result<Table> {
 pub fn sparse_polynomial(
     inputs: usize,
     monomials: usize,
-    degree: usize,
+    degrees: RangeInclusive<usize>,
     rows: usize,
     seed: u64,
 ) -> Result<(Table, Vec<Vec<u32>>)> {
     const NAME: &str = "built-in: sparse polynomial";
-    let available = count_monomials(inputs, degree);
-    if inputs == 0 || degree == 0 || monomials == 0 || monomials as u128 > available {
+    let (lowest, highest) = (*degrees.start(), *degrees.end());
+    let mut available = 0u128;
+    for degree in degrees {
+        // No further than needed: where there are too few, this is the number of all.
+        if inputs == 0 || available >= monomials as u128 {
+            break;
+        }
+        available = available.saturating_add(count_monomials(inputs, degree));
+    }
+    if inputs == 0 || lowest == 0 || monomials == 0 || monomials as u128 > available {
         return Err(Error::invalid(
             NAME,
-            format!("{monomials} monomials of degree {degree} in {inputs} inputs"),
+            format!("{monomials} monomials of degree {lowest} to {highest} in {inputs} inputs"),
             format!("from 1 to {available} monomials, of degree 1 or more"),
         ));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut factors = BTreeSet::new();
     while factors.len() < monomials {
+        let degree = match highest - lowest {
+            // No number is drawn where there is no choice.
+            0 => lowest,
+            more => lowest + below(&mut rng, more + 1),
+        };
         factors.insert(draw_monomial(inputs, degree, &mut rng));
     }
     let mut x = zeros(rows, inputs, NAME)?;
@@ -200,9 +215,10 @@ mod tests {
 
     #[test]
     fn sparse_polynomials_are_the_sum_of_their_monomials() {
-        let (table, exponents) = sparse_polynomial(6, 10, 3, 20, 1).unwrap();
+        let (table, exponents) = sparse_polynomial(6, 10, 3..=4, 20, 1).unwrap();
         assert_eq!(exponents.len(), 10);
-        assert!(exponents.iter().all(|e| e.iter().sum::<u32>() == 3));
+        let degrees: BTreeSet<u32> = exponents.iter().map(|e| e.iter().sum()).collect();
+        assert_eq!(degrees, [3, 4].into());
         assert!(exponents.windows(2).all(|pair| pair[0] < pair[1]));
         for (x, y) in table.inputs().rows().into_iter().zip(table.targets()) {
             let term =
@@ -214,17 +230,25 @@ mod tests {
             // Some 3 roundings a term and 10 of the sum, on either side.
             assert!((sum - y).abs() <= 32.0 * f64::EPSILON * size);
         }
-        assert_eq!(sparse_polynomial(6, 10, 3, 20, 1).unwrap(), (table, exponents));
+        assert_eq!(sparse_polynomial(6, 10, 3..=4, 20, 1).unwrap(), (table, exponents));
     }
 
     #[test]
     fn sparse_polynomials_that_do_not_exist_are_refused() {
-        assert_eq!(sparse_polynomial(2, 4, 3, 5, 1).unwrap().1.len(), 4);
-        for (inputs, monomials, degree) in [(2, 5, 3), (0, 1, 3), (2, 0, 3), (2, 1, 0)] {
-            assert!(sparse_polynomial(inputs, monomials, degree, 5, 1).is_err());
+        assert_eq!(sparse_polynomial(2, 4, 3..=3, 5, 1).unwrap().1.len(), 4);
+        assert_eq!(sparse_polynomial(2, 9, 3..=4, 5, 1).unwrap().1.len(), 9);
+        for (inputs, monomials, degrees) in [
+            (2, 5, 3..=3),
+            (2, 10, 3..=4),
+            (0, 1, 3..=3),
+            (2, 0, 3..=3),
+            (2, 1, 0..=0),
+            (2, 1, RangeInclusive::new(4, 3)),
+        ] {
+            assert!(sparse_polynomial(inputs, monomials, degrees, 5, 1).is_err());
         }
-        assert!(sparse_polynomial(2, 1, 3, usize::MAX, 1).is_err());
-        assert!(sparse_polynomial(2, 1, 3, 0, 1).is_err());
+        assert!(sparse_polynomial(2, 1, 3..=3, usize::MAX, 1).is_err());
+        assert!(sparse_polynomial(2, 1, 3..=3, 0, 1).is_err());
     }
 
     #[test]
