@@ -23,6 +23,13 @@ pub(super) struct Packing<R: Residues> {
     rooted: bool,
 }
 
+/// The last stage, packed: the differences at the origin by table, and the tables.
+pub(super) struct PackedStage<R: Residues> {
+    pub(super) lower: Vec<Lines<R>>,
+    pub(super) tables: Vec<Table<R>>,
+    pub(super) packing: Packing<R>,
+}
+
 /// The vectors for some of a batch's primes.
 struct Pass<R: Residues> {
     /// The first prime of the batch, and how many.
@@ -71,7 +78,7 @@ pub(super) fn pack<M: Machine>(
     (simplex, place): (&Simplex, (usize, usize)),
     count: usize,
     points: usize,
-) -> (Vec<(Lines<M::R>, Table<M::R>)>, Packing<M::R>) {
+) -> PackedStage<M::R> {
     let m = &images.moduli.four;
     let last = images.polynomials.len() - 1;
     let (polynomials, outputs) = (&images.polynomials[last], &images.rows[last + 1]);
@@ -197,7 +204,7 @@ pub(super) fn pack<M: Machine>(
         .map(|d| (d, (0..width).filter(|i| polynomials[*i].len() == d + 1).collect()))
         .collect();
 
-    let mut tables = Vec::new();
+    let (mut lower, mut tables) = (Vec::new(), Vec::new());
     let mut passes = Vec::new();
     let mut first = 0;
     for &primes in pass_widths(count, width) {
@@ -240,7 +247,7 @@ pub(super) fn pack<M: Machine>(
         let used = members.len() + outputs.len();
         // Whole lines, where vectors are taken by twos.
         let vectors = if M::WIDE { used.next_multiple_of(2) } else { used };
-        tables.push(Table::new(simplex, place, moduli, vectors, |r, to| {
+        let (at_origin, table) = Table::new(simplex, place, moduli, vectors, |r, to| {
             let row = &differences[r * width..][..width];
             for (to, lanes) in to.iter_mut().zip(&members) {
                 *to = lanes.gather::<M::R>(row);
@@ -251,11 +258,13 @@ pub(super) fn pack<M: Machine>(
                 to[vectors - outputs.len() + o] =
                     lanes.gather::<M::R>(&rest[r * outputs.len() + o..]);
             }
-        }));
+        });
+        lower.push(at_origin);
+        tables.push(table);
         passes.push(Pass { first, primes, groups });
         first += primes;
     }
-    (tables, Packing { passes, rooted })
+    PackedStage { lower, tables, packing: Packing { passes, rooted } }
 }
 
 /// Lattice points from which on roots of the weights pay.

@@ -37,15 +37,18 @@ pub(super) struct Reconstruction<R: Residues> {
 }
 
 enum Digits<R: Residues> {
-    /// Up to four primes: the lanes of one vector.
-    Lanes {
-        moduli: Moduli<R, 4>,
-        /// By digit but the last: what it is divided by, the inverse of its prime.
-        inverses: Vec<[R::Word; 4]>,
-        /// The plain factor of 1.
-        one: [R::Word; 4],
-    },
+    /// Up to four primes.
+    Lanes(Lanes<R>),
     Many(Many<R>),
+}
+
+/// Primes that are the lanes of one vector.
+struct Lanes<R: Residues> {
+    moduli: Moduli<R, 4>,
+    /// By digit but the last: what it is divided by, the inverse of its prime.
+    inverses: Vec<[R::Word; 4]>,
+    /// The plain factor of 1.
+    one: [R::Word; 4],
 }
 
 enum Many<R: Residues> {
@@ -103,11 +106,11 @@ impl<R: Residues> Reconstruction<R> {
                 let inverse = |p: u64| {
                     unit.map(|other| R::word(modular::inv(p % other, other).unwrap_or(0), other))
                 };
-                let digits = Digits::Lanes {
+                let digits = Digits::Lanes(Lanes {
                     moduli: Moduli::new(token, *unit),
                     inverses: primes[..k - 1].iter().map(|p| inverse(*p)).collect(),
                     one: unit.map(|p| R::plain_factor(1, p)),
-                };
+                });
                 return Reconstruction {
                     primes: primes.to_vec(),
                     correction,
@@ -204,15 +207,12 @@ impl<R: Residues> Reconstruction<R> {
         let mut to = Graded::new(m, b, words, segments);
         let k = self.primes.len();
         match &self.digits {
-            Digits::Lanes { moduli, inverses, one } => {
-                let constants = (moduli, &inverses[..], *one);
-                match k {
-                    1 => self.lanes::<1>(units[0], constants, &mut to),
-                    2 => self.lanes::<2>(units[0], constants, &mut to),
-                    3 => self.lanes::<3>(units[0], constants, &mut to),
-                    _ => self.lanes::<4>(units[0], constants, &mut to),
-                }
-            }
+            Digits::Lanes(lanes) => match k {
+                1 => self.lanes::<1>(units[0], lanes, &mut to),
+                2 => self.lanes::<2>(units[0], lanes, &mut to),
+                3 => self.lanes::<3>(units[0], lanes, &mut to),
+                _ => self.lanes::<4>(units[0], lanes, &mut to),
+            },
             Digits::Many(many) => self.by_eights(many, units, places, words, &mut to),
         }
     }
@@ -323,7 +323,7 @@ impl<R: Residues> Reconstruction<R> {
     fn lanes<const K: usize>(
         &self,
         unit: &[[R::Word; 4]],
-        (m, inverses, one): (&Moduli<R, 4>, &[[R::Word; 4]], [R::Word; 4]),
+        Lanes { moduli: m, inverses, one }: &Lanes<R>,
         to: &mut Graded<'_, '_>,
     ) {
         for point in (0..unit.len()).rev() {
@@ -337,7 +337,7 @@ impl<R: Residues> Reconstruction<R> {
                 if k + 1 < K {
                     let plain = [R::plain(x, m)[k]; 4];
                     // Both parts are about p / 2 at most, as is the inverse: below 0.9 p^2.
-                    x = R::mul(R::sub_plain(x, plain, one, m), inverses[k], m);
+                    x = R::mul(R::sub_plain(x, plain, *one, m), inverses[k], m);
                 }
             }
             self.horner::<K>(digits, to.next());

@@ -12,7 +12,7 @@
 use num_rational::BigRational;
 
 use super::interpolate::Axes;
-use super::last::{Last, Packing, pack};
+use super::last::{Last, PackedStage, Packing, pack};
 use super::simplex::{Neighbours, Simplex, each_point};
 use super::through::{Products, Scratch, Store, Through};
 use super::{Both, Four, Lines, load, store};
@@ -914,9 +914,8 @@ impl<R: Residues> Batch<R> {
             || {
                 if from + 1 == stages.hidden.len() {
                     let points = simplex.count(n, stages.degree() as usize);
-                    let (tables, packing) =
+                    let PackedStage { lower, tables, packing } =
                         pack::<M>(&images, values, (simplex, place), count, points);
-                    let (lower, tables) = tables.into_iter().unzip();
                     Batch { lower, tables, kind: Kind::Last(packing) }
                 } else {
                     let width = stages.hidden[from].rows.len();
