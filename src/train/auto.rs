@@ -216,7 +216,7 @@ impl Teacher {
 }
 
 impl Choice {
-    /// The options of every member, for [`train_members`](crate::train::train_members).
+    /// The options of every member, for [`train_members`].
     pub fn member_options(&self) -> Vec<Options> {
         let own = |index| match &self.second {
             Some(second) if index >= self.members / 2 => member_options(second, index),
