@@ -401,9 +401,13 @@ fn expand<M: Machine>(machine: M, work: &Work<'_>) -> Result<(Vec<Packed>, Times
     times.evaluate = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
+    // By unit: the outputs have them in common.
+    let outers: Vec<_> = lanes
+        .iter()
+        .map(|lanes| Outer::new(machine, (&simplex, &neighbours), lanes, (h, reduces), degree))
+        .collect();
     for (i, x) in residues.iter_mut().enumerate() {
-        let lanes = &lanes[i % units.len()];
-        let outer = Outer::new(machine, (&simplex, &neighbours), lanes, (h, reduces), degree);
+        let (lanes, outer) = (&lanes[i % units.len()], &outers[i % units.len()]);
         let one = lanes.inverse_factorials[0];
         let mut slices = slices(x);
         if parallel && m >= 2 {
