@@ -44,6 +44,7 @@ mod model;
 mod objective;
 mod optimiser;
 mod options;
+mod product;
 pub mod rationalise;
 mod real;
 pub mod routine;

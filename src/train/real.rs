@@ -6,6 +6,10 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use num_traits::{Float, NumAssign};
 
+use crate::train::product::Right;
+#[cfg(target_arch = "x86_64")]
+use crate::train::product::wide;
+
 /// `f32` or `f64`.
 pub trait Real: Float + NumAssign + Debug + Default + Send + Sync + 'static {
     /// The nearest number of this type.
@@ -16,10 +20,20 @@ pub trait Real: Float + NumAssign + Debug + Default + Send + Sync + 'static {
 
     /// `c = a b`, or `c += a b`, on this thread.
     fn product(c: MatMut<Self>, accumulate: Accum, a: MatRef<Self>, b: MatRef<Self>);
+
+    /// As [`multiply`](crate::train::product::multiply); `false`, and nothing done, where this
+    /// machine has no routine of its own for it.
+    fn multiply_wide(
+        c: &mut [Self],
+        accumulate: Accum,
+        a: &[Self],
+        right: Right<Self>,
+        shape: [usize; 2],
+    ) -> bool;
 }
 
 macro_rules! real {
-    ($type:ty) => {
+    ($type:ty, $vector:ty) => {
         impl Real for $type {
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -32,12 +46,32 @@ macro_rules! real {
             fn product(c: MatMut<Self>, accumulate: Accum, a: MatRef<Self>, b: MatRef<Self>) {
                 matmul(c, accumulate, a, b, 1.0, Par::Seq);
             }
+            #[cfg(target_arch = "x86_64")]
+            fn multiply_wide(
+                c: &mut [Self],
+                accumulate: Accum,
+                a: &[Self],
+                right: Right<Self>,
+                shape: [usize; 2],
+            ) -> bool {
+                wide::multiply::<$vector>(c, accumulate, a, right, shape)
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            fn multiply_wide(
+                _: &mut [Self],
+                _: Accum,
+                _: &[Self],
+                _: Right<Self>,
+                _: [usize; 2],
+            ) -> bool {
+                false
+            }
         }
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32, pulp::f32x16);
+real!(f64, pulp::f64x8);
 
 /// Numbers that a loop treats alike, so that they fit vector registers.
 pub(super) const LANES: usize = 16;

@@ -14,6 +14,7 @@ use crate::train::loss;
 use crate::train::model::{Activations, Kind, Model};
 use crate::train::objective::below;
 use crate::train::options::Loss;
+use crate::train::product::{Right, multiply};
 use crate::train::real::{Real, matrix, matrix_mut};
 
 /// The buffers of one block of rows; those of a step stand at its index.
@@ -108,11 +109,12 @@ impl<T: Real> Block<T> {
         match &step.kind {
             Kind::Affine { weight, bias } => {
                 repeat(&parameters[bias.clone()], own);
-                T::product(
-                    matrix_mut(own, step.after, rows),
+                multiply(
+                    own,
                     Accum::Add,
-                    matrix(&parameters[weight.clone()], step.after, step.before),
-                    matrix(self.before(s, batch), step.before, rows),
+                    &parameters[weight.clone()],
+                    Right::Columns(self.before(s, batch)),
+                    [step.after, step.before],
                 );
             }
             Kind::Conv { window, channels, weight, bias } => {

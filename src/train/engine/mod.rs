@@ -19,7 +19,8 @@ use block::Block;
 use crate::train::kernel::{Columns, Slafs};
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
 use crate::train::options::{BasisKind, Loss};
-use crate::train::real::{Real, matrix, matrix_mut, sum_of_squares};
+use crate::train::product::{Right, multiply};
+use crate::train::real::{Real, sum_of_squares};
 
 /// Fewest rows that make a block, where rows alone decide.
 const BLOCK_ROWS: usize = 64;
@@ -604,14 +605,13 @@ impl<'a, T: Real> Part<'a, T> {
     fn fill(self, blocks: &[Block<T>], batch: Batch<T>) -> &'a [T] {
         let Part { s, step, first, own } = self;
         let neurons = step.after;
-        let columns = own.len() / neurons;
         for (b, block) in blocks.iter().enumerate() {
-            let before = matrix(block.before(s, batch), step.before, block.rows);
-            T::product(
-                matrix_mut(own, neurons, columns),
+            multiply(
+                own,
                 if b == 0 { Accum::Replace } else { Accum::Add },
-                matrix(&block.slopes[s], neurons, block.rows),
-                before.subrows(first, columns).transpose(),
+                &block.slopes[s],
+                Right::Rows(&block.before(s, batch)[first..], step.before),
+                [neurons, block.rows],
             );
         }
         own
