@@ -173,6 +173,17 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// Multiplies the numbers for which a number below `kept` was drawn, 4 bytes each, by `factor`; the
+    /// others become 0.
+    pub(super) fn keep<'a, T>(numbers: &'a mut [T], drawn: &'a [u8], kept: u64, factor: T) -> () {
+        for (x, drawn) in numbers.iter_mut().zip(drawn.as_chunks::<4>().0) {
+            let passes = u64::from(u32::from_le_bytes(*drawn)) < kept;
+            *x = if passes { *x * factor } else { T::zero() };
+        }
+    }
+}
+
 /// An image with its rows moved down and its columns to the right, and zeros where nothing was.
 pub(super) fn move_image<T: Real>(
     image: &[T],

@@ -1,12 +1,14 @@
 //! Loss and gradient over a batch: back-propagation written for SLAFs.
 //!
-//! [`block`] goes through the steps of a model with some rows, [`loops`] has its inner loops.
+//! [`block`] goes through the steps of a model with some rows, [`loops`] has its inner loops,
+//! [`convolution`] those of convolutions.
 //!
 //! Samples are columns. A batch is cut into blocks by its size and the model's alone, and the
 //! weights of an affine layer into parts; threads share blocks and parts, and every sum over blocks
 //! runs in their order, so that results do not depend on the threads.
 
 mod block;
+mod convolution;
 mod loops;
 
 use faer::Accum;
