@@ -260,12 +260,8 @@ impl<T: Real> Block<T> {
         let (step, rows) = (&pass.model.steps[s], self.rows);
         let length = step.before * rows;
         match &step.kind {
-            Kind::Affine { weight, bias } => {
-                let mut sums = std::mem::take(&mut self.biases[s]);
-                sums.clear();
-                sums.resize(bias.len(), T::zero());
-                add_columns(&self.slopes[s][..step.after * rows], &mut sums);
-                self.biases[s] = sums;
+            Kind::Affine { weight, .. } => {
+                self.by_biases(s, step.after);
                 if inputs {
                     let (earlier, own) = self.slopes.split_at_mut(s);
                     grow(&mut earlier[s - 1], length);
@@ -333,8 +329,16 @@ impl<T: Real> Block<T> {
         }
     }
 
+    /// Derivatives by the biases of an affine step with so many neurons.
+    pub(super) fn by_biases(&mut self, s: usize, neurons: usize) {
+        let sums = &mut self.biases[s];
+        sums.clear();
+        sums.resize(neurons, T::zero());
+        add_columns(&self.slopes[s][..neurons * self.rows], sums);
+    }
+
     /// Adds what reaches the value before step `s` along residuals.
-    fn join(&mut self, s: usize, model: &Model, length: usize) {
+    pub(super) fn join(&mut self, s: usize, model: &Model, length: usize) {
         if !model.joins {
             return;
         }
