@@ -222,8 +222,17 @@ impl<T: Real> Slafs<T> {
 }
 
 /// Does the work on columns with the elements of a low degree in an array of known length, which
-/// stays in registers with its sums: in memory each sum would wait for the one before.
+/// stays in registers with its sums: in memory each sum would wait for the one before. Where the
+/// tile is whole, its number of neurons is known too: otherwise vectors fall into pieces.
 macro_rules! in_registers {
+    ($n:ident, $elements:ident => $work:expr) => {
+        if $n == LANES {
+            let $n = LANES;
+            in_registers!($elements => $work);
+        } else {
+            in_registers!($elements => $work);
+        }
+    };
     ($elements:ident => $work:expr) => {
         match $elements.len() {
             3 => in_registers!(3, $elements => $work),
@@ -249,7 +258,7 @@ vectorised! {
     fn add_powers<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], columns: Columns, sums: &'a mut [f64], scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            in_registers!(elements => for column in range {
+            in_registers!(n, elements => for column in range {
                 let z = load(&z[column * columns.width + i..][..n]);
                 let mut power = [T::one(); LANES];
                 for element in &mut elements[1..] {
@@ -268,7 +277,7 @@ vectorised! {
     fn add_squares<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], columns: Columns, sums: &'a mut [f64], scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            in_registers!(elements => for column in range {
+            in_registers!(n, elements => for column in range {
                 let z = load(&z[column * columns.width + i..][..n]);
                 let mut power = [T::one(); LANES];
                 for element in &mut elements[1..] {
@@ -288,7 +297,7 @@ vectorised! {
     fn values<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], y: &'a mut [T], columns: Columns, scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            in_registers!(elements => for column in range {
+            in_registers!(n, elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
                 let mut value = elements[0].coefficient;
@@ -332,7 +341,7 @@ vectorised! {
     fn backward<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], g: &'a mut [T], columns: Columns, sums: &'a mut [f64], keep: bool, scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            in_registers!(elements => for column in range {
+            in_registers!(n, elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
                 let mut own = load(&g[at..][..n]);
@@ -399,7 +408,7 @@ vectorised! {
                     }
             }
             let first = elements[0].sum;
-            in_registers!(elements => for column in range {
+            in_registers!(n, elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
                 let own = load(&g[at..][..n]);

@@ -1,10 +1,10 @@
 //! Products of the weights of a layer and a batch, and of a batch and derivatives.
 //!
-//! Where the machine has AVX-512 and the shape allows it, by `wide`, which is written for them;
+//! Where the machine has AVX-512 and the shape allows it, by `avx512`, which is written for them;
 //! everywhere else by faer.
 
 #[cfg(target_arch = "x86_64")]
-pub(super) mod wide;
+mod avx512;
 
 use faer::{Accum, MatRef};
 
@@ -28,7 +28,8 @@ pub(super) fn multiply<T: Real>(
     right: Right<T>,
     [rows, inner]: [usize; 2],
 ) {
-    if T::multiply_wide(c, accumulate, a, right, [rows, inner]) {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::multiply(c, accumulate, a, right, [rows, inner]) {
         return;
     }
     let columns = c.len() / rows;

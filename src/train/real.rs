@@ -5,10 +5,7 @@ use std::fmt::Debug;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use num_traits::{Float, NumAssign};
-
-use crate::train::product::Right;
-#[cfg(target_arch = "x86_64")]
-use crate::train::product::wide;
+use pulp::{Simd, WithSimd};
 
 /// `f32` or `f64`.
 pub trait Real: Float + NumAssign + Debug + Default + Send + Sync + 'static {
@@ -21,19 +18,35 @@ pub trait Real: Float + NumAssign + Debug + Default + Send + Sync + 'static {
     /// `c = a b`, or `c += a b`, on this thread.
     fn product(c: MatMut<Self>, accumulate: Accum, a: MatRef<Self>, b: MatRef<Self>);
 
-    /// As [`multiply`](crate::train::product::multiply); `false`, and nothing done, where this
-    /// machine has no routine of its own for it.
-    fn multiply_wide(
-        c: &mut [Self],
-        accumulate: Accum,
-        a: &[Self],
-        right: Right<Self>,
-        shape: [usize; 2],
-    ) -> bool;
+    /// Numbers that a register holds.
+    type Vector<S: Simd>: Copy;
+
+    /// How many.
+    fn lanes<S: Simd>() -> usize;
+
+    /// The same number in all lanes.
+    fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+
+    /// `a + b`, number by number.
+    fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// `a b + c`, rounded once.
+    fn fused<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+
+    /// The whole vectors of a slice.
+    fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
+
+    /// As [`Real::vectors`], to be written.
+    fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 
 macro_rules! real {
-    ($type:ty, $vector:ty) => {
+    ($type:ty, $vector:ident: $lanes:ident $splat:ident $add:ident $fused:ident $vectors:ident $vectors_mut:ident) => {
         impl Real for $type {
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -46,32 +59,37 @@ macro_rules! real {
             fn product(c: MatMut<Self>, accumulate: Accum, a: MatRef<Self>, b: MatRef<Self>) {
                 matmul(c, accumulate, a, b, 1.0, Par::Seq);
             }
-            #[cfg(target_arch = "x86_64")]
-            fn multiply_wide(
-                c: &mut [Self],
-                accumulate: Accum,
-                a: &[Self],
-                right: Right<Self>,
-                shape: [usize; 2],
-            ) -> bool {
-                wide::multiply::<$vector>(c, accumulate, a, right, shape)
+            type Vector<S: Simd> = S::$vector;
+            #[inline(always)]
+            fn lanes<S: Simd>() -> usize {
+                S::$lanes
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            fn multiply_wide(
-                _: &mut [Self],
-                _: Accum,
-                _: &[Self],
-                _: Right<Self>,
-                _: [usize; 2],
-            ) -> bool {
-                false
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, x: Self) -> S::$vector {
+                simd.$splat(x)
+            }
+            #[inline(always)]
+            fn plus<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn fused<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$fused(a, b, c)
+            }
+            #[inline(always)]
+            fn vectors<S: Simd>(numbers: &[Self]) -> &[S::$vector] {
+                S::$vectors(numbers).0
+            }
+            #[inline(always)]
+            fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [S::$vector] {
+                S::$vectors_mut(numbers).0
             }
         }
     };
 }
 
-real!(f32, pulp::f32x16);
-real!(f64, pulp::f64x8);
+real!(f32, f32s: F32_LANES splat_f32s add_f32s mul_add_f32s as_simd_f32s as_mut_simd_f32s);
+real!(f64, f64s: F64_LANES splat_f64s add_f64s mul_add_f64s as_simd_f64s as_mut_simd_f64s);
 
 /// Numbers that a loop treats alike, so that they fit vector registers.
 pub(super) const LANES: usize = 16;
@@ -88,12 +106,12 @@ pub(super) fn matrix_mut<T>(data: &mut [T], rows: usize, columns: usize) -> MatM
 
 /// Does `work` with the widest vectors of this machine.
 #[inline(always)]
-pub(super) fn widest<W: pulp::NullaryFnOnce>(work: W) -> W::Output {
+pub(super) fn widest<W: WithSimd>(work: W) -> W::Output {
     #[cfg(all(test, target_arch = "x86_64"))]
     match levels::FORCED.get() {
-        Some(levels::Level::Avx512(v4)) => return v4.vectorize(work),
-        Some(levels::Level::Avx2(v3)) => return v3.vectorize(work),
-        Some(levels::Level::Portable) => return work.call(),
+        Some(levels::Level::Avx512(v4)) => return Simd::vectorize(v4, work),
+        Some(levels::Level::Avx2(v3)) => return Simd::vectorize(v3, work),
+        Some(levels::Level::Portable) => return work.with_simd(pulp::Scalar),
         None => {}
     }
     pulp::Arch::new().dispatch(work)

@@ -4,10 +4,10 @@ use faer::Accum;
 use rand::Rng;
 
 use super::loops::{
-    add_columns, average, beyond, gather_rows, grow, maximum, move_image, repeat, scatter,
+    add_columns, average, beyond, gather_rows, grow, keep, maximum, move_image, repeat, scatter,
     slopes_of, spread, through_beyond, values_of, windows,
 };
-use super::{Batch, Pass};
+use super::{Batch, Pass, convolution};
 use crate::network::PoolKind;
 use crate::train::kernel::{Columns, Scratch, Slafs};
 use crate::train::loss;
@@ -36,7 +36,7 @@ pub(super) struct Block<T> {
     pub(super) sums: Vec<Vec<f64>>,
     /// Where the largest number under each window stands.
     pub(super) largest: Vec<Vec<u32>>,
-    /// Numbers under all windows of one image.
+    /// Numbers under all windows of one image, or what stands in their place.
     pub(super) columns: Vec<T>,
     pub(super) scratch: Scratch<T>,
     pub(super) loss: f64,
@@ -119,16 +119,22 @@ impl<T: Real> Block<T> {
             }
             Kind::Conv { window, channels, weight, bias } => {
                 let mut columns = std::mem::take(&mut self.columns);
-                let (length, positions) = (window.length(), window.positions());
-                repeat(&parameters[bias.clone()], own);
-                let images = self.before(s, batch).chunks_exact(step.before);
-                for (z, image) in own.chunks_exact_mut(step.after).zip(images) {
-                    T::product(
-                        matrix_mut(z, *channels, positions),
-                        Accum::Add,
-                        matrix(&parameters[weight.clone()], *channels, length),
-                        windows(window, image, &mut columns),
-                    );
+                let weights = &parameters[weight.clone()];
+                let biases = &parameters[bias.clone()];
+                let images = &self.before(s, batch)[..step.before * rows];
+                if convolution::serves(window) {
+                    convolution::forward(window, (weights, biases), images, own, &mut columns);
+                } else {
+                    repeat(biases, own);
+                    let images = images.chunks_exact(step.before);
+                    for (z, image) in own.chunks_exact_mut(step.after).zip(images) {
+                        T::product(
+                            matrix_mut(z, *channels, window.positions()),
+                            Accum::Add,
+                            matrix(weights, *channels, window.length()),
+                            windows(window, image, &mut columns),
+                        );
+                    }
                 }
                 self.columns = columns;
             }
@@ -191,8 +197,11 @@ impl<T: Real> Block<T> {
         let mut rng = noise.generator(0x64_726f_706f_7574, self.index, s);
         let kept = ((1.0 - rate) * 2f64.powi(32)) as u64;
         let factor = T::of(1.0 / (1.0 - rate));
-        for x in numbers {
-            *x = if u64::from(rng.next_u32()) < kept { *x * factor } else { T::zero() };
+        let mut drawn = [0; 4096];
+        for numbers in numbers.chunks_mut(drawn.len() / 4) {
+            let drawn = &mut drawn[..4 * numbers.len()];
+            rng.fill_bytes(drawn);
+            keep(numbers, drawn, kept, factor);
         }
     }
 
@@ -253,12 +262,8 @@ impl<T: Real> Block<T> {
         let (step, rows) = (&pass.model.steps[s], self.rows);
         let length = step.before * rows;
         match &step.kind {
-            Kind::Affine { weight, bias } => {
-                let mut sums = std::mem::take(&mut self.biases[s]);
-                sums.clear();
-                sums.resize(bias.len(), T::zero());
-                add_columns(&self.slopes[s][..step.after * rows], &mut sums);
-                self.biases[s] = sums;
+            Kind::Affine { weight, .. } => {
+                self.by_biases(s, step.after);
                 if inputs {
                     let (earlier, own) = self.slopes.split_at_mut(s);
                     grow(&mut earlier[s - 1], length);
@@ -326,8 +331,16 @@ impl<T: Real> Block<T> {
         }
     }
 
+    /// Derivatives by the biases of an affine step with so many neurons.
+    pub(super) fn by_biases(&mut self, s: usize, neurons: usize) {
+        let sums = &mut self.biases[s];
+        sums.clear();
+        sums.resize(neurons, T::zero());
+        add_columns(&self.slopes[s][..neurons * self.rows], sums);
+    }
+
     /// Adds what reaches the value before step `s` along residuals.
-    fn join(&mut self, s: usize, model: &Model, length: usize) {
+    pub(super) fn join(&mut self, s: usize, model: &Model, length: usize) {
         if !model.joins {
             return;
         }
@@ -354,27 +367,41 @@ impl<T: Real> Block<T> {
         sums.resize(bias.len(), T::zero());
         let d = &self.slopes[s][..step.after * rows];
         add_columns(d, &mut sums);
-        let images = self.before(s, batch).chunks_exact(step.before);
-        for (r, (d, image)) in d.chunks_exact(step.after).zip(images).enumerate() {
-            T::product(
-                matrix_mut(&mut weights, channels, length),
-                if r == 0 { Accum::Replace } else { Accum::Add },
-                matrix(d, channels, positions),
-                windows(window, image, &mut columns).transpose(),
-            );
+        let images = &self.before(s, batch)[..step.before * rows];
+        let serves = convolution::serves(window);
+        if serves {
+            let weights = (&mut weights[..weight.len()], channels);
+            convolution::by_weights(window, weights, images, d, &mut columns);
+        } else {
+            let pairs = d.chunks_exact(step.after).zip(images.chunks_exact(step.before));
+            for (r, (d, image)) in pairs.enumerate() {
+                T::product(
+                    matrix_mut(&mut weights, channels, length),
+                    if r == 0 { Accum::Replace } else { Accum::Add },
+                    matrix(d, channels, positions),
+                    windows(window, image, &mut columns).transpose(),
+                );
+            }
         }
         if inputs {
             let (earlier, own) = self.slopes.split_at_mut(s);
             grow(&mut earlier[s - 1], step.before * rows);
-            let before = earlier[s - 1][..step.before * rows].chunks_exact_mut(step.before);
-            for (before, d) in before.zip(own[0].chunks_exact(step.after)) {
-                T::product(
-                    matrix_mut(&mut columns, length, positions),
-                    Accum::Replace,
-                    matrix(&parameters[weight.clone()], channels, length).transpose(),
-                    matrix(d, channels, positions),
-                );
-                scatter(window, &columns, before);
+            let (before, d) =
+                (&mut earlier[s - 1][..step.before * rows], &own[0][..step.after * rows]);
+            let own = &parameters[weight.clone()];
+            if serves {
+                convolution::by_inputs(window, (own, channels), d, before, &mut columns);
+            } else {
+                let pairs = before.chunks_exact_mut(step.before).zip(d.chunks_exact(step.after));
+                for (before, d) in pairs {
+                    T::product(
+                        matrix_mut(&mut columns, length, positions),
+                        Accum::Replace,
+                        matrix(own, channels, length).transpose(),
+                        matrix(d, channels, positions),
+                    );
+                    scatter(window, &columns, before);
+                }
             }
         }
         (self.columns, self.weights[s], self.biases[s]) = (columns, weights, sums);

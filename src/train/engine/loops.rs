@@ -173,6 +173,17 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// Multiplies the numbers for which a number below `kept` was drawn, 4 bytes each, by `factor`; the
+    /// others become 0.
+    pub(super) fn keep<'a, T>(numbers: &'a mut [T], drawn: &'a [u8], kept: u64, factor: T) -> () {
+        for (x, drawn) in numbers.iter_mut().zip(drawn.as_chunks::<4>().0) {
+            let passes = u64::from(u32::from_le_bytes(*drawn)) < kept;
+            *x = if passes { *x * factor } else { T::zero() };
+        }
+    }
+}
+
 /// An image with its rows moved down and its columns to the right, and zeros where nothing was.
 pub(super) fn move_image<T: Real>(
     image: &[T],
@@ -246,30 +257,52 @@ vectorised! {
         let [_, places] = window.places();
         for position in 0..window.positions() {
             let corner = position / places * down * width + position % places * across;
-            let mut first = 0;
-            while first < channels {
-                let n = LANES.min(channels - first);
-                let mut best = [T::neg_infinity(); LANES];
-                let mut place = [(corner * channels + first) as u32; LANES];
-                for row in 0..rows {
-                    for column in 0..columns {
-                        let at = (corner + row * width + column) * channels + first;
-                        let own = load(&image[at..][..n]);
-                        for l in 0..LANES {
-                            // A NaN is taken, and kept.
-                            let more = (own[l] > best[l]) | own[l].is_nan();
-                            best[l] = if more { own[l] } else { best[l] };
-                            place[l] = if more { at as u32 } else { place[l] };
-                        }
-                    }
-                }
+            for first in (0..channels).step_by(LANES) {
+                let under = Under { image, size: [rows, columns], width, channels };
                 let own = position * channels + first;
-                store(&mut y[own..][..n], best);
-                for (l, largest) in largest[own..][..n].iter_mut().enumerate() {
-                    *largest = place[l] + l as u32;
+                let at = corner * channels + first;
+                // Of a known length, vectors stay whole.
+                match channels - first {
+                    LANES.. => under.maximum(at, &mut y[own..][..LANES], &mut largest[own..][..LANES]),
+                    n => under.maximum(at, &mut y[own..][..n], &mut largest[own..][..n]),
                 }
-                first += LANES;
             }
+        }
+    }
+}
+
+/// The numbers of an image under a window.
+#[derive(Clone, Copy)]
+struct Under<'a, T> {
+    image: &'a [T],
+    size: [usize; 2],
+    /// Of the image.
+    width: usize,
+    channels: usize,
+}
+
+impl<T: Real> Under<'_, T> {
+    /// For the channels from the one at `corner` of the image on, as many as there is room for.
+    #[inline(always)]
+    fn maximum(self, corner: usize, y: &mut [T], largest: &mut [u32]) {
+        let Under { image, size: [rows, columns], width, channels } = self;
+        let mut best = [T::neg_infinity(); LANES];
+        let mut place = [corner as u32; LANES];
+        for row in 0..rows {
+            for column in 0..columns {
+                let at = corner + (row * width + column) * channels;
+                let own = load(&image[at..][..y.len()]);
+                for l in 0..LANES {
+                    // A NaN is taken, and kept.
+                    let more = (own[l] > best[l]) | own[l].is_nan();
+                    best[l] = if more { own[l] } else { best[l] };
+                    place[l] = if more { at as u32 } else { place[l] };
+                }
+            }
+        }
+        store(y, best);
+        for (l, largest) in largest.iter_mut().enumerate() {
+            *largest = place[l] + l as u32;
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Loss and gradient over a batch: back-propagation written for SLAFs.
 //!
-//! [`block`] goes through the steps of a model with some rows, [`loops`] has its inner loops.
+//! [`block`] goes through the steps of a model with some rows, [`loops`] has its inner loops,
+//! [`convolution`] those of convolutions; [`wide`] takes all blocks through a step at once.
 //!
 //! Samples are columns. A batch is cut into blocks by its size and the model's alone, and the
 //! weights of an affine layer into parts; threads share blocks and parts, and every sum over blocks
 //! runs in their order, so that results do not depend on the threads.
 
 mod block;
+mod convolution;
 mod loops;
+mod wide;
 
 use faer::Accum;
 use rand::SeedableRng;
@@ -15,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use block::Block;
+use wide::{WIDE_WEIGHTS, Wide};
 
 use crate::train::kernel::{Columns, Slafs};
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
@@ -26,6 +30,8 @@ use crate::train::real::{Real, sum_of_squares};
 const BLOCK_ROWS: usize = 64;
 /// Products of a block, where rows are expensive.
 const BLOCK_PRODUCTS: usize = 1 << 27;
+/// Numbers before or after one step of a block of images, which stay in a near cache.
+const BLOCK_NUMBERS: usize = 1 << 17;
 /// Most blocks of one batch.
 const MAX_BLOCKS: usize = 16;
 /// Most parts of the weights of one affine layer, and the fewest weights of one.
@@ -98,6 +104,8 @@ pub(super) struct Engine<T> {
     loss: Loss,
     kernels: Vec<Option<Slafs<T>>>,
     blocks: Vec<Block<T>>,
+    /// Of every step.
+    wide: Vec<Wide<T>>,
     sums: Vec<f64>,
     /// The weight of the boundary penalty; 0 for none.
     pub boundary: f64,
@@ -189,11 +197,13 @@ impl<T: Real> Engine<T> {
             _ => None,
         };
         let kernels = model.steps.iter().map(kernel).collect();
+        let wide = vec![Wide::default(); model.steps.len()];
         Engine {
             model,
             loss,
             kernels,
             blocks: Vec::new(),
+            wide,
             sums: Vec::new(),
             boundary: 0.0,
             size: 0.0,
@@ -242,7 +252,8 @@ impl<T: Real> Engine<T> {
         let steps = self.model.steps.len();
         let (mut from, mut begun) = (0, false);
         for s in 0..=steps {
-            if s < steps && !self.sets_moments(s, moments) {
+            let wide = s < steps && self.is_wide(s);
+            if s < steps && !wide && !self.sets_moments(s, moments) {
                 continue;
             }
             let (kernels, loss) = (&self.kernels, self.loss);
@@ -259,10 +270,13 @@ impl<T: Real> Engine<T> {
                 }
             });
             begun = true;
-            if s < steps {
+            from = s;
+            if wide {
+                self.wide[s].forward(s, pass, &mut self.blocks, parallel);
+                from = s + 1;
+            } else if s < steps {
                 self.set_moments(s, &[batch], parameters, parallel);
             }
-            from = s;
         }
         if let Some(gradient) = gradient {
             self.backward(parameters, batch, moments, parallel, gradient);
@@ -352,9 +366,13 @@ impl<T: Real> Engine<T> {
     fn begin(&mut self, batch: Batch<T>) -> bool {
         let rows = batch.rows;
         let work = rows.saturating_mul(self.model.products);
+        let convolutions =
+            self.model.steps.iter().filter(|step| matches!(step.kind, Kind::Conv { .. }));
+        let image = convolutions.map(|step| step.before.max(step.after)).max().unwrap_or(0);
         let count = rows
             .div_ceil(BLOCK_ROWS)
             .max(work.div_ceil(BLOCK_PRODUCTS))
+            .max(rows.saturating_mul(image).div_ceil(BLOCK_NUMBERS))
             .clamp(1, MAX_BLOCKS.min(rows.max(1)));
         self.blocks.resize_with(count, Block::default);
         for (b, block) in self.blocks.iter_mut().enumerate() {
@@ -374,6 +392,14 @@ impl<T: Real> Engine<T> {
             }
         }
         work >= PARALLEL_WORK
+    }
+
+    /// Whether the batch goes through step `s` at once.
+    fn is_wide(&self, s: usize) -> bool {
+        match &self.model.steps[s].kind {
+            Kind::Affine { weight, .. } => weight.len() >= WIDE_WEIGHTS && self.blocks.len() > 1,
+            _ => false,
+        }
     }
 
     fn sets_moments(&self, s: usize, moments: Moments) -> bool {
@@ -501,7 +527,8 @@ impl<T: Real> Engine<T> {
         let mut upper = self.model.steps.len();
         for s in (first..upper).rev() {
             let through = moments != Moments::Frozen && self.sets_moments(s, Moments::Batch);
-            if !through && s > first {
+            let wide = self.is_wide(s);
+            if !through && !wide && s > first {
                 continue;
             }
             let kernels = &self.kernels;
@@ -510,7 +537,7 @@ impl<T: Real> Engine<T> {
             let scaled = matches!(&self.model.steps[s].kind,
                 Kind::Activation(Activations { slaf: Some(slaf), .. })
                     if slaf.basis == BasisKind::ScaledMonomial);
-            let lower = if through { s + 1 } else { s };
+            let lower = if through || wide { s + 1 } else { s };
             each(&mut self.blocks, parallel, |b| {
                 for i in (lower..upper).rev() {
                     b.backward(i, kernels[i].as_ref(), pass, i > first);
@@ -518,7 +545,13 @@ impl<T: Real> Engine<T> {
                 if let (true, Some(kernel)) = (through, &kernels[s]) {
                     b.through_slafs(s, kernel, pass, !scaled);
                 }
+                if wide {
+                    b.by_biases(s, pass.model.steps[s].after);
+                }
             });
+            if wide {
+                self.wide[s].backward(s, pass, &mut self.blocks, parallel, s > first);
+            }
             if let (true, Some(kernel), Kind::Activation(a)) =
                 (through, &self.kernels[s], &self.model.steps[s].kind)
             {
@@ -547,7 +580,11 @@ impl<T: Real> Engine<T> {
     fn gather(&mut self, parameters: &[T], batch: Batch<T>, parallel: bool, gradient: &mut [T]) {
         let blocks = &self.blocks;
         // Squared while they are at hand.
-        let work = |part: Part<T>| sum_of_squares(part.fill(blocks, batch));
+        let wide: Vec<bool> = (0..self.model.steps.len()).map(|s| self.is_wide(s)).collect();
+        let work = |part: Part<T>| {
+            let wide = wide[part.s].then_some(&self.wide[part.s]);
+            sum_of_squares(part.fill(wide, blocks, batch))
+        };
         self.size = 0.0;
         let mut parts = Vec::new();
         let (mut rest, mut at) = (&mut *gradient, 0);
@@ -602,9 +639,13 @@ struct Part<'a, T> {
 }
 
 impl<'a, T: Real> Part<'a, T> {
-    fn fill(self, blocks: &[Block<T>], batch: Batch<T>) -> &'a [T] {
+    fn fill(self, wide: Option<&Wide<T>>, blocks: &[Block<T>], batch: Batch<T>) -> &'a [T] {
         let Part { s, step, first, own } = self;
         let neurons = step.after;
+        if let Some(wide) = wide {
+            wide.by_weights(own, [neurons, step.before], first, batch);
+            return own;
+        }
         for (b, block) in blocks.iter().enumerate() {
             multiply(
                 own,

@@ -10,6 +10,7 @@ use pulp::NullaryFnOnce;
 use pulp::x86::V4;
 
 use super::Right;
+use crate::train::real::Real;
 
 /// Most rows: of more, the columns of the left factor are so far apart that they fall on few lines
 /// of the caches.
@@ -19,67 +20,20 @@ const NEAR: usize = 1 << 20;
 /// Most bytes of the inner dimension: so much of a few columns stays in the nearest cache.
 const NEAREST: usize = 1 << 13;
 
-/// Vectors of floats, by the instructions themselves.
-pub(in crate::train) trait Vector: Copy {
-    type Number: Copy + Default;
-    const LANES: usize;
-
-    fn splat(x: Self::Number, t: V4) -> Self;
-    fn add(self, other: Self, t: V4) -> Self;
-    /// `a b + self`, rounded once.
-    fn add_product(self, a: Self, b: Self, t: V4) -> Self;
-    /// Vector `i` of numbers.
-    fn at(numbers: &[Self::Number], i: usize) -> Self;
-    fn put(self, numbers: &mut [Self::Number], i: usize);
-}
-
-macro_rules! vector {
-    ($vector:ty, $number:ty, $lanes:literal: $splat:ident $add:ident $mul_add:ident) => {
-        impl Vector for $vector {
-            type Number = $number;
-            const LANES: usize = $lanes;
-
-            #[inline(always)]
-            fn splat(x: $number, t: V4) -> Self {
-                t.$splat(x)
-            }
-            #[inline(always)]
-            fn add(self, other: Self, t: V4) -> Self {
-                t.$add(self, other)
-            }
-            #[inline(always)]
-            fn add_product(self, a: Self, b: Self, t: V4) -> Self {
-                t.$mul_add(a, b, self)
-            }
-            #[inline(always)]
-            fn at(numbers: &[$number], i: usize) -> Self {
-                pulp::cast(numbers.as_chunks::<$lanes>().0[i])
-            }
-            #[inline(always)]
-            fn put(self, numbers: &mut [$number], i: usize) {
-                numbers.as_chunks_mut::<$lanes>().0[i] = pulp::cast(self);
-            }
-        }
-    };
-}
-
-vector!(pulp::f64x8, f64, 8: splat_f64x8 add_f64x8 mul_add_f64x8);
-vector!(pulp::f32x16, f32, 16: splat_f32x16 add_f32x16 mul_add_f32x16);
-
 /// As [`multiply`](super::multiply); `false`, and nothing done, where faer does as well or better.
-pub(in crate::train) fn multiply<V: Vector>(
-    c: &mut [V::Number],
+pub(in crate::train) fn multiply<T: Real>(
+    c: &mut [T],
     accumulate: Accum,
-    a: &[V::Number],
-    right: Right<V::Number>,
+    a: &[T],
+    right: Right<T>,
     [rows, inner]: [usize; 2],
 ) -> bool {
-    let columns = c.len() / rows.max(1);
+    let (columns, lanes) = (c.len() / rows.max(1), T::lanes::<V4>());
     let (b, stride, high, columnwise) = match right {
-        Right::Columns(b) => (b, inner, 4 * V::LANES, true),
-        Right::Rows(b, stride) => (b, stride, 2 * V::LANES, false),
+        Right::Columns(b) => (b, inner, 4 * lanes, true),
+        Right::Rows(b, stride) => (b, stride, 2 * lanes, false),
     };
-    let bytes = |numbers: usize| numbers.saturating_mul(size_of::<V::Number>());
+    let bytes = |numbers: usize| numbers.saturating_mul(size_of::<T>());
     let fits = (1..=MOST_ROWS).contains(&rows)
         && rows.is_multiple_of(high)
         && (1..=NEAREST).contains(&bytes(inner))
@@ -87,7 +41,7 @@ pub(in crate::train) fn multiply<V: Vector>(
         && bytes(inner * columns) <= NEAR;
     let Some(t) = V4::try_new().filter(|_| fits) else { return false };
     let add = matches!(accumulate, Accum::Add);
-    let mut job = Job::<V> { t, c, add, a, b, stride, rows, inner, first: 0 };
+    let mut job = Job { t, c, add, a, b, stride, rows, inner, first: 0 };
     while job.first < columns {
         let job = &mut job;
         let rest = columns - job.first;
@@ -106,12 +60,12 @@ pub(in crate::train) fn multiply<V: Vector>(
     true
 }
 
-struct Job<'a, V: Vector> {
+struct Job<'a, T> {
     t: V4,
-    c: &'a mut [V::Number],
+    c: &'a mut [T],
     add: bool,
-    a: &'a [V::Number],
-    b: &'a [V::Number],
+    a: &'a [T],
+    b: &'a [T],
     /// Between the columns or rows of `b`.
     stride: usize,
     rows: usize,
@@ -129,19 +83,19 @@ struct Job<'a, V: Vector> {
 /// them, because each takes a pointer.
 macro_rules! strip {
     ($name:ident: $order:ident, $high:literal x $wide:literal, $i:tt $j:tt) => {
-        struct $name<'a, 'b, V: Vector>(&'b mut Job<'a, V>);
+        struct $name<'a, 'b, T>(&'b mut Job<'a, T>);
 
-        impl<V: Vector> NullaryFnOnce for $name<'_, '_, V> {
+        impl<T: Real> NullaryFnOnce for $name<'_, '_, T> {
             type Output = usize;
 
             #[inline(always)]
             fn call(self) -> usize {
                 let Job { t, add, a, b, stride, rows, inner, first, .. } = *self.0;
                 let c = &mut self.0.c[first * rows..][..$wide * rows];
-                let high = $high * V::LANES;
+                let high = $high * T::lanes::<V4>();
                 for begin in (0..rows).step_by(high) {
                     let a = &a[begin..];
-                    let mut sums = [[V::splat(V::Number::default(), t); $high]; $wide];
+                    let mut sums = [[T::splat(t, T::zero()); $high]; $wide];
                     strip!(@$order b, first, stride, inner, (a, rows, high, t, sums) $i $j);
                     strip!(@store c, rows, begin, high, (add, t, sums) $i $j);
                 }
@@ -164,30 +118,30 @@ macro_rules! strip {
         }
     };
     (@add $p:ident, ($a:ident, $rows:ident, $high:ident, $t:ident, $sums:ident) [$($i:literal)*] $b:tt) => {
-        let own = &$a[$p * $rows..][..$high];
-        let left = [$(V::at(own, $i)),*];
+        let own = T::vectors::<V4>(&$a[$p * $rows..][..$high]);
+        let left = [$(own[$i]),*];
         strip!(@by left, $t, $sums, [$($i)*] $b);
     };
     (@by $left:ident, $t:ident, $sums:ident, $i:tt [$($j:literal $b:expr;)*]) => {
         $(
-            let right = V::splat($b, $t);
+            let right = T::splat($t, $b);
             strip!(@sum $left, right, $t, $sums, $i $j);
         )*
     };
     (@sum $left:ident, $right:ident, $t:ident, $sums:ident, [$($i:literal)*] $j:literal) => {
-        $($sums[$j][$i] = $sums[$j][$i].add_product($left[$i], $right, $t);)*
+        $($sums[$j][$i] = T::fused($t, $left[$i], $right, $sums[$j][$i]);)*
     };
     (@store $c:ident, $rows:ident, $begin:ident, $high:ident, $from:tt $i:tt [$($j:literal)*]) => {
         $(
-            let own = &mut $c[$j * $rows + $begin..][..$high];
+            let own = T::vectors_mut::<V4>(&mut $c[$j * $rows + $begin..][..$high]);
             strip!(@put own, $from $i $j);
         )*
     };
     (@put $own:ident, ($add:ident, $t:ident, $sums:ident) [$($i:literal)*] $j:literal) => {
         $(
             let sum = $sums[$j][$i];
-            let sum = if $add { sum.add(V::at($own, $i), $t) } else { sum };
-            sum.put($own, $i);
+            let sum = if $add { T::plus($t, sum, $own[$i]) } else { sum };
+            $own[$i] = sum;
         )*
     };
 }
