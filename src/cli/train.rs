@@ -207,7 +207,7 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 76, and up to 156 more for a
+    /// The most trainings of --auto before the last ones [default: 76, and up to 144 more for a
     /// teacher]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
@@ -883,10 +883,9 @@ fn choose(
     ));
     if let Some(teacher) = teacher {
         globals.remark(format_args!(
-            "{} learn from a teacher, on {} more; if they are chosen, {} as long in the end \
-             (--no-teacher leaves this out)",
+            "{} learn from a teacher, on {} more and {} as long (--no-teacher leaves this out)",
             counted(taught, "candidate"),
-            counted(Lesson::MADE, "made-up row"),
+            counted(Lesson::made(rows.len()), "made-up row"),
             counted(teacher.longer, "time"),
         ));
     }

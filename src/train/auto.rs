@@ -110,8 +110,8 @@ pub struct Teacher {
     pub taught: Vec<(Vec<usize>, Vec<usize>)>,
     /// The L2 of each of them.
     pub taught_l2: Vec<f64>,
-    /// How many times as long as in the search they train in the end: with so many rows they go on
-    /// learning where others would begin to learn rows by heart.
+    /// How many times as long as the others they train: with so many rows they go on learning
+    /// where others would begin to learn rows by heart.
     pub longer: usize,
 }
 
@@ -359,20 +359,24 @@ impl Search {
         Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76, teacher: None }
     }
 
-    /// With a teacher, and the trainings that it costs: tanh in layers of 24,12 or 16,8 neurons with weak,
-    /// middling and strong L2 teaches SLNNs of total degree 9, 4 and 3, as far as their polynomials
-    /// stay below 200,000 monomials.
+    /// With a teacher, and the trainings that it costs: tanh in layers of 48,24, 24,12 or 16,8 neurons
+    /// with weak, middling and strong L2 teaches two SLNNs, the first of total degree 12, 9, 3 and 4
+    /// whose polynomials stay below 200,000 monomials; not both of the deep ones.
     #[must_use]
     pub fn with_teacher(mut self, inputs: usize) -> Self {
-        let mut taught =
-            vec![(vec![32, 16], vec![3, 3]), (vec![24], vec![3]), (vec![24, 12], vec![2, 2])];
-        taught.retain(|(_, degrees)| monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS);
+        let small = |(_, degrees): &(Vec<usize>, Vec<usize>)| {
+            monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS
+        };
+        let deep = [vec![4, 3], vec![3, 3]].map(|degrees| (vec![32, 16], degrees));
+        let others = [(vec![24], vec![3]), (vec![24, 12], vec![2, 2])];
+        let deep = deep.into_iter().find(small);
+        let taught = deep.into_iter().chain(others.into_iter().filter(small)).take(2).collect();
         let teacher = Teacher {
-            hidden: vec![vec![24, 12], vec![16, 8]],
+            hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
             l2: vec![1e-3, 1e-4, 1e-5],
             taught,
             taught_l2: vec![1e-2, 1e-3, 1e-5],
-            longer: 3,
+            longer: 2,
         };
         self.trials += teacher.trainings();
         self.teacher = Some(teacher);
@@ -625,7 +629,11 @@ impl State<'_> {
         let Candidate { role, hidden, degrees, l2 } = candidate.clone();
         let own = Options { hidden, degrees, l2, ..self.base.clone() };
         match role {
-            Role::Alone | Role::Taught => own,
+            Role::Alone => own,
+            Role::Taught => {
+                let longer = self.search.teacher.as_ref().map_or(1, |teacher| teacher.longer);
+                Options { epochs: own.epochs.saturating_mul(longer), ..own }
+            }
             // What keeps powers in range has nothing to do there.
             Role::Teacher => Options {
                 activation: HiddenActivation::Function(Activation::Tanh),
@@ -673,7 +681,7 @@ impl State<'_> {
 
     fn watch(&mut self) -> Trainings<'_> {
         let (before, total) = (self.done(), self.search.trainings());
-        Trainings { control: self.control, before, total, epochs: self.base.epochs }
+        Trainings { control: self.control, before, total }
     }
 
     fn trial(&self, candidate: &Candidate) -> Option<&Trial> {
@@ -848,25 +856,15 @@ impl State<'_> {
                 .unwrap_or(size),
         };
         let is_taught = |c: &Candidate| c.role == Role::Taught;
-        let members = match self.search.members {
-            None if is_taught(best) => size,
-            _ => members,
-        };
         let second = second.filter(|_| members > 1);
         let half = if second.is_some() { members / 2 } else { members };
         let mut taught: Vec<usize> = Vec::new();
         taught.extend(is_taught(best).then_some(0..half).into_iter().flatten());
         taught.extend(second.filter(|s| is_taught(s)).map(|_| half..members).into_iter().flatten());
         let teacher = if taught.is_empty() { Vec::new() } else { self.teacher_options(TEACHERS) };
-        let longer = self.search.teacher.as_ref().map_or(1, |teacher| teacher.longer);
-        let last = |candidate: &Candidate| {
-            let own = self.options(candidate);
-            let factor = if is_taught(candidate) { longer } else { 1 };
-            Options { epochs: own.epochs.saturating_mul(factor), ..own }
-        };
         Ok(Choice {
-            options: last(best),
-            second: second.map(last),
+            options: self.options(best),
+            second: second.map(|second| self.options(second)),
             members,
             taught,
             teacher,
@@ -889,16 +887,15 @@ struct Trainings<'a> {
     control: &'a mut dyn Control,
     before: usize,
     total: usize,
-    epochs: usize,
 }
 
 impl Watch for Trainings<'_> {
     fn progress(&mut self, runs: &[Option<Progress>]) {
         let begun = runs.iter().flatten();
-        let epochs: usize = begun.clone().map(|p| p.epoch).sum();
+        let done: f64 = begun.clone().map(|p| p.epoch as f64 / p.epochs.max(1) as f64).sum();
         let Some(last) = begun.last() else { return };
         self.control.progress(&Progress {
-            epoch: self.before + epochs / self.epochs.max(1),
+            epoch: self.before + done as usize,
             epochs: self.total,
             ..last.clone()
         });

@@ -25,6 +25,9 @@ use crate::train::objective::{below, check_rows};
 
 /// How many rows count as near.
 const NEAR: usize = 10;
+/// Rows up to which every one adds to those that are made up.
+const FEW: usize = 1000;
+
 /// A table with made-up rows behind its own.
 #[derive(Clone, Debug)]
 pub struct Lesson {
@@ -35,11 +38,14 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// Made-up rows of every network that learns from a teacher: 667 of each way.
-    pub const MADE: usize = 2001;
+    /// How many made-up rows a network has that learns from a teacher beside so many of the table: eight
+    /// for each, between 2001 and 8001. In high degree fewer leave room to explode between them.
+    pub fn made(rows: usize) -> usize {
+        (8 * rows.min(FEW)).max(2001).next_multiple_of(3)
+    }
 
-    /// Makes 2001 rows for each of `networks` networks from `rows` of a table, labelled by the median
-    /// of what the `teachers` answer.
+    /// Makes [`Lesson::made`] rows for each of `networks` networks from `rows` of a table, labelled by
+    /// the median of what the `teachers` answer.
     ///
     /// Labels are kept within the range of the targets of `rows`. The same seed makes the same rows.
     /// Cost: two distances for every three made-up rows and every training row, and one answer of every
@@ -68,8 +74,8 @@ impl Lesson {
             return wrong("other inputs or outputs", "the table's");
         }
         let own = table.select(rows);
-        let inputs =
-            made_up(own.inputs(), Self::MADE * networks, &mut generator(seed, 0, u64::MAX - 2));
+        let count = Self::made(rows.len());
+        let inputs = made_up(own.inputs(), count * networks, &mut generator(seed, 0, u64::MAX - 2));
         let answers =
             teachers.iter().map(|t| t.forward(inputs.view())).collect::<Result<Vec<_>>>()?;
         let mut labels = Array2::from_shape_fn(answers[0].dim(), |at| {
@@ -100,8 +106,7 @@ impl Lesson {
             table.source(),
         )?;
         // Network k has every `networks`-th row from the k-th on, so that all have their share of each way.
-        let made =
-            |k: usize| (k..Self::MADE * networks).step_by(networks).map(|i| table.rows() + i);
+        let made = |k: usize| (k..count * networks).step_by(networks).map(|i| table.rows() + i);
         let rows = (0..networks).map(|k| rows.iter().copied().chain(made(k)).collect()).collect();
         Ok(Lesson { table: long, rows })
     }
