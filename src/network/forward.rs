@@ -2,9 +2,10 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use ndarray::{Array2, ArrayView2, Axis, Slice};
+use ndarray::{Array2, ArrayView2, Axis};
 use num_rational::BigRational;
 use num_traits::Zero;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::network::exact::{Dyadics, Enclosures, ExactNetwork, Rationals};
@@ -18,8 +19,8 @@ use crate::numeric::interval::Enclosure;
 /// Fractional bits beyond which an enclosure is given up.
 const ENCLOSURE_BITS: u32 = 1 << 16;
 
-/// The most numbers of one layer that [`Network::forward`] holds at once.
-const FORWARD_NUMBERS: usize = 1 << 24;
+/// The most numbers of one layer that a thread of [`Network::forward`] holds at once.
+const FORWARD_NUMBERS: usize = 1 << 23;
 
 impl Network {
     /// The outputs of the last layer, before the head, for a batch: (rows, inputs) to (rows, outputs).
@@ -37,17 +38,18 @@ impl Network {
                 format!("{}, one for each input of the network", self.inputs.len()),
             ));
         }
-        // The layers between are wide where there are images, so that not all rows go at once.
+        // The layers between are wide where there are images, so that not all rows go at once; how
+        // many do depends on the network alone, and so do the values.
         let widest = self.widths().into_iter().max().unwrap_or(1).max(1);
         let rows = (FORWARD_NUMBERS / widest).max(1);
         let mut outputs = Array2::zeros((inputs.nrows(), self.outputs.len()));
-        for first in (0..inputs.nrows()).step_by(rows) {
-            let until = (first + rows).min(inputs.nrows());
-            let own = Slice::from(first..until);
-            let part = inputs.slice_axis(Axis(0), own).as_standard_layout().into_owned();
-            let values = self.layers.iter().fold(part, |values, layer| forward(layer, values));
-            outputs.slice_axis_mut(Axis(0), own).assign(&values);
-        }
+        let parts = inputs.axis_chunks_iter(Axis(0), rows);
+        let parts: Vec<_> = parts.zip(outputs.axis_chunks_iter_mut(Axis(0), rows)).collect();
+        parts.into_par_iter().for_each(|(inputs, mut outputs)| {
+            let inputs = inputs.as_standard_layout().into_owned();
+            outputs
+                .assign(&self.layers.iter().fold(inputs, |values, layer| forward(layer, values)));
+        });
         Ok(outputs)
     }
 
