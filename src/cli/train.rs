@@ -883,7 +883,7 @@ fn choose(
     ));
     if let Some(teacher) = teacher {
         globals.remark(format_args!(
-            "{} learn from a teacher, on {} more and {} as long (--no-teacher leaves this out)",
+            "a teacher for {}: up to {} more, {} as long (--no-teacher leaves this out)",
             counted(taught, "candidate"),
             counted(Lesson::made(rows.len()), "made-up row"),
             counted(teacher.longer, "time"),

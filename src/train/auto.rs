@@ -361,7 +361,8 @@ impl Search {
 
     /// With a teacher, and the trainings that it costs: tanh in layers of 48,24, 24,12 or 16,8 neurons
     /// with weak, middling and strong L2 teaches two SLNNs, the first of total degree 12, 9, 3 and 4
-    /// whose polynomials stay below 200,000 monomials; not both of the deep ones.
+    /// whose polynomials stay below 200,000 monomials; not both of the deep ones. With more than
+    /// 104 inputs none is left, and there is no teacher.
     #[must_use]
     pub fn with_teacher(mut self, inputs: usize) -> Self {
         let small = |(_, degrees): &(Vec<usize>, Vec<usize>)| {
@@ -370,7 +371,11 @@ impl Search {
         let deep = [vec![4, 3], vec![3, 3]].map(|degrees| (vec![32, 16], degrees));
         let others = [(vec![24], vec![3]), (vec![24, 12], vec![2, 2])];
         let deep = deep.into_iter().find(small);
-        let taught = deep.into_iter().chain(others.into_iter().filter(small)).take(2).collect();
+        let taught: Vec<_> =
+            deep.into_iter().chain(others.into_iter().filter(small)).take(2).collect();
+        if taught.is_empty() {
+            return self;
+        }
         let teacher = Teacher {
             hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
             l2: vec![1e-3, 1e-4, 1e-5],

@@ -26,7 +26,9 @@ pub(super) fn serves(window: &Window) -> bool {
             !S::IS_SCALAR
         }
     }
-    window.stride() == [1, 1] && widest(HasVectors)
+    // Backwards it goes through as many places as the image has, whatever few come out.
+    let [height, width, _] = window.input();
+    window.stride() == [1, 1] && height * width <= 4 * window.positions() && widest(HasVectors)
 }
 
 /// `z = W y + b` at every place of a window on `images`, into `z` (channels x places x images).

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use block::Block;
-use wide::{WIDE_WEIGHTS, Wide};
+use wide::{WIDE_NEURONS, WIDE_WEIGHTS, Wide};
 
 use crate::train::kernel::{Columns, Slafs};
 use crate::train::model::{Activations, Kind, Model, Statistics, Step};
@@ -397,7 +397,9 @@ impl<T: Real> Engine<T> {
     /// Whether the batch goes through step `s` at once.
     fn is_wide(&self, s: usize) -> bool {
         match &self.model.steps[s].kind {
-            Kind::Affine { weight, .. } => weight.len() >= WIDE_WEIGHTS && self.blocks.len() > 1,
+            Kind::Affine { weight, bias } => {
+                weight.len() >= WIDE_WEIGHTS && bias.len() >= WIDE_NEURONS && self.blocks.len() > 1
+            }
             _ => false,
         }
     }

@@ -12,6 +12,8 @@ use crate::train::real::{Real, matrix, matrix_mut};
 
 /// The fewest weights of such a step.
 pub(super) const WIDE_WEIGHTS: usize = 1 << 18;
+/// The fewest neurons, so that there are parts for several threads.
+pub(super) const WIDE_NEURONS: usize = 2 * PART_ROWS;
 /// Parts of a product are multiples of so many rows, which fill registers in either float.
 const PART_ROWS: usize = 96;
 
