@@ -335,6 +335,11 @@ fn monomials(inputs: usize, degree: usize) -> f64 {
     (1..=degree).map(|i| (inputs + i) as f64 / i as f64).product()
 }
 
+/// Whether the polynomial of hidden layers and degrees can be expanded.
+fn is_small(inputs: usize, (_, degrees): &(Vec<usize>, Vec<usize>)) -> bool {
+    monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS
+}
+
 impl Search {
     /// The candidates for a table with so many inputs: one hidden layer of degree 2, 3 or 5, or
     /// two, of total degree 4 or 9, as far as their polynomials stay below 200,000 monomials;
@@ -348,9 +353,7 @@ impl Search {
             (vec![16, 8], vec![2, 2]),
             (vec![8], vec![2]),
         ];
-        let small = |(_, degrees): &(Vec<usize>, Vec<usize>)| {
-            monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS
-        };
+        let small = |shape: &_| is_small(inputs, shape);
         let mut shapes: Vec<_> = all.into_iter().filter(small).collect();
         if shapes.is_empty() {
             shapes.push((vec![8], vec![2]));
@@ -365,9 +368,7 @@ impl Search {
     /// 104 inputs none is left, and there is no teacher.
     #[must_use]
     pub fn with_teacher(mut self, inputs: usize) -> Self {
-        let small = |(_, degrees): &(Vec<usize>, Vec<usize>)| {
-            monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS
-        };
+        let small = |shape: &_| is_small(inputs, shape);
         let deep = [vec![4, 3], vec![3, 3]].map(|degrees| (vec![32, 16], degrees));
         let others = [(vec![24], vec![3]), (vec![24, 12], vec![2, 2])];
         let deep = deep.into_iter().find(small);

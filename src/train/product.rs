@@ -12,7 +12,7 @@ use crate::train::real::{Real, matrix, matrix_mut};
 
 /// The right factor, inner dimension x columns.
 #[derive(Clone, Copy, Debug)]
-pub enum Right<'a, T> {
+pub(super) enum Right<'a, T> {
     /// Column after column.
     Columns(&'a [T]),
     /// Row after row, one every so many numbers.

@@ -48,8 +48,8 @@ impl Lesson {
     /// the median of what the `teachers` answer.
     ///
     /// Labels are kept within the range of the targets of `rows`. The same seed makes the same rows.
-    /// Cost: two distances for every three made-up rows and every training row, and one answer of every
-    /// teacher a made-up row.
+    /// Cost: the distance of every training row to every other, and one answer of every teacher a
+    /// made-up row.
     ///
     /// # Errors
     /// When `rows` is empty, repeats a row or has one that is not in the table, when there is no teacher,
@@ -137,11 +137,16 @@ fn made_up(inputs: &Array2<f64>, count: usize, rng: &mut impl Rng) -> Array2<f64
         .map(|column| column.var(0.0))
         .map(|variance| if variance > 0.0 { 1.0 / variance } else { 0.0 })
         .collect();
+    // Of every row that was asked for: there are more made-up rows than rows.
+    let mut known: Vec<Option<Vec<usize>>> = vec![None; rows];
     let mut made = Array2::zeros((count, columns));
     for way in 0..3 {
         for i in third(way) {
             let from = below(rng, rows);
-            let near = if way < 2 { near(inputs, &weights, from) } else { Vec::new() };
+            let near = match way {
+                0 | 1 => &**known[from].get_or_insert_with(|| near(inputs, &weights, from)),
+                _ => &[],
+            };
             let other = match near.len() {
                 0 => below(rng, rows),
                 n => near[below(rng, n)],

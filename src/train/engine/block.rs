@@ -263,7 +263,7 @@ impl<T: Real> Block<T> {
         let length = step.before * rows;
         match &step.kind {
             Kind::Affine { weight, .. } => {
-                self.by_biases(s, step.after);
+                self.by_biases(s, step.after, step.after);
                 if inputs {
                     let (earlier, own) = self.slopes.split_at_mut(s);
                     grow(&mut earlier[s - 1], length);
@@ -331,12 +331,13 @@ impl<T: Real> Block<T> {
         }
     }
 
-    /// Derivatives by the biases of an affine step with so many neurons.
-    pub(super) fn by_biases(&mut self, s: usize, neurons: usize) {
+    /// Derivatives by so many biases of a step that gives `after` numbers a row: one a neuron or one a
+    /// channel.
+    pub(super) fn by_biases(&mut self, s: usize, after: usize, biases: usize) {
         let sums = &mut self.biases[s];
         sums.clear();
-        sums.resize(neurons, T::zero());
-        add_columns(&self.slopes[s][..neurons * self.rows], sums);
+        sums.resize(biases, T::zero());
+        add_columns(&self.slopes[s][..after * self.rows], sums);
     }
 
     /// Adds what reaches the value before step `s` along residuals.
@@ -361,12 +362,9 @@ impl<T: Real> Block<T> {
         let (length, positions) = (window.length(), window.positions());
         let mut columns = std::mem::take(&mut self.columns);
         let mut weights = std::mem::take(&mut self.weights[s]);
-        let mut sums = std::mem::take(&mut self.biases[s]);
         grow(&mut weights, weight.len());
-        sums.clear();
-        sums.resize(bias.len(), T::zero());
+        self.by_biases(s, step.after, bias.len());
         let d = &self.slopes[s][..step.after * rows];
-        add_columns(d, &mut sums);
         let images = &self.before(s, batch)[..step.before * rows];
         let serves = convolution::serves(window);
         if serves {
@@ -404,7 +402,7 @@ impl<T: Real> Block<T> {
                 }
             }
         }
-        (self.columns, self.weights[s], self.biases[s]) = (columns, weights, sums);
+        (self.columns, self.weights[s]) = (columns, weights);
     }
 
     pub(super) fn through_slafs(&mut self, s: usize, kernel: &Slafs<T>, pass: Pass<T>, keep: bool) {

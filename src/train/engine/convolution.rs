@@ -379,12 +379,11 @@ impl<T: Real> ByWeights<'_, T> {
                                 });
                             }
                         }
-                        let one = T::splat(simd, T::one());
                         unrolled!(q < Q => {
                             if q0 + q < run {
                                 let to = &mut totals[(ky * run + q0 + q) * stride + v0..][..V];
                                 for v in 0..V {
-                                    to[v] = T::fused(simd, sums[q][v], one, to[v]);
+                                    to[v] = T::plus(simd, sums[q][v], to[v]);
                                 }
                             }
                         });

@@ -548,7 +548,8 @@ impl<T: Real> Engine<T> {
                     b.through_slafs(s, kernel, pass, !scaled);
                 }
                 if wide {
-                    b.by_biases(s, pass.model.steps[s].after);
+                    let neurons = pass.model.steps[s].after;
+                    b.by_biases(s, neurons, neurons);
                 }
             });
             if wide {
@@ -645,7 +646,7 @@ impl<'a, T: Real> Part<'a, T> {
         let Part { s, step, first, own } = self;
         let neurons = step.after;
         if let Some(wide) = wide {
-            wide.by_weights(own, [neurons, step.before], first, batch);
+            wide.by_weights(own, (s, step), first, batch);
             return own;
         }
         for (b, block) in blocks.iter().enumerate() {

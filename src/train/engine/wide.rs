@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::block::Block;
 use super::loops::{grow, repeat};
 use super::{Batch, MAX_PARTS, Pass};
-use crate::train::model::Kind;
+use crate::train::model::{Kind, Step};
 use crate::train::real::{Real, matrix, matrix_mut};
 
 /// The fewest weights of such a step.
@@ -17,7 +17,8 @@ pub(super) const WIDE_NEURONS: usize = 2 * PART_ROWS;
 /// Parts of a product are multiples of so many rows, which fill registers in either float.
 const PART_ROWS: usize = 96;
 
-/// What arrives at such a step, and what it gives or the derivatives by it: all rows of a batch.
+/// What arrives at such a step, where it does not lie together anyhow, and what it gives or the
+/// derivatives by it: all rows of a batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wide<T> {
     pub(super) before: Vec<T>,
@@ -47,6 +48,11 @@ fn parts<T: Real>(
     }
 }
 
+/// Whether what arrives at step `s` is the batch as it is given.
+fn lies_together<T>(s: usize, batch: Batch<T>) -> bool {
+    s == 0 && batch.order.is_none()
+}
+
 impl<T: Real> Wide<T> {
     /// Through step `s`, from and to the blocks.
     pub(super) fn forward(
@@ -59,16 +65,19 @@ impl<T: Real> Wide<T> {
         let step = &model.steps[s];
         let Kind::Affine { weight, bias } = &step.kind else { return };
         let rows = batch.rows;
-        grow(&mut self.before, step.before * rows);
-        grow(&mut self.after, step.after * rows);
-        for block in blocks.iter() {
-            let own = step.before * block.rows;
-            self.before[step.before * block.first..][..own]
-                .copy_from_slice(&block.before(s, batch)[..own]);
+        if !lies_together(s, batch) {
+            grow(&mut self.before, step.before * rows);
+            for block in blocks.iter() {
+                let own = step.before * block.rows;
+                self.before[step.before * block.first..][..own]
+                    .copy_from_slice(&block.before(s, batch)[..own]);
+            }
         }
+        grow(&mut self.after, step.after * rows);
         repeat(&parameters[bias.clone()], &mut self.after[..step.after * rows]);
         let weights = matrix(&parameters[weight.clone()], step.after, step.before);
-        let before = matrix(&self.before, step.before, rows);
+        let before = if lies_together(s, batch) { batch.inputs } else { &self.before };
+        let before = matrix(before, step.before, rows);
         parts(matrix_mut(&mut self.after, step.after, rows), parallel, |first, part| {
             let weights = weights.subrows(first, part.nrows());
             T::product(part, Accum::Add, weights, before);
@@ -120,16 +129,17 @@ impl<T: Real> Wide<T> {
     pub(super) fn by_weights(
         &self,
         own: &mut [T],
-        [after, before]: [usize; 2],
+        (s, step): (usize, &Step),
         first: usize,
         batch: Batch<T>,
     ) {
-        let columns = own.len() / after;
+        let columns = own.len() / step.after;
+        let before = if lies_together(s, batch) { batch.inputs } else { &self.before };
         T::product(
-            matrix_mut(own, after, columns),
+            matrix_mut(own, step.after, columns),
             Accum::Replace,
-            matrix(&self.after, after, batch.rows),
-            matrix(&self.before, before, batch.rows).subrows(first, columns).transpose(),
+            matrix(&self.after, step.after, batch.rows),
+            matrix(before, step.before, batch.rows).subrows(first, columns).transpose(),
         );
     }
 }

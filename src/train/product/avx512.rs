@@ -21,7 +21,7 @@ const NEAR: usize = 1 << 20;
 const NEAREST: usize = 1 << 13;
 
 /// As [`multiply`](super::multiply); `false`, and nothing done, where faer does as well or better.
-pub(in crate::train) fn multiply<T: Real>(
+pub(super) fn multiply<T: Real>(
     c: &mut [T],
     accumulate: Accum,
     a: &[T],
