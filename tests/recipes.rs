@@ -562,9 +562,9 @@ fn a_search_takes_a_teacher_where_it_helps_and_goes_on_to_the_same_choice() {
         [Role::Alone, Role::Teacher, Role::Taught].map(|role| roles(&whole, role)),
         [1, 1, 2]
     );
-    // Twice four folds for three of the four candidates, and three kinds of four networks on every fold.
+    // Four networks of the one shape on every fold are the teachers there.
     let tried = 2 * whole.trials.iter().map(|t| t.losses.len()).sum::<usize>();
-    assert!(tried + 4 * 3 * 4 <= teaching().trainings(), "{tried}");
+    assert!(tried + 4 * 4 <= teaching().trainings(), "{tried}");
     let mut pieces = 0;
     let found = loop {
         let from = SearchCheckpoint::read(&path).unwrap();

@@ -212,8 +212,8 @@ struct ChoiceArguments {
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
     /// Let --auto try no teacher: on a regression of up to 10,000 rows it also tries SLNNs that learn,
-    /// beside the table, rows that are made up of its values and labelled by some networks
-    /// together, of tanh and of SLAFs, and takes them where rows held back say that they are better
+    /// beside the table, rows that are made up of its values and labelled by some networks of
+    /// tanh together, and takes them where rows held back say that they are better
     #[arg(long, requires = "auto")]
     no_teacher: bool,
     /// Train K networks from different seeds and save their mean, one network of the same degree
@@ -851,7 +851,7 @@ fn choice_value(choice: &Choice) -> Value {
         }),
         "taught": choice.taught,
         "teacher": choice.teacher.iter().map(|own| {
-            json!({"hidden": own.hidden, "slaf": own.activation.basis().is_some(), "l2": own.l2})
+            json!({"hidden": own.hidden, "l2": own.l2})
         }).collect::<Vec<_>>(),
     })
 }

@@ -13,9 +13,8 @@
 //! 2. the best of them on the other folds,
 //! 3. the best of all with stronger and weaker L2, on all folds,
 //! 4. networks of tanh, on all folds,
-//! 5. SLNNs that learn from a teacher, on the first fold: some networks of the best two of round 4 and of
-//!    the best SLNN so far, as far as they are nearly as good as the best of these, label made-up
-//!    rows together ([`Lesson`]),
+//! 5. SLNNs that learn from a teacher, on the first fold: some networks of every shape of round 4, with
+//!    the L2 that is best for all shapes together, label made-up rows ([`Lesson`]),
 //! 6. the better ones of round 5 on the other folds.
 //!
 //! A fold has a teacher of its own, which has not seen the rows held back either; so the folds also
@@ -63,16 +62,11 @@ const TOLERANCE: f64 = 0.01;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
 /// of unlike networks agree less than those of like ones, which then makes up for it.
 const NEARLY: f64 = 1.3;
-/// Candidates of the last round, and kinds of networks of tanh in a teacher.
+/// Candidates of the last round.
 const BEST: usize = 2;
-/// The most kinds of networks in a teacher.
-const KINDS: usize = BEST + 1;
-/// Networks of each kind in the teacher of a fold, and in that of the members.
+/// Networks of each shape in the teacher of a fold, and in that of the members.
 const FOLD_TEACHERS: usize = 4;
 const TEACHERS: usize = 8;
-/// A kind of network joins a teacher when its loss is no more than so many times the least: that of unlike
-/// ones is worth more than that of the best alone, and single wild answers are outvoted.
-const TEACHES: f64 = 1.6;
 /// Candidates whose polynomial may have more monomials are left out: the result is to be expanded.
 const MAX_MONOMIALS: f64 = 200_000.0;
 /// Rows up to which full batches with L-BFGS pay.
@@ -102,16 +96,16 @@ pub struct Search {
 /// Candidates for a teacher and for those that learn from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Teacher {
-    /// Hidden layers of the networks of tanh.
+    /// Hidden layers of the networks of tanh; those of all shapes are the teacher together.
     pub hidden: Vec<Vec<usize>>,
-    /// The L2 of each of them.
+    /// The L2 to choose from, for all of them.
     pub l2: Vec<f64>,
     /// Hidden layers and degrees of the SLNNs that learn from it.
     pub taught: Vec<(Vec<usize>, Vec<usize>)>,
     /// The L2 of each of them.
     pub taught_l2: Vec<f64>,
-    /// How many times as long as the others they train: with so many rows they go on learning
-    /// where others would begin to learn rows by heart.
+    /// How many times as long as the others they train: what they learn has no noise, so they come
+    /// nearer to it where others would begin to learn rows by heart.
     pub longer: usize,
 }
 
@@ -211,7 +205,7 @@ impl Teacher {
         let teachers = self.hidden.len() * self.l2.len();
         let taught = self.taught.len() * self.taught_l2.len();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
-        PAIR * (FOLDS * teachers + taught) + FOLDS * KINDS * FOLD_TEACHERS
+        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * FOLD_TEACHERS
     }
 }
 
@@ -382,7 +376,7 @@ impl Search {
             l2: vec![1e-3, 1e-4, 1e-5],
             taught,
             taught_l2: vec![1e-2, 1e-3, 1e-5],
-            longer: 2,
+            longer: 5,
         };
         self.trials += teacher.trainings();
         self.teacher = Some(teacher);
@@ -576,8 +570,7 @@ impl State<'_> {
         if let Some(teacher) = &self.search.teacher
             && self.used + teacher.trainings() <= self.search.trials
         {
-            let best = self.best(&finalists, rank, 1).swap_remove(0);
-            let Some(taught) = self.taught(teacher, best, rank)? else { return Ok(None) };
+            let Some(taught) = self.taught(teacher, rank)? else { return Ok(None) };
             finalists.extend(taught);
             finalists = self.complete(finalists);
         }
@@ -585,7 +578,7 @@ impl State<'_> {
         let like = |c: &Candidate| {
             (c.role, &c.hidden, &c.degrees) == (best.role, &best.hidden, &best.degrees)
         };
-        // The teacher of one that is taught already has its share of those that are alone.
+        // What is taught seldom explodes; beside it, one that is alone would.
         let keep = |c: &Candidate| !like(c) && (best.role == Role::Alone || c.role == best.role);
         finalists.retain(keep);
         let second = self.best(&finalists, rank, 1).pop();
@@ -593,33 +586,25 @@ impl State<'_> {
         self.choice(&best, second.as_ref(), size, rank).map(Some)
     }
 
-    /// The rounds with a teacher, beside `best`, the best without; `None` where it was stopped.
-    fn taught(
-        &mut self,
-        teacher: &Teacher,
-        best: Candidate,
-        rank: usize,
-    ) -> Result<Option<Vec<Candidate>>> {
+    /// The rounds with a teacher; `None` where it was stopped.
+    fn taught(&mut self, teacher: &Teacher, rank: usize) -> Result<Option<Vec<Candidate>>> {
         let shapes: Vec<_> = teacher.hidden.iter().map(|h| (h.clone(), vec![1])).collect();
         let all = candidates(Role::Teacher, &shapes, &teacher.l2);
         if !self.round(&all, 0..FOLDS)? {
             return Ok(None);
         }
-        // Of several that stay within bounds the mean is what counts: weaker L2 than of two is best.
-        let mut kinds = self.best(&all, FOLD_TEACHERS, BEST);
-        kinds.push(best);
-        let kinds = self.complete(kinds);
-        let kinds = self.best(&kinds, FOLD_TEACHERS, KINDS);
-        let least = kinds.first().map_or(f64::INFINITY, |first| self.loss(first, FOLD_TEACHERS));
-        let good = |kind: &Candidate| {
-            let loss = self.loss(kind, FOLD_TEACHERS);
-            loss.is_finite() && loss <= TEACHES * least
+        // The loss of one shape is too noisy to choose by; that of all together is not, and unlike networks
+        // err less together than the best of them alone.
+        let networks = FOLD_TEACHERS * teacher.hidden.len();
+        let loss = |l2: f64| -> f64 {
+            all.iter().filter(|kind| kind.l2 == l2).map(|kind| self.loss(kind, networks)).sum()
         };
-        self.teachers = kinds.into_iter().filter(good).collect();
-        if self.teachers.is_empty() {
+        let best = teacher.l2.iter().copied().min_by(|a, b| loss(*a).total_cmp(&loss(*b)));
+        let Some(l2) = best.filter(|l2| loss(*l2).is_finite()) else {
             return Ok(Some(Vec::new()));
-        }
-        self.used += FOLDS * KINDS * FOLD_TEACHERS;
+        };
+        self.teachers = all.into_iter().filter(|kind| kind.l2 == l2).collect();
+        self.used += FOLDS * networks;
         let all = candidates(Role::Taught, &teacher.taught, &teacher.taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);
@@ -791,7 +776,7 @@ impl State<'_> {
     /// Trainings that are done; those of teachers stand for the most that they can be.
     fn done(&self) -> usize {
         let tried = PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>();
-        tried + KINDS * FOLD_TEACHERS * self.lessons.iter().flatten().count()
+        tried + FOLD_TEACHERS * self.teachers.len() * self.lessons.iter().flatten().count()
     }
 
     fn note(&mut self, candidate: &Candidate, losses: (f64, f64)) {

@@ -4,8 +4,7 @@
 //! tanh, do nothing wild there, and several together guess better than one; but they are no
 //! polynomial. So they are asked what they would answer on rows that no table holds, and SLNNs learn
 //! these beside the real ones (Hinton, Vinyals and Dean 2015: distillation). The label is the median of
-//! their answers: some of them may be SLNNs, which know the table in another way, and where these
-//! explode they are outvoted.
+//! their answers: a single wild one does not move it.
 //!
 //! A row is made from a training row in one of three ways, a third of the rows each: every input,
 //! by the toss of a coin, from one of the ten rows nearest to it; one input from such a row; one
