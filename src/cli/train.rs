@@ -207,7 +207,7 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 76, and up to 144 more for a
+    /// The most trainings of --auto before the last ones [default: 76, and up to 120 more for a
     /// teacher]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
