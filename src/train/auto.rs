@@ -60,7 +60,8 @@ const FINALISTS: usize = 4;
 /// A smaller ensemble is preferred when it loses no more than this fraction.
 const TOLERANCE: f64 = 0.01;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
-/// of unlike networks agree less than those of like ones, which then makes up for it.
+/// of unlike networks agree less than those of like ones, which then makes up for it. Of what is taught,
+/// the weaker L2 is taken when its loss is no more than so many times that of the stronger.
 const NEARLY: f64 = 1.3;
 /// The same for one that is taught beside one that is alone. Three quarters of the rows say too little
 /// of it: with all of them its teacher has twice the networks, and fewer gaps to guess across.
@@ -623,7 +624,15 @@ impl State<'_> {
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
-        Ok(Some(finalists))
+        // Made-up rows are guard enough where rows held back show no harm: with all rows weak L2 gains most.
+        let weaker = |strong: &Candidate, weak: &Candidate| {
+            (&weak.hidden, &weak.degrees) == (&strong.hidden, &strong.degrees)
+                && weak.l2 < strong.l2
+                && self.loss(weak, rank) <= NEARLY * self.loss(strong, rank)
+        };
+        let finalists = self.complete(finalists);
+        let own = finalists.iter().filter(|c| !finalists.iter().any(|other| weaker(c, other)));
+        Ok(Some(own.cloned().collect()))
     }
 
     fn options(&self, candidate: &Candidate) -> Options {
