@@ -1,6 +1,11 @@
 //! The inner loops of a block: rows, windows of images, activations, pools.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::_MM_HINT_T0;
+
 use faer::MatRef;
+#[cfg(target_arch = "x86_64")]
+use pulp::core_arch::x86::Sse;
 
 use crate::network::image::{Shape, copy};
 use crate::network::{Activation, Pool, Window};
@@ -43,18 +48,39 @@ vectorised! {
 /// The rows of `order`, `width` numbers each, one after the other.
 ///
 /// They lie anywhere in a large memory, and what a machine fetches ahead by itself ends with the
-/// page: every page is touched before the first row is copied, so that all are waited for together.
+/// page: every page is touched before the first row is copied, so that all are waited for together,
+/// and known when every row is asked for while the one before is copied.
 pub(super) fn gather_rows<T: Real>(data: &[T], width: usize, order: &[usize], rows: &mut [T]) {
     const TOUCHED: usize = 256;
+    /// Bytes.
+    const LINE: usize = 64;
     let row = |row: &usize| &data[row * width..][..width];
     let mut sum = T::zero();
     for row in order.iter().map(row) {
         row.chunks(TOUCHED).for_each(|numbers| sum += numbers[0]);
     }
     std::hint::black_box(sum);
-    for (from, to) in order.iter().map(row).zip(rows.chunks_exact_mut(width)) {
+    let line = LINE / size_of::<T>();
+    for (i, (from, to)) in order.iter().map(row).zip(rows.chunks_exact_mut(width)).enumerate() {
+        // The first line of every row was touched.
+        if width > line
+            && let Some(next) = order.get(i + 1)
+        {
+            row(next).chunks(line).skip(1).for_each(|numbers| prefetch(&numbers[0]));
+        }
         copy(from, to);
     }
+}
+
+/// Asks for the line of the caches on which a number lies, without waiting for it.
+#[inline(always)]
+fn prefetch<T>(number: &T) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sse) = Sse::try_new() {
+        sse._mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = number;
 }
 
 vectorised! {
