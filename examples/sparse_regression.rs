@@ -57,7 +57,7 @@ fn main() -> slnn::Result<()> {
     let outputs = table.target_names().to_vec();
     let fewer = Table::new(inputs, table.targets().clone(), names, outputs, "inputs that matter")?;
     let rows: Vec<usize> = (0..12_000).collect();
-    let second = Options { epochs: 3000, target_loss: Some(1e-9), ..options(SECOND) };
+    let second = Options { epochs: 8000, target_loss: Some(1e-8), ..options(SECOND) };
     let trained = train(&fewer, &rows, &second, &mut Quiet)?;
     println!(
         "{}-{}-1 of degree {}: loss {:.1e} after {} iterations",
