@@ -15,7 +15,8 @@
 //! 4. networks of tanh, on all folds,
 //! 5. SLNNs that learn from a teacher, on the first fold: some networks of every shape of round 4, with
 //!    the L2 that is best for all shapes together, label made-up rows ([`Lesson`]),
-//! 6. the better ones of round 5 on the other folds.
+//! 6. the better ones of round 5 on the other folds; of a shape with two L2 the weaker is kept where
+//!    it is nearly as good.
 //!
 //! A fold has a teacher of its own, which has not seen the rows held back either; so the folds also
 //! tell whether it helps on this table.
@@ -60,11 +61,12 @@ const FINALISTS: usize = 4;
 /// A smaller ensemble is preferred when it loses no more than this fraction.
 const TOLERANCE: f64 = 0.01;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
-/// of unlike networks agree less than those of like ones, which then makes up for it. Of what is taught,
-/// the weaker L2 is taken when its loss is no more than so many times that of the stronger.
+/// of unlike networks agree less than those of like ones, which then makes up for it. So near may the
+/// weaker L2 of what is taught be to the stronger, too.
 const NEARLY: f64 = 1.3;
-/// The same for one that is taught beside one that is alone. Three quarters of the rows say too little
-/// of it: with all of them its teacher has twice the networks, and fewer gaps to guess across.
+/// A shape that is taught joins one that is alone when its loss is no more than so many times that. Three
+/// quarters of the rows say too little of it: with all of them its teacher has twice the networks, and
+/// fewer gaps to guess across.
 const TAUGHT_NEARLY: f64 = 2.0;
 /// Candidates of the last round.
 const BEST: usize = 2;
@@ -584,16 +586,16 @@ impl State<'_> {
         };
         // What is taught seldom explodes; beside it, one that is alone would.
         let keep = |c: &Candidate| !like(c) && (best.role == Role::Alone || c.role == best.role);
-        finalists.retain(keep);
-        let nearly = |c: &Candidate| match c.role == best.role {
-            true => self.loss(c, rank) <= NEARLY * self.loss(&best, rank),
-            false => self.loss(c, rank) <= TAUGHT_NEARLY * self.loss(&best, rank),
+        let nearly = |c: &Candidate| {
+            let factor = if c.role == best.role { NEARLY } else { TAUGHT_NEARLY };
+            self.loss(c, rank) <= factor * self.loss(&best, rank)
         };
-        finalists.retain(nearly);
-        // One that is taught first: it is the least like one that is alone.
-        let (taught, alone): (Vec<_>, Vec<_>) =
-            finalists.into_iter().partition(|c| c.role == Role::Taught);
-        let second = self.best(if taught.is_empty() { &alone } else { &taught }, rank, 1).pop();
+        finalists.retain(|c| keep(c) && nearly(c));
+        // What is taught comes first: it is the least like one that is alone.
+        if finalists.iter().any(|c| c.role == Role::Taught) {
+            finalists.retain(|c| c.role == Role::Taught);
+        }
+        let second = self.best(&finalists, rank, 1).pop();
         self.choice(&best, second.as_ref(), size, rank).map(Some)
     }
 
@@ -630,7 +632,6 @@ impl State<'_> {
                 && weak.l2 < strong.l2
                 && self.loss(weak, rank) <= NEARLY * self.loss(strong, rank)
         };
-        let finalists = self.complete(finalists);
         let own = finalists.iter().filter(|c| !finalists.iter().any(|other| weaker(c, other)));
         Ok(Some(own.cloned().collect()))
     }
@@ -792,7 +793,7 @@ impl State<'_> {
         Ok(true)
     }
 
-    /// Trainings that are done; those of teachers stand for the most that they can be.
+    /// Trainings that are done, those of the folds' teachers among them.
     fn done(&self) -> usize {
         let tried = PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>();
         tried + FOLD_TEACHERS * self.teachers.len() * self.lessons.iter().flatten().count()
