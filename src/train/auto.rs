@@ -19,7 +19,8 @@
 //!    it is nearly as good.
 //!
 //! A fold has a teacher of its own, which has not seen the rows held back either; so the folds also
-//! tell whether it helps on this table.
+//! tell whether it helps on this table. What is taught is compared with what is not by the median over
+//! folds: a single fold whose rows held back have no like among the others would decide alone.
 //!
 //! A candidate is trained twice on a fold, from different seeds, and ranked by the loss of the mean of the
 //! pair as it is measured: one whose networks explode now and then on a single row is not excused
@@ -44,6 +45,7 @@ use crate::train::ensemble::{member_options, train_members};
 use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::model::generator;
 use crate::train::objective::{check_rows, shuffle};
+use crate::train::teacher::median;
 use crate::train::{
     Checkpoint, Control, HiddenActivation, Lesson, Loss, Objective, Optimiser, Options, Progress,
     Routine, Trained, metrics,
@@ -61,18 +63,22 @@ const FINALISTS: usize = 4;
 /// A smaller ensemble is preferred when it loses no more than this fraction.
 const TOLERANCE: f64 = 0.01;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
-/// of unlike networks agree less than those of like ones, which then makes up for it. So near may the
-/// weaker L2 of what is taught be to the stronger, too.
+/// of unlike networks agree less than those of like ones, which then makes up for it.
 const NEARLY: f64 = 1.3;
-/// A shape that is taught joins one that is alone when its loss is no more than so many times that. Three
-/// quarters of the rows say too little of it: with all of them its teacher has twice the networks, and
-/// fewer gaps to guess across.
+/// Where the best that is taught loses no more than [`NEARLY`] times what the best alone does, every
+/// member is taught; up to so many times, half of them. Three quarters of the rows say too little of it:
+/// with all of them its teacher has twice the networks, and fewer gaps to guess across.
 const TAUGHT_NEARLY: f64 = 2.0;
+/// Of what is taught the weaker L2 is kept when its loss is no more than so many times that of the
+/// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
+const WEAKER: f64 = 1.1;
 /// Candidates of the last round.
 const BEST: usize = 2;
 /// Networks of each shape in the teacher of a fold, and in that of the members.
 const FOLD_TEACHERS: usize = 4;
 const TEACHERS: usize = 8;
+/// Steps that L-BFGS remembers in a teacher: a thousand iterations come as far as four thousand with 20.
+const TEACHER_HISTORY: usize = 100;
 /// Candidates whose polynomial may have more monomials are left out: the result is to be expanded.
 const MAX_MONOMIALS: f64 = 200_000.0;
 /// Rows up to which full batches with L-BFGS pay.
@@ -174,6 +180,11 @@ pub struct SearchCheckpoint {
     trials: Vec<Trial>,
 }
 
+/// The loss of a mean of `members` networks, from the mean loss of two and the loss of their mean.
+fn predicted((single, pair): &(f64, f64), members: usize) -> f64 {
+    single + 2.0 * (1.0 - 1.0 / members as f64) * (pair - single)
+}
+
 impl Trial {
     /// The loss predicted for a mean of `members` networks, over the folds tried.
     pub fn predicted(&self, members: usize) -> f64 {
@@ -182,10 +193,8 @@ impl Trial {
 
     /// The same over the first folds alone.
     fn predicted_on(&self, folds: usize, members: usize) -> f64 {
-        let factor = 2.0 * (1.0 - 1.0 / members as f64);
-        let each = |(single, pair): &(f64, f64)| single + factor * (pair - single);
         let losses = &self.losses[..folds.min(self.losses.len())];
-        losses.iter().map(each).sum::<f64>() / losses.len() as f64
+        losses.iter().map(|pair| predicted(pair, members)).sum::<f64>() / losses.len() as f64
     }
 
     fn is(&self, candidate: &Candidate) -> bool {
@@ -573,33 +582,39 @@ impl State<'_> {
             finalists.extend(near);
             finalists = self.complete(finalists);
         }
+        let best = self.best(&finalists, rank, 1).swap_remove(0);
+        let mut taught = Vec::new();
         if let Some(teacher) = &self.search.teacher
             && self.used + teacher.trainings() <= self.search.trials
         {
-            let Some(taught) = self.taught(teacher, rank)? else { return Ok(None) };
-            finalists.extend(taught);
-            finalists = self.complete(finalists);
+            let Some(own) = self.taught(teacher, rank)? else { return Ok(None) };
+            taught = own;
+            let ratio = |own: &Candidate| self.ratio(own, &best, rank);
+            taught.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         }
-        let best = self.best(&finalists, rank, 1).swap_remove(0);
-        let like = |c: &Candidate| {
-            (c.role, &c.hidden, &c.degrees) == (best.role, &best.hidden, &best.degrees)
+        let near = |own: &Candidate, other: &Candidate, factor: f64| {
+            self.ratio(own, other, rank) <= factor
         };
-        // What is taught seldom explodes; beside it, one that is alone would.
-        let keep = |c: &Candidate| !like(c) && (best.role == Role::Alone || c.role == best.role);
-        let nearly = |c: &Candidate| {
-            let factor = if c.role == best.role { NEARLY } else { TAUGHT_NEARLY };
-            self.loss(c, rank) <= factor * self.loss(&best, rank)
+        let unlike = |other: &Candidate, own: &Candidate| {
+            (&other.hidden, &other.degrees) != (&own.hidden, &own.degrees)
         };
-        finalists.retain(|c| keep(c) && nearly(c));
-        // What is taught comes first: it is the least like one that is alone.
-        if finalists.iter().any(|c| c.role == Role::Taught) {
-            finalists.retain(|c| c.role == Role::Taught);
-        }
-        let second = self.best(&finalists, rank, 1).pop();
+        let (best, second) = match taught.first() {
+            Some(own) if near(own, &best, NEARLY) => {
+                let second = taught.iter().find(|c| unlike(c, own) && near(c, own, NEARLY));
+                (own.clone(), second.cloned())
+            }
+            Some(own) if near(own, &best, TAUGHT_NEARLY) => (best, Some(own.clone())),
+            _ => {
+                let loss = |c: &Candidate| self.loss(c, rank);
+                finalists.retain(|c| unlike(c, &best) && loss(c) <= NEARLY * loss(&best));
+                let second = self.best(&finalists, rank, 1).pop();
+                (best, second)
+            }
+        };
         self.choice(&best, second.as_ref(), size, rank).map(Some)
     }
 
-    /// The rounds with a teacher; `None` where it was stopped.
+    /// The rounds with a teacher: what is taught and worth it; `None` where it was stopped.
     fn taught(&mut self, teacher: &Teacher, rank: usize) -> Result<Option<Vec<Candidate>>> {
         let shapes: Vec<_> = teacher.hidden.iter().map(|h| (h.clone(), vec![1])).collect();
         let all = candidates(Role::Teacher, &shapes, &teacher.l2);
@@ -626,11 +641,10 @@ impl State<'_> {
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
-        // Made-up rows are guard enough where rows held back show no harm: with all rows weak L2 gains most.
         let weaker = |strong: &Candidate, weak: &Candidate| {
             (&weak.hidden, &weak.degrees) == (&strong.hidden, &strong.degrees)
                 && weak.l2 < strong.l2
-                && self.loss(weak, rank) <= NEARLY * self.loss(strong, rank)
+                && self.ratio(weak, strong, rank) <= WEAKER
         };
         let own = finalists.iter().filter(|c| !finalists.iter().any(|other| weaker(c, other)));
         Ok(Some(own.cloned().collect()))
@@ -650,6 +664,12 @@ impl State<'_> {
                 activation: HiddenActivation::Function(Activation::Tanh),
                 routine: Routine::Normalised,
                 warm_start: None,
+                optimiser: match own.optimiser {
+                    Optimiser::Lbfgs { history } => {
+                        Optimiser::Lbfgs { history: history.max(TEACHER_HISTORY) }
+                    }
+                    other => other,
+                },
                 ..own
             },
         }
@@ -701,6 +721,19 @@ impl State<'_> {
 
     fn loss(&self, candidate: &Candidate, size: usize) -> f64 {
         self.loss_on(FOLDS, candidate, size)
+    }
+
+    /// How many times the loss of `other` the loss of a candidate is, the median over folds: where rows
+    /// held back have no like among the others, nothing taught can know them, and that fold's loss may
+    /// be as large as all others together.
+    fn ratio(&self, candidate: &Candidate, other: &Candidate, size: usize) -> f64 {
+        let (Some(own), Some(other)) = (self.trial(candidate), self.trial(other)) else {
+            return f64::INFINITY;
+        };
+        let pairs = own.losses.iter().zip(&other.losses);
+        let ratios = pairs.map(|(own, other)| predicted(own, size) / predicted(other, size));
+        let ratio = median(ratios.collect());
+        if ratio.is_nan() { f64::INFINITY } else { ratio }
     }
 
     fn loss_on(&self, folds: usize, candidate: &Candidate, size: usize) -> f64 {
