@@ -106,6 +106,8 @@ pub(super) struct Engine<T> {
     blocks: Vec<Block<T>>,
     /// Of every step.
     wide: Vec<Wide<T>>,
+    /// The fewest weights and neurons of an affine step that a batch goes through at once.
+    wide_from: (usize, usize),
     sums: Vec<f64>,
     /// The weight of the boundary penalty; 0 for none.
     pub boundary: f64,
@@ -204,6 +206,7 @@ impl<T: Real> Engine<T> {
             kernels,
             blocks: Vec::new(),
             wide,
+            wide_from: (WIDE_WEIGHTS, WIDE_NEURONS),
             sums: Vec::new(),
             boundary: 0.0,
             size: 0.0,
@@ -398,7 +401,8 @@ impl<T: Real> Engine<T> {
     fn is_wide(&self, s: usize) -> bool {
         match &self.model.steps[s].kind {
             Kind::Affine { weight, bias } => {
-                weight.len() >= WIDE_WEIGHTS && bias.len() >= WIDE_NEURONS && self.blocks.len() > 1
+                let (weights, neurons) = self.wide_from;
+                weight.len() >= weights && bias.len() >= neurons && self.blocks.len() > 1
             }
             _ => false,
         }

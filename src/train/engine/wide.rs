@@ -146,60 +146,88 @@ impl<T: Real> Wide<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Engine, Moments};
+    use super::super::{Engine, Moments, Noise};
     use super::*;
+    use crate::train::layers::LayerSpec;
     use crate::train::model::Model;
-    use crate::train::options::{BasisKind, HiddenActivation, Loss, Options};
+    use crate::train::options::{Loss, Options, Routine};
+
+    const ROWS: usize = 150;
 
     /// `n` numbers in [-1, 1].
     fn numbers(n: usize, seed: usize) -> Vec<f64> {
         (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f64 / 1001.0 - 1.0).collect()
     }
 
+    /// Checks the loss and its gradient with as many affine steps at once as `wanted` against those
+    /// block by block, on rows as they lie and shuffled, on one thread and on several.
+    fn at_once(inputs: usize, options: &Options, from: (usize, usize), wanted: usize) {
+        let outputs = 3;
+        let model = Model::new(inputs, outputs, options).unwrap();
+        let draws = numbers(model.parameters, 1);
+        let parameters: Vec<f64> = draws.into_iter().map(|x| 0.05 * x).collect();
+        let (x, t) = (numbers(inputs * ROWS, 2), numbers(outputs * ROWS, 3));
+        let shuffled: Vec<usize> = (0..ROWS).map(|i| i * 77 % ROWS).collect();
+        let mut engine = Engine::new(model, Loss::MeanSquaredError);
+        engine.boundary = if options.routine == Routine::Boundary { 0.5 } else { 0.0 };
+        let pools = [1, 3].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap());
+        for (order, pool) in [(None, &pools[0]), (None, &pools[1]), (Some(&*shuffled), &pools[1])] {
+            let batch = Batch {
+                inputs: &x,
+                targets: &t,
+                rows: ROWS,
+                order,
+                noise: Some(Noise { seed: 5, draw: 2 }),
+            };
+            let mut evaluate = |from: (usize, usize)| {
+                engine.wide_from = from;
+                let mut gradient = vec![0.0; parameters.len()];
+                let gone = Some(&mut *gradient);
+                let loss =
+                    pool.install(|| engine.evaluate(&parameters, batch, Moments::Batch, gone));
+                let wide = (0..engine.model.steps.len()).filter(|s| engine.is_wide(*s)).count();
+                (loss, gradient, wide)
+            };
+            let (loss, gradient, wide) = evaluate(from);
+            assert_eq!(wide, wanted, "{options:?}");
+            let (oracle, wanted, wide) = evaluate((usize::MAX, 0));
+            assert_eq!(wide, 0);
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + b.abs());
+            assert!(near(loss, oracle), "{loss} and not {oracle}: {options:?}");
+            for (own, wanted) in gradient.iter().zip(&wanted) {
+                assert!(near(*own, *wanted), "{own} and not {wanted}: {options:?}");
+            }
+            assert!(wanted.iter().any(|d| d.abs() > 1e-3), "{options:?}");
+        }
+    }
+
     #[test]
-    fn a_batch_at_once_gives_what_its_rows_give_in_small_batches() {
-        let activation =
-            HiddenActivation::Slaf { basis: BasisKind::Monomial, shared: false, attention: false };
-        let options = Options {
-            hidden: vec![515, 513],
-            degrees: vec![2, 2],
-            activation,
+    fn layers_with_many_weights_take_the_batch_at_once() {
+        let options = Options { hidden: vec![515, 513], degrees: vec![2, 2], ..Options::default() };
+        at_once(517, &options, (WIDE_WEIGHTS, WIDE_NEURONS), 2);
+    }
+
+    #[test]
+    fn every_affine_layer_gives_at_once_what_it_gives_block_by_block() {
+        let layers = |text: &str| Options {
+            layers: Some(LayerSpec::parse_all(text).unwrap()),
             ..Options::default()
         };
-        let (inputs, outputs, rows, part) = (517, 3, 150, 30);
-        let model = Model::new(inputs, outputs, &options).unwrap();
-        let parameters: Vec<f64> =
-            numbers(model.parameters, 1).into_iter().map(|x| 0.05 * x).collect();
-        let (x, t) = (numbers(inputs * rows, 2), numbers(outputs * rows, 3));
-        let mut engine = Engine::new(model, Loss::MeanSquaredError);
-        let mut evaluate = |first: usize, rows: usize| {
-            let mut gradient = vec![0.0; parameters.len()];
-            let batch = Batch {
-                inputs: &x[first * inputs..][..rows * inputs],
-                targets: &t[first * outputs..][..rows * outputs],
-                rows,
-                order: None,
-                noise: None,
-            };
-            let loss = engine.evaluate(&parameters, batch, Moments::Batch, Some(&mut gradient));
-            let wide = (0..engine.model.steps.len()).filter(|s| engine.is_wide(*s)).count();
-            (loss, gradient, wide)
+        let boundary =
+            Options { routine: Routine::Boundary, ..layers("dense9,slaf3,dense4,slaf2") };
+        at_once(6, &boundary, (1, 1), 3);
+        at_once(6, &layers("dense9,slaf3,dense4,slaf2"), (1, 1), 3);
+        at_once(
+            6,
+            &layers("dense9,tanh,dropout0.3,residual(dense9,batchnorm,slaf2),relu"),
+            (1, 1),
+            3,
+        );
+        at_once(6, &layers("batchnorm,dense5,residual(relu,dense5),slaf2"), (1, 1), 3);
+        let image = Options {
+            image: Some([5, 5, 1]),
+            ..layers("conv3x3x4,slaf2,avgpool2,flatten,dense7,slaf2")
         };
-        let (loss, gradient, wide) = evaluate(0, rows);
-        assert_eq!(wide, 2);
-        let (mut mean, mut means) = (0.0, vec![0.0; gradient.len()]);
-        for first in (0..rows).step_by(part) {
-            let (loss, gradient, wide) = evaluate(first, part);
-            assert_eq!(wide, 0);
-            mean += loss * part as f64 / rows as f64;
-            for (mean, own) in means.iter_mut().zip(gradient) {
-                *mean += own * part as f64 / rows as f64;
-            }
-        }
-        assert!((loss - mean).abs() <= 1e-12 * (1.0 + mean.abs()), "{loss} and not {mean}");
-        for (own, wanted) in gradient.iter().zip(&means) {
-            assert!((own - wanted).abs() <= 1e-12 * (1.0 + wanted.abs()), "{own} and not {wanted}");
-        }
-        assert!(means.iter().any(|d| d.abs() > 1e-3));
+        at_once(25, &image, (1, 1), 2);
     }
 }
