@@ -463,7 +463,7 @@ fn a_lesson_keeps_to_the_table_and_takes_the_median_of_its_teachers() {
     let three: Vec<&Network> = networks.iter().collect();
     let lesson = Lesson::new(&table, &rows, &three, 2, 7).unwrap();
     let made = lesson.table.rows() - table.rows();
-    assert_eq!((made, Lesson::made(500), Lesson::made(9_000)), (2 * 2001, 4_002, 8_001));
+    assert_eq!((made, Lesson::made(800), Lesson::made(9_000)), (2 * 6003, 6_402, 8_001));
     let first = lesson.table.select(&all(&table));
     assert_eq!((first.inputs(), first.targets()), (table.inputs(), table.targets()));
     // Every network has the training rows, and every made-up row is one network's.

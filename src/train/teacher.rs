@@ -38,9 +38,9 @@ pub struct Lesson {
 
 impl Lesson {
     /// How many made-up rows a network has that learns from a teacher beside so many of the table: eight
-    /// for each, between 2001 and 8001. In high degree fewer leave room to explode between them.
+    /// for each, between 6003 and 8001. In high degree fewer leave room to explode between them.
     pub fn made(rows: usize) -> usize {
-        (8 * rows.min(FEW)).max(2001).next_multiple_of(3)
+        (8 * rows.min(FEW)).max(6003).next_multiple_of(3)
     }
 
     /// Makes [`Lesson::made`] rows for each of `networks` networks from `rows` of a table, labelled by
