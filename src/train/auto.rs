@@ -589,29 +589,38 @@ impl State<'_> {
         {
             let Some(own) = self.taught(teacher, rank)? else { return Ok(None) };
             taught = own;
-            let ratio = |own: &Candidate| self.ratio(own, &best, rank);
-            taught.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         }
-        let near = |own: &Candidate, other: &Candidate, factor: f64| {
-            self.ratio(own, other, rank) <= factor
-        };
+        let (best, second) = self.together(best, finalists, taught, rank);
+        self.choice(&best, second.as_ref(), size, rank).map(Some)
+    }
+
+    /// The first shape of the ensemble and the second: from the best alone, all that are, and what is
+    /// taught.
+    fn together(
+        &self,
+        best: Candidate,
+        mut alone: Vec<Candidate>,
+        mut taught: Vec<Candidate>,
+        rank: usize,
+    ) -> (Candidate, Option<Candidate>) {
         let unlike = |other: &Candidate, own: &Candidate| {
             (&other.hidden, &other.degrees) != (&own.hidden, &own.degrees)
         };
-        let (best, second) = match taught.first() {
-            Some(own) if near(own, &best, NEARLY) => {
-                let second = taught.iter().find(|c| unlike(c, own) && near(c, own, NEARLY));
-                (own.clone(), second.cloned())
+        let ratio = |own: &Candidate| self.ratio(own, &best, rank);
+        taught.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+        if let Some(own) = taught.first() {
+            if ratio(own) <= NEARLY {
+                let near = |c: &&Candidate| unlike(c, own) && self.ratio(c, own, rank) <= NEARLY;
+                return (own.clone(), taught.iter().find(near).cloned());
             }
-            Some(own) if near(own, &best, TAUGHT_NEARLY) => (best, Some(own.clone())),
-            _ => {
-                let loss = |c: &Candidate| self.loss(c, rank);
-                finalists.retain(|c| unlike(c, &best) && loss(c) <= NEARLY * loss(&best));
-                let second = self.best(&finalists, rank, 1).pop();
-                (best, second)
+            if ratio(own) <= TAUGHT_NEARLY {
+                return (best, Some(own.clone()));
             }
-        };
-        self.choice(&best, second.as_ref(), size, rank).map(Some)
+        }
+        let loss = |c: &Candidate| self.loss(c, rank);
+        alone.retain(|c| unlike(c, &best) && loss(c) <= NEARLY * loss(&best));
+        let second = self.best(&alone, rank, 1).pop();
+        (best, second)
     }
 
     /// The rounds with a teacher: what is taught and worth it; `None` where it was stopped.
