@@ -13,8 +13,8 @@
 //! 2. the best of them on the other folds,
 //! 3. the best of all with stronger and weaker L2, on all folds,
 //! 4. networks of tanh, on all folds,
-//! 5. SLNNs that learn from a teacher, on the first fold: some networks of every shape of round 4, with
-//!    the L2 that is best for all shapes together, label made-up rows ([`Lesson`]),
+//! 5. SLNNs that learn from a teacher, on the first fold: the networks of round 4, with the L2 that is
+//!    best for all shapes together, label made-up rows ([`Lesson`]),
 //! 6. the better ones of round 5 on the other folds; of a shape with two L2 the weaker is kept where
 //!    it is nearly as good.
 //!
@@ -61,7 +61,7 @@ const SIZES: [usize; 2] = [8, 16];
 /// Candidates of the second round.
 const FINALISTS: usize = 4;
 /// A smaller ensemble is preferred when it loses no more than this fraction.
-const TOLERANCE: f64 = 0.01;
+const TOLERANCE: f64 = 0.03;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
 /// of unlike networks agree less than those of like ones, which then makes up for it.
 const NEARLY: f64 = 1.3;
@@ -74,8 +74,7 @@ const TAUGHT_NEARLY: f64 = 2.0;
 const WEAKER: f64 = 1.1;
 /// Candidates of the last round.
 const BEST: usize = 2;
-/// Networks of each shape in the teacher of a fold, and in that of the members.
-const FOLD_TEACHERS: usize = 4;
+/// Networks of each shape in the teacher of the members. In that of a fold are those tried there.
 const TEACHERS: usize = 8;
 /// Steps that L-BFGS remembers in a teacher: a thousand iterations come as far as four thousand with 20.
 const TEACHER_HISTORY: usize = 100;
@@ -220,7 +219,7 @@ impl Teacher {
         let teachers = self.hidden.len() * self.l2.len();
         let taught = self.taught.len() * self.taught_l2.len();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
-        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * FOLD_TEACHERS
+        PAIR * (FOLDS * teachers + taught)
     }
 }
 
@@ -508,6 +507,7 @@ pub fn choose(
         control,
         used: 0,
         teachers: Vec::new(),
+        tried: vec![Vec::new(); FOLDS],
         lessons: vec![None; FOLDS],
     };
     state.rounds()
@@ -549,6 +549,8 @@ struct State<'a> {
     used: usize,
     /// The kinds of networks of the teacher.
     teachers: Vec<Candidate>,
+    /// Of every fold, the networks of tanh that were tried there now and not before a checkpoint.
+    tried: Vec<Vec<(Candidate, Vec<Network>)>>,
     /// Of every fold, once it is asked for.
     lessons: Vec<Option<Arc<Lesson>>>,
 }
@@ -632,7 +634,7 @@ impl State<'_> {
         }
         // The loss of one shape is too noisy to choose by; that of all together is not, and unlike networks
         // err less together than the best of them alone.
-        let networks = FOLD_TEACHERS * teacher.hidden.len();
+        let networks = PAIR * teacher.hidden.len();
         let loss = |l2: f64| -> f64 {
             all.iter().filter(|kind| kind.l2 == l2).map(|kind| self.loss(kind, networks)).sum()
         };
@@ -641,7 +643,6 @@ impl State<'_> {
             return Ok(Some(Vec::new()));
         };
         self.teachers = all.into_iter().filter(|kind| kind.l2 == l2).collect();
-        self.used += FOLDS * networks;
         let all = candidates(Role::Taught, &teacher.taught, &teacher.taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);
@@ -684,13 +685,10 @@ impl State<'_> {
         }
     }
 
-    /// The options of the networks of a teacher with so many of each kind.
-    fn teacher_options(&self, count: usize) -> Vec<Options> {
-        let kind = |kind: &Candidate| {
-            let options = self.options(kind);
-            (0..count).map(move |index| member_options(&options, index)).collect::<Vec<_>>()
-        };
-        self.teachers.iter().flat_map(kind).collect()
+    /// The options of so many networks of a candidate.
+    fn several(&self, candidate: &Candidate, count: usize) -> Vec<Options> {
+        let options = self.options(candidate);
+        (0..count).map(|index| member_options(&options, index)).collect()
     }
 
     /// What is taught on a fold, by a teacher of its own; `None` where it was stopped.
@@ -699,8 +697,10 @@ impl State<'_> {
             return Ok(Some(known.clone()));
         }
         let (table, rows) = (self.table, &self.folds[fold].0);
+        let known = |kind: &Candidate| self.tried[fold].iter().find(|(own, _)| own == kind);
+        let missing = self.teachers.iter().filter(|kind| known(kind).is_none());
         let job = |options| Job { table, rows: rows.clone(), options, from: None };
-        let jobs: Vec<Job> = self.teacher_options(FOLD_TEACHERS).into_iter().map(job).collect();
+        let jobs: Vec<Job> = missing.flat_map(|kind| self.several(kind, PAIR)).map(job).collect();
         let answers = run_all(&jobs, &mut self.watch())?;
         if answers.iter().any(stopped) {
             return Ok(None);
@@ -709,10 +709,12 @@ impl State<'_> {
         let (trained, diverged): (Vec<_>, Vec<_>) =
             answers.into_iter().flatten().partition(Result::is_ok);
         let trained: Vec<Trained> = trained.into_iter().flatten().collect();
-        if let (true, Some(Err(error))) = (trained.is_empty(), diverged.into_iter().next()) {
+        let known = self.tried[fold].iter().filter(|(kind, _)| self.teachers.contains(kind));
+        let mut networks: Vec<&Network> = known.flat_map(|(_, networks)| networks).collect();
+        networks.extend(trained.iter().map(|trained| &trained.network));
+        if let (true, Some(Err(error))) = (networks.is_empty(), diverged.into_iter().next()) {
             return Err(error);
         }
-        let networks: Vec<&Network> = trained.iter().map(|trained| &trained.network).collect();
         let lesson = Lesson::new(table, &self.folds[fold].0, &networks, PAIR, self.base.seed)?;
         let lesson = Arc::new(lesson);
         self.lessons[fold] = Some(lesson.clone());
@@ -825,6 +827,10 @@ impl State<'_> {
             let mut answers = answers.into_iter().flatten();
             for (candidate, fold) in part {
                 let pair: Vec<_> = answers.by_ref().take(PAIR).collect();
+                if candidate.role == Role::Teacher {
+                    let networks = pair.iter().flatten().map(|own| own.network.clone()).collect();
+                    self.tried[*fold].push((candidate.clone(), networks));
+                }
                 let losses = self.losses(pair, *fold)?;
                 self.note(candidate, losses);
             }
@@ -835,10 +841,9 @@ impl State<'_> {
         Ok(true)
     }
 
-    /// Trainings that are done, those of the folds' teachers among them.
+    /// Trainings that are done.
     fn done(&self) -> usize {
-        let tried = PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>();
-        tried + FOLD_TEACHERS * self.teachers.len() * self.lessons.iter().flatten().count()
+        PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>()
     }
 
     fn note(&mut self, candidate: &Candidate, losses: (f64, f64)) {
@@ -914,7 +919,11 @@ impl State<'_> {
         let mut taught: Vec<usize> = Vec::new();
         taught.extend(is_taught(best).then_some(0..half).into_iter().flatten());
         taught.extend(second.filter(|s| is_taught(s)).map(|_| half..members).into_iter().flatten());
-        let teacher = if taught.is_empty() { Vec::new() } else { self.teacher_options(TEACHERS) };
+        let teacher = if taught.is_empty() {
+            Vec::new()
+        } else {
+            self.teachers.iter().flat_map(|kind| self.several(kind, TEACHERS)).collect()
+        };
         Ok(Choice {
             options: self.options(best),
             second: second.map(|second| self.options(second)),

@@ -2,7 +2,9 @@
 //!
 //! Constants are element-major: number `k m + i` belongs to basis element `k` (or power `k + 1`
 //! in the statistics) and neuron `i` of `m`. Raw powers are the normalised ones with mean 0 and
-//! scale 1, exactly. Neurons are taken [`LANES`] at a time, with their constants and everything
+//! scale 1, exactly; a scale is applied to the constant that multiplies the power, or once to a sum over
+//! columns. Products and sums are fused where they are in the definition, on machines without such an
+//! instruction in software: results are the same on all. Neurons are taken [`LANES`] at a time, with their constants and everything
 //! between at hand in registers; sums over columns are added up in f64 part by part.
 
 use std::ops::Range;
@@ -102,6 +104,11 @@ impl Iterator for Tiles {
 }
 
 impl<T: Real> Slafs<T> {
+    /// Whether powers are taken less their mean and by their scale.
+    fn normalises(&self) -> bool {
+        self.family.is_none() && !self.raw
+    }
+
     /// The SLAF of neuron `i` alone, in f64.
     pub fn neuron(&self, i: usize) -> Slafs<f64> {
         let own = |x: &[T]| x.iter().skip(i).step_by(self.neurons).map(|x| x.f64()).collect();
@@ -284,7 +291,7 @@ vectorised! {
                     for l in 0..LANES {
                         power[l] *= z[l];
                         let centred = power[l] - element.mean[l];
-                        element.sum[l] += centred * centred;
+                        element.sum[l] = centred.mul_add(centred, element.sum[l]);
                     }
                 }
             });
@@ -297,6 +304,13 @@ vectorised! {
     fn values<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], y: &'a mut [T], columns: Columns, scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
+            if slafs.normalises() {
+                for e in &mut elements[1..] {
+                    for l in 0..LANES {
+                        e.coefficient[l] *= e.scale[l];
+                    }
+                }
+            }
             in_registers!(n, elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
@@ -307,7 +321,7 @@ vectorised! {
                         for e in &elements[1..] {
                             for l in 0..LANES {
                                 power[l] *= z[l];
-                                value[l] += e.coefficient[l] * power[l];
+                                value[l] = e.coefficient[l].mul_add(power[l], value[l]);
                             }
                         }
                     }
@@ -316,8 +330,8 @@ vectorised! {
                         for e in &elements[1..] {
                             for l in 0..LANES {
                                 power[l] *= z[l];
-                                value[l] +=
-                                    e.coefficient[l] * ((power[l] - e.mean[l]) * e.scale[l]);
+                                value[l] =
+                                    e.coefficient[l].mul_add(power[l] - e.mean[l], value[l]);
                             }
                         }
                     }
@@ -325,7 +339,8 @@ vectorised! {
                         let mut state = Recurrence::start(family, &z, &elements[0]);
                         for e in &elements[1..] {
                             for l in 0..LANES {
-                                value[l] += e.coefficient[l] * state.current[l];
+                                value[l] =
+                                    e.coefficient[l].mul_add(state.current[l], value[l]);
                             }
                             state.advance(e.recurrence);
                         }
@@ -354,9 +369,9 @@ vectorised! {
                         let mut power = [T::one(); LANES];
                         for e in &mut elements[1..] {
                             for l in 0..LANES {
-                                slope[l] += e.slope[l] * power[l];
+                                slope[l] = e.slope[l].mul_add(power[l], slope[l]);
                                 power[l] *= z[l];
-                                e.sum[l] += own[l] * power[l];
+                                e.sum[l] = own[l].mul_add(power[l], e.sum[l]);
                             }
                         }
                     }
@@ -364,9 +379,9 @@ vectorised! {
                         let mut power = [T::one(); LANES];
                         for e in &mut elements[1..] {
                             for l in 0..LANES {
-                                slope[l] += e.slope[l] * power[l];
+                                slope[l] = e.slope[l].mul_add(power[l], slope[l]);
                                 power[l] *= z[l];
-                                e.sum[l] += own[l] * ((power[l] - e.mean[l]) * e.scale[l]);
+                                e.sum[l] = own[l].mul_add(power[l] - e.mean[l], e.sum[l]);
                             }
                         }
                     }
@@ -375,8 +390,8 @@ vectorised! {
                         let mut state = Recurrence::start(family, &z, &elements[0]);
                         for e in &mut elements[1..] {
                             for l in 0..LANES {
-                                slope[l] += e.coefficient[l] * state.slope[l];
-                                e.sum[l] += own[l] * state.current[l];
+                                slope[l] = e.coefficient[l].mul_add(state.slope[l], slope[l]);
+                                e.sum[l] = own[l].mul_add(state.current[l], e.sum[l]);
                             }
                             state.advance(e.recurrence);
                         }
@@ -392,6 +407,13 @@ vectorised! {
                     store(&mut g[at..][..n], own);
                 }
             });
+            if slafs.normalises() {
+                for e in &mut elements[1..] {
+                    for l in 0..LANES {
+                        e.sum[l] *= e.scale[l];
+                    }
+                }
+            }
             slafs.add(elements, i, n, sums);
         }
     }
@@ -408,6 +430,11 @@ vectorised! {
                     }
             }
             let first = elements[0].sum;
+            for e in &mut elements[1..] {
+                for l in 0..LANES {
+                    e.sum[l] *= -e.scale[l];
+                }
+            }
             in_registers!(n, elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
@@ -418,8 +445,8 @@ vectorised! {
                     for l in 0..LANES {
                         let slope = e.slope[l] * power[l];
                         power[l] *= z[l];
-                        let u = (power[l] - e.mean[l]) * e.scale[l];
-                        total[l] += slope * (own[l] - first[l] - u * e.sum[l]);
+                        let rest = e.sum[l].mul_add(power[l] - e.mean[l], own[l] - first[l]);
+                        total[l] = slope.mul_add(rest, total[l]);
                     }
                 }
                 store(&mut g[at..][..n], total);

@@ -155,8 +155,8 @@ pub(super) mod levels {
 
 /// A function whose body is compiled for the widest vectors of this machine.
 ///
-/// No sum is reordered and no product fused with a sum by this, so that results are the same on
-/// every machine. What the body calls must be inlined into it, and a closure need not be.
+/// No sum is reordered and no product fused with a sum by this (`mul_add` is fused on every machine), so
+/// that results are the same on every machine. What the body calls must be inlined into it, and a closure need not be.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<$life:lifetime, $t:ident>(
         $($arg:ident: $type:ty),* $(,)?
