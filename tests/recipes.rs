@@ -563,7 +563,8 @@ fn a_search_takes_a_teacher_where_it_helps_and_goes_on_to_the_same_choice() {
         [1, 1, 2]
     );
     let tried = 2 * whole.trials.iter().map(|t| t.losses.len()).sum::<usize>();
-    assert!(tried <= teaching().trainings(), "{tried}");
+    // Two more networks of the one shape on every fold are teachers there.
+    assert!(tried + 4 * 2 <= teaching().trainings(), "{tried}");
     let mut pieces = 0;
     let found = loop {
         let from = SearchCheckpoint::read(&path).unwrap();

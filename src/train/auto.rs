@@ -13,8 +13,8 @@
 //! 2. the best of them on the other folds,
 //! 3. the best of all with stronger and weaker L2, on all folds,
 //! 4. networks of tanh, on all folds,
-//! 5. SLNNs that learn from a teacher, on the first fold: the networks of round 4, with the L2 that is
-//!    best for all shapes together, label made-up rows ([`Lesson`]),
+//! 5. SLNNs that learn from a teacher, on the first fold: the networks of round 4 and some more, with the
+//!    L2 that is best for all shapes together, label made-up rows ([`Lesson`]),
 //! 6. the better ones of round 5 on the other folds; of a shape with two L2 the weaker is kept where
 //!    it is nearly as good.
 //!
@@ -29,6 +29,7 @@
 //! as `L_1 + 2 (1 - 1/K) (L_2 - L_1)`, exact in expectation for squared errors, whose part that
 //! members do not share falls as 1/K.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,10 +72,11 @@ const NEARLY: f64 = 1.3;
 const TAUGHT_NEARLY: f64 = 2.0;
 /// Of what is taught the weaker L2 is kept when its loss is no more than so many times that of the
 /// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
-const WEAKER: f64 = 1.1;
+const WEAKER: f64 = 1.2;
 /// Candidates of the last round.
 const BEST: usize = 2;
-/// Networks of each shape in the teacher of the members. In that of a fold are those tried there.
+/// Networks of each shape in the teacher of a fold, the pair tried there among them, and in that of the members.
+const FOLD_TEACHERS: usize = 4;
 const TEACHERS: usize = 8;
 /// Steps that L-BFGS remembers in a teacher: a thousand iterations come as far as four thousand with 20.
 const TEACHER_HISTORY: usize = 100;
@@ -219,7 +221,7 @@ impl Teacher {
         let teachers = self.hidden.len() * self.l2.len();
         let taught = self.taught.len() * self.taught_l2.len();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
-        PAIR * (FOLDS * teachers + taught)
+        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * (FOLD_TEACHERS - PAIR)
     }
 }
 
@@ -634,7 +636,7 @@ impl State<'_> {
         }
         // The loss of one shape is too noisy to choose by; that of all together is not, and unlike networks
         // err less together than the best of them alone.
-        let networks = PAIR * teacher.hidden.len();
+        let networks = FOLD_TEACHERS * teacher.hidden.len();
         let loss = |l2: f64| -> f64 {
             all.iter().filter(|kind| kind.l2 == l2).map(|kind| self.loss(kind, networks)).sum()
         };
@@ -643,6 +645,7 @@ impl State<'_> {
             return Ok(Some(Vec::new()));
         };
         self.teachers = all.into_iter().filter(|kind| kind.l2 == l2).collect();
+        self.used += FOLDS * teacher.hidden.len() * (FOLD_TEACHERS - PAIR);
         let all = candidates(Role::Taught, &teacher.taught, &teacher.taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);
@@ -685,10 +688,10 @@ impl State<'_> {
         }
     }
 
-    /// The options of so many networks of a candidate.
-    fn several(&self, candidate: &Candidate, count: usize) -> Vec<Options> {
+    /// The options of some networks of a candidate.
+    fn several(&self, candidate: &Candidate, indices: Range<usize>) -> Vec<Options> {
         let options = self.options(candidate);
-        (0..count).map(|index| member_options(&options, index)).collect()
+        indices.map(|index| member_options(&options, index)).collect()
     }
 
     /// What is taught on a fold, by a teacher of its own; `None` where it was stopped.
@@ -697,10 +700,13 @@ impl State<'_> {
             return Ok(Some(known.clone()));
         }
         let (table, rows) = (self.table, &self.folds[fold].0);
-        let known = |kind: &Candidate| self.tried[fold].iter().find(|(own, _)| own == kind);
-        let missing = self.teachers.iter().filter(|kind| known(kind).is_none());
+        let known = |kind: &Candidate| self.tried[fold].iter().any(|(own, _)| own == kind);
+        let missing = |kind: &Candidate| {
+            let first = if known(kind) { PAIR } else { 0 };
+            self.several(kind, first..FOLD_TEACHERS)
+        };
         let job = |options| Job { table, rows: rows.clone(), options, from: None };
-        let jobs: Vec<Job> = missing.flat_map(|kind| self.several(kind, PAIR)).map(job).collect();
+        let jobs: Vec<Job> = self.teachers.iter().flat_map(missing).map(job).collect();
         let answers = run_all(&jobs, &mut self.watch())?;
         if answers.iter().any(stopped) {
             return Ok(None);
@@ -781,7 +787,7 @@ impl State<'_> {
     }
 
     /// Tries candidates on some folds, as far as the budget goes; `false` where it was stopped.
-    fn round(&mut self, candidates: &[Candidate], folds: std::ops::Range<usize>) -> Result<bool> {
+    fn round(&mut self, candidates: &[Candidate], folds: Range<usize>) -> Result<bool> {
         let mut wanted: Vec<(Candidate, usize)> = Vec::new();
         for candidate in candidates {
             let cost = PAIR * folds.len();
@@ -841,9 +847,11 @@ impl State<'_> {
         Ok(true)
     }
 
-    /// Trainings that are done.
+    /// Trainings that are done, those of the folds' teachers among them.
     fn done(&self) -> usize {
-        PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>()
+        let tried = PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>();
+        let lessons = self.lessons.iter().flatten().count();
+        tried + (FOLD_TEACHERS - PAIR) * self.teachers.len() * lessons
     }
 
     fn note(&mut self, candidate: &Candidate, losses: (f64, f64)) {
@@ -922,7 +930,7 @@ impl State<'_> {
         let teacher = if taught.is_empty() {
             Vec::new()
         } else {
-            self.teachers.iter().flat_map(|kind| self.several(kind, TEACHERS)).collect()
+            self.teachers.iter().flat_map(|kind| self.several(kind, 0..TEACHERS)).collect()
         };
         Ok(Choice {
             options: self.options(best),
