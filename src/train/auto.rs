@@ -75,8 +75,8 @@ const TAUGHT_NEARLY: f64 = 2.0;
 const WEAKER: f64 = 1.2;
 /// Candidates of the last round.
 const BEST: usize = 2;
-/// Networks of each shape in the teacher of a fold, the pair tried there among them, and in that of the members.
-const FOLD_TEACHERS: usize = 4;
+/// Networks of each shape in the teacher of a fold beside the pair tried there, and in that of the members.
+const MORE_TEACHERS: usize = 2;
 const TEACHERS: usize = 8;
 /// Steps that L-BFGS remembers in a teacher: a thousand iterations come as far as four thousand with 20.
 const TEACHER_HISTORY: usize = 100;
@@ -221,7 +221,7 @@ impl Teacher {
         let teachers = self.hidden.len() * self.l2.len();
         let taught = self.taught.len() * self.taught_l2.len();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
-        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * (FOLD_TEACHERS - PAIR)
+        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * MORE_TEACHERS
     }
 }
 
@@ -528,6 +528,13 @@ struct Candidate {
     l2: f64,
 }
 
+impl Candidate {
+    /// Whether it has the same hidden layers and degrees.
+    fn is_like(&self, other: &Candidate) -> bool {
+        (&self.hidden, &self.degrees) == (&other.hidden, &other.degrees)
+    }
+}
+
 /// Every shape with every L2.
 fn candidates(role: Role, shapes: &[(Vec<usize>, Vec<usize>)], l2: &[f64]) -> Vec<Candidate> {
     let one = |l2: f64| {
@@ -575,8 +582,8 @@ impl State<'_> {
             return Ok(None);
         }
         let mut finalists = self.complete(finalists);
-        let best = self.best(&finalists, rank, 1).swap_remove(0);
         if self.search.step != 1.0 {
+            let best = self.best(&finalists, rank, 1).swap_remove(0);
             let factors = [self.search.step, 1.0 / self.search.step];
             let near: Vec<Candidate> =
                 factors.iter().map(|f| Candidate { l2: best.l2 * f, ..best.clone() }).collect();
@@ -587,13 +594,12 @@ impl State<'_> {
             finalists = self.complete(finalists);
         }
         let best = self.best(&finalists, rank, 1).swap_remove(0);
-        let mut taught = Vec::new();
-        if let Some(teacher) = &self.search.teacher
-            && self.used + teacher.trainings() <= self.search.trials
-        {
-            let Some(own) = self.taught(teacher, rank)? else { return Ok(None) };
-            taught = own;
-        }
+        let fits = |teacher: &&Teacher| self.used + teacher.trainings() <= self.search.trials;
+        let taught = match self.search.teacher.as_ref().filter(fits) {
+            Some(teacher) => self.taught(teacher, rank)?,
+            None => Some(Vec::new()),
+        };
+        let Some(taught) = taught else { return Ok(None) };
         let (best, second) = self.together(best, finalists, taught, rank);
         self.choice(&best, second.as_ref(), size, rank).map(Some)
     }
@@ -607,14 +613,11 @@ impl State<'_> {
         mut taught: Vec<Candidate>,
         rank: usize,
     ) -> (Candidate, Option<Candidate>) {
-        let unlike = |other: &Candidate, own: &Candidate| {
-            (&other.hidden, &other.degrees) != (&own.hidden, &own.degrees)
-        };
         let ratio = |own: &Candidate| self.ratio(own, &best, rank);
         taught.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         if let Some(own) = taught.first() {
             if ratio(own) <= NEARLY {
-                let near = |c: &&Candidate| unlike(c, own) && self.ratio(c, own, rank) <= NEARLY;
+                let near = |c: &&Candidate| !c.is_like(own) && self.ratio(c, own, rank) <= NEARLY;
                 return (own.clone(), taught.iter().find(near).cloned());
             }
             if ratio(own) <= TAUGHT_NEARLY {
@@ -622,7 +625,7 @@ impl State<'_> {
             }
         }
         let loss = |c: &Candidate| self.loss(c, rank);
-        alone.retain(|c| unlike(c, &best) && loss(c) <= NEARLY * loss(&best));
+        alone.retain(|c| !c.is_like(&best) && loss(c) <= NEARLY * loss(&best));
         let second = self.best(&alone, rank, 1).pop();
         (best, second)
     }
@@ -636,7 +639,7 @@ impl State<'_> {
         }
         // The loss of one shape is too noisy to choose by; that of all together is not, and unlike networks
         // err less together than the best of them alone.
-        let networks = FOLD_TEACHERS * teacher.hidden.len();
+        let networks = (PAIR + MORE_TEACHERS) * teacher.hidden.len();
         let loss = |l2: f64| -> f64 {
             all.iter().filter(|kind| kind.l2 == l2).map(|kind| self.loss(kind, networks)).sum()
         };
@@ -645,7 +648,7 @@ impl State<'_> {
             return Ok(Some(Vec::new()));
         };
         self.teachers = all.into_iter().filter(|kind| kind.l2 == l2).collect();
-        self.used += FOLDS * teacher.hidden.len() * (FOLD_TEACHERS - PAIR);
+        self.used += FOLDS * teacher.hidden.len() * MORE_TEACHERS;
         let all = candidates(Role::Taught, &teacher.taught, &teacher.taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);
@@ -655,9 +658,7 @@ impl State<'_> {
             return Ok(None);
         }
         let weaker = |strong: &Candidate, weak: &Candidate| {
-            (&weak.hidden, &weak.degrees) == (&strong.hidden, &strong.degrees)
-                && weak.l2 < strong.l2
-                && self.ratio(weak, strong, rank) <= WEAKER
+            weak.is_like(strong) && weak.l2 < strong.l2 && self.ratio(weak, strong, rank) <= WEAKER
         };
         let own = finalists.iter().filter(|c| !finalists.iter().any(|other| weaker(c, other)));
         Ok(Some(own.cloned().collect()))
@@ -703,7 +704,7 @@ impl State<'_> {
         let known = |kind: &Candidate| self.tried[fold].iter().any(|(own, _)| own == kind);
         let missing = |kind: &Candidate| {
             let first = if known(kind) { PAIR } else { 0 };
-            self.several(kind, first..FOLD_TEACHERS)
+            self.several(kind, first..PAIR + MORE_TEACHERS)
         };
         let job = |options| Job { table, rows: rows.clone(), options, from: None };
         let jobs: Vec<Job> = self.teachers.iter().flat_map(missing).map(job).collect();
@@ -851,7 +852,7 @@ impl State<'_> {
     fn done(&self) -> usize {
         let tried = PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>();
         let lessons = self.lessons.iter().flatten().count();
-        tried + (FOLD_TEACHERS - PAIR) * self.teachers.len() * lessons
+        tried + MORE_TEACHERS * self.teachers.len() * lessons
     }
 
     fn note(&mut self, candidate: &Candidate, losses: (f64, f64)) {

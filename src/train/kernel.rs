@@ -39,10 +39,11 @@ pub(super) struct Slafs<T> {
 /// What one basis element of a tile of neurons computes with.
 #[derive(Clone, Copy, Debug)]
 struct Element<T> {
+    /// Of powers with the scale multiplied in.
     coefficient: Lanes<T>,
     mean: Lanes<T>,
     scale: Lanes<T>,
-    /// `k` times coefficient times scale.
+    /// `k` times the coefficient; powers need it.
     slope: Lanes<T>,
     /// `s_k` of [`Slafs::backward_through_moments`], or a sum over columns.
     sum: Lanes<T>,
@@ -104,11 +105,6 @@ impl Iterator for Tiles {
 }
 
 impl<T: Real> Slafs<T> {
-    /// Whether powers are taken less their mean and by their scale.
-    fn normalises(&self) -> bool {
-        self.family.is_none() && !self.raw
-    }
-
     /// The SLAF of neuron `i` alone, in f64.
     pub fn neuron(&self, i: usize) -> Slafs<f64> {
         let own = |x: &[T]| x.iter().skip(i).step_by(self.neurons).map(|x| x.f64()).collect();
@@ -131,9 +127,9 @@ impl<T: Real> Slafs<T> {
         let zero = [T::zero(); LANES];
         elements.clear();
         for k in 0..=self.degree {
-            let coefficient = load(&self.coefficients[k * m + i..][..n]);
+            let mut coefficient = load(&self.coefficients[k * m + i..][..n]);
             let (mean, scale) = match self.family {
-                None if k == 0 => (zero, zero),
+                None if k == 0 => (zero, [T::one(); LANES]),
                 None => (
                     load(&self.mean[(k - 1) * m + i..][..n]),
                     load(&self.scale[(k - 1) * m + i..][..n]),
@@ -142,7 +138,10 @@ impl<T: Real> Slafs<T> {
             };
             let mut slope = zero;
             for l in 0..LANES {
-                slope[l] = T::of(k as f64) * (coefficient[l] * scale[l]);
+                if self.family.is_none() {
+                    coefficient[l] *= scale[l];
+                }
+                slope[l] = T::of(k as f64) * coefficient[l];
             }
             let recurrence = match self.family {
                 // Degrees are at most 64 here.
@@ -304,13 +303,6 @@ vectorised! {
     fn values<'a, T>(slafs: &'a Slafs<T>, z: &'a [T], y: &'a mut [T], columns: Columns, scratch: &'a mut Scratch<T>) -> () {
         for (i, n, range) in Tiles::new(slafs.neurons, columns) {
             let elements = slafs.load(i, n, scratch);
-            if slafs.normalises() {
-                for e in &mut elements[1..] {
-                    for l in 0..LANES {
-                        e.coefficient[l] *= e.scale[l];
-                    }
-                }
-            }
             in_registers!(n, elements => for column in range {
                 let at = column * columns.width + i;
                 let z = load(&z[at..][..n]);
@@ -407,7 +399,7 @@ vectorised! {
                     store(&mut g[at..][..n], own);
                 }
             });
-            if slafs.normalises() {
+            if slafs.family.is_none() {
                 for e in &mut elements[1..] {
                     for l in 0..LANES {
                         e.sum[l] *= e.scale[l];

@@ -116,7 +116,7 @@ fn ends(column: ArrayView1<f64>) -> (f64, f64) {
 }
 
 /// The mean of the two in the middle where there is an even number of them.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() % 2 {

@@ -182,22 +182,22 @@ mod tests {
             let mut evaluate = |from: (usize, usize)| {
                 engine.wide_from = from;
                 let mut gradient = vec![0.0; parameters.len()];
-                let gone = Some(&mut *gradient);
+                let into = Some(&mut *gradient);
                 let loss =
-                    pool.install(|| engine.evaluate(&parameters, batch, Moments::Batch, gone));
+                    pool.install(|| engine.evaluate(&parameters, batch, Moments::Batch, into));
                 let wide = (0..engine.model.steps.len()).filter(|s| engine.is_wide(*s)).count();
                 (loss, gradient, wide)
             };
             let (loss, gradient, wide) = evaluate(from);
             assert_eq!(wide, wanted, "{options:?}");
-            let (oracle, wanted, wide) = evaluate((usize::MAX, 0));
+            let (oracle, oracles, wide) = evaluate((usize::MAX, 0));
             assert_eq!(wide, 0);
             let near = |a: f64, b: f64| (a - b).abs() <= 1e-12 * (1.0 + b.abs());
             assert!(near(loss, oracle), "{loss} and not {oracle}: {options:?}");
-            for (own, wanted) in gradient.iter().zip(&wanted) {
-                assert!(near(*own, *wanted), "{own} and not {wanted}: {options:?}");
+            for (own, oracle) in gradient.iter().zip(&oracles) {
+                assert!(near(*own, *oracle), "{own} and not {oracle}: {options:?}");
             }
-            assert!(wanted.iter().any(|d| d.abs() > 1e-3), "{options:?}");
+            assert!(oracles.iter().any(|d| d.abs() > 1e-3), "{options:?}");
         }
     }
 
