@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 const SUFFIX: &str = ".slnn-tmp";
+/// Letters and digits between the name of the target and the suffix.
+const DRAWN: usize = 6;
 
 fn directory_and_name(path: &Path) -> Result<(PathBuf, String)> {
     let name = path.file_name().ok_or_else(|| {
@@ -52,6 +54,19 @@ fn target(path: &Path) -> Result<Option<PathBuf>> {
     }
 }
 
+/// That a file can be read more than once, which a pipe cannot.
+///
+/// # Errors
+/// When it cannot, or there is none.
+pub fn check_rereadable(path: &Path) -> Result<()> {
+    let found = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    if found.is_file() || found.is_dir() {
+        return Ok(());
+    }
+    let expected = "a file, which is read more than once: write it into one first";
+    Err(Error::invalid(path.display().to_string(), "a pipe or a device", expected))
+}
+
 /// Whether [`write_atomically`] could write `path`: a file is made beside it and removed.
 ///
 /// # Errors
@@ -66,7 +81,7 @@ fn temporary(target: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let (directory, name) = directory_and_name(target).map_err(std::io::Error::other)?;
     let mut builder = tempfile::Builder::new();
     let (prefix, suffix) = (format!(".{name}."), SUFFIX);
-    builder.prefix(&prefix).suffix(suffix);
+    builder.prefix(&prefix).suffix(suffix).rand_bytes(DRAWN);
     // Temporary files are private by default; the target gets the usual permissions.
     #[cfg(unix)]
     {
@@ -84,11 +99,15 @@ pub fn remove_stale(path: &Path) -> Result<usize> {
     let Some(target) = target(path)? else { return Ok(0) };
     let (directory, name) = directory_and_name(&target)?;
     let prefix = format!(".{name}.");
+    let is_temporary = |file: &str| {
+        let drawn = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
+        drawn.is_some_and(|drawn| drawn.len() == DRAWN && drawn.chars().all(char::is_alphanumeric))
+    };
     let mut removed = 0;
     for entry in std::fs::read_dir(&directory).map_err(|e| Error::io(&directory, e))? {
         let entry = entry.map_err(|e| Error::io(&directory, e))?;
         let file = entry.file_name().to_string_lossy().into_owned();
-        if file.starts_with(&prefix) && file.ends_with(SUFFIX) {
+        if is_temporary(&file) {
             std::fs::remove_file(entry.path()).map_err(|e| Error::io(entry.path(), e))?;
             removed += 1;
         }
@@ -182,10 +201,14 @@ mod tests {
     #[test]
     fn stale_files_of_the_same_target_are_removed_and_no_others() {
         let directory = tempfile::tempdir().unwrap();
-        for name in [".model.json.abc.slnn-tmp", ".other.json.abc.slnn-tmp"] {
+        let path = directory.path().join("model.json");
+        let others = [".other.json.abcdef.slnn-tmp", ".model.json.part.abcdef.slnn-tmp"];
+        for name in others {
             std::fs::write(directory.path().join(name), b"half").unwrap();
         }
-        assert_eq!(remove_stale(&directory.path().join("model.json")).unwrap(), 1);
-        assert!(directory.path().join(".other.json.abc.slnn-tmp").exists());
+        // What an interrupted writer leaves.
+        temporary(&path).unwrap().keep().unwrap();
+        assert_eq!(remove_stale(&path).unwrap(), 1);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), others.len());
     }
 }

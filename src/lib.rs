@@ -61,6 +61,7 @@ pub mod expand;
 pub mod export;
 pub mod file;
 pub mod json;
+pub mod memory;
 pub mod network;
 pub mod numeric;
 pub mod polynomial;

@@ -279,8 +279,15 @@ fn a_defect_is_named_and_ends_with_2() {
     write("brackets.json", &"[".repeat(1_000_000));
     write("deep.json", &format!("{{\"format\": {}", "[".repeat(1_000_000)));
     write("relu.json", &relu([1, 0], [0, 1]));
+    let power = format!("[[0, 1{}, 1]]", ", 0".repeat(1098));
+    let long = r#", {"kind": "slaf", "basis": "monomial", "coefficients": POWER}]"#;
+    write(
+        "long.json",
+        &affine("1e-300", "0").replace("[0]}]", &format!("[0]}}{}", long.replace("POWER", &power))),
+    );
     write("rows.json", "{\"test_rows\": [[0, 1]]}");
     write("x.checkpoint", "a,b,y\n1,2,3\n4,5,6\n7,8,1\n");
+    write("x.search", "a,b,y\n1,2,3\n4,5,6\n7,8,1\n");
     write("list.json", "[]");
     write("null.json", "null");
     write("cut.json", &polynomial("\"truncated\": 2,", "7", "1"));
@@ -325,6 +332,24 @@ fn a_defect_is_named_and_ends_with_2() {
         ("train xor --labels classes.csv -o x.json", &["--labels", "classes.csv"]),
         ("train numbers.csv --test-rows rows.json:0 -o rows.json", &["-o rows.json", "input"]),
         ("train x.checkpoint -o x", &["checkpoint x.checkpoint", "input"]),
+        ("train x.search -o x", &["search x.search", "input"]),
+        (
+            "train numbers.csv --layers dense3,residual(dropout0.5),slaf2 --optimiser lbfgs -o x.json",
+            &["--layers: dropout", "L-BFGS"],
+        ),
+        (
+            "train numbers.csv --target y --auto --learning-rate 5 -o x.json",
+            &["--learning-rate", "L-BFGS", "--optimiser"],
+        ),
+        (
+            "train numbers.csv --target y --auto --ensemble 0 -o x.json",
+            &["--ensemble", "0", "1024"],
+        ),
+        (
+            "train numbers.csv --target y --auto --ensemble 1025 -o x.json",
+            &["--ensemble", "1025", "1024"],
+        ),
+        ("expand long.json -o x.json", &["\"y\"", "[1100]", "2^18", "--coefficients f64"]),
         ("evaluate net.json numbers.csv --labels rows.json -o rows.json", &["-o rows.json"]),
         ("evaluate net.json numbers.csv --labels rows.json -o x.csv", &["--labels"]),
         ("evaluate net.json numbers.csv --target nosuch -o x.csv", &["\"nosuch\"", "\"y\""]),
@@ -586,6 +611,62 @@ fn an_open_comparison_says_what_would_decide() {
 }
 
 #[test]
+fn plans_of_deep_rational_networks_are_told_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let pair = r#"{"kind": "affine", "weight": [["1/3"]], "bias": ["1/3"]},
+        {"kind": "slaf", "basis": "monomial", "coefficients": [[0, 0, 1]]}"#;
+    for (layers, degree) in [(5, 32), (30, 1 << 30), (127, 0)] {
+        let all = vec![pair; layers].join(", ");
+        let whole = affine("1", "0");
+        let own = whole.find("{\"kind\"").unwrap()..whole.find("],\n           \"head\"").unwrap();
+        fs::write(at.join("deep.json"), whole.replace(&whole[own], &all)).unwrap();
+        for more in ["", "--max-degree 2"] {
+            let plan = slnn(at, &format!("expand deep.json --plan --json {more}")).json();
+            if degree > 0 && more.is_empty() {
+                assert_eq!(plan["degree"], degree, "{plan}");
+            }
+        }
+        slnn(at, "describe deep.json").ends(0);
+    }
+}
+
+#[test]
+fn a_table_survives_a_run_that_has_the_name_of_its_search() {
+    let directory = folder();
+    let at = directory.path();
+    fs::copy(at.join("numbers.csv"), at.join("net.json.search")).unwrap();
+    slnn(at, &format!("{TRAIN} -o net.json")).ends(0);
+    assert_eq!(
+        fs::read(at.join("numbers.csv")).unwrap(),
+        fs::read(at.join("net.json.search")).unwrap()
+    );
+}
+
+#[test]
+fn a_bound_stands_in_the_file_of_the_polynomial_that_it_holds_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let tanh = r#"{"kind": "activation", "function": "tanh"}"#;
+    let network = affine("4", "-1").replace("[-1]}]", &format!("[-1]}}, {tanh}]"));
+    let network = network.replace(r#""name": "x""#, r#""name": "x", "lower": -1, "upper": 1"#);
+    fs::write(at.join("tanh.json"), network).unwrap();
+    slnn(at, "approximate tanh.json --degree 9 -o slnn.json").ends(0);
+    for (more, stands) in [
+        ("", true),
+        ("--max-degree 9", true),
+        ("--max-degree 8", false),
+        ("--coefficients f64", false),
+        ("--max-degree 9 --coefficients f64", false),
+    ] {
+        slnn(at, &format!("expand slnn.json -o poly.json {more}")).ends(0);
+        let text = fs::read_to_string(at.join("poly.json")).unwrap();
+        let file: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(file["about"]["approximates"].is_object(), stands, "{more}");
+    }
+}
+
+#[test]
 fn a_failure_leaves_old_files_as_they_were() {
     let directory = trained();
     let at = directory.path();
@@ -719,6 +800,22 @@ fn auto_chooses_within_its_budget_and_keeps_what_is_given() {
     assert_eq!(&serde_json::json!(own), &given);
     let run = slnn(at, &format!("{auto} --activation tanh --hidden 4 -o c.json")).ends(0);
     assert!(run.json()["degree"].is_null());
+}
+
+#[test]
+fn auto_says_which_number_is_far_from_all_others_where_everything_diverges() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut extreme = String::from("a,b,y\n");
+    for i in 0..40 {
+        let (a, b) = (f64::from(i * 7 % 40) / 20.0 - 1.0, f64::from(i * 11 % 40) / 20.0 - 1.0);
+        let far = if i == 5 { 9.96921e36 } else { a };
+        extreme.push_str(&format!("{far},{b},{}\n", (4.0 * b).tanh()));
+    }
+    fs::write(at.join("extreme.csv"), extreme).unwrap();
+    let auto = "train extreme.csv --target y --auto --no-teacher --hidden 8,8 --degree 8";
+    let run = slnn(at, &format!("{auto} --epochs 5 -o net.json")).ends(2);
+    assert!(run.err.contains("a = 9.96921e36 in row 5"), "{}", run.err);
 }
 
 #[test]

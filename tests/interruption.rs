@@ -150,7 +150,7 @@ fn ctrl_c_saves_and_resuming_continues() {
 #[test]
 fn resuming_without_a_checkpoint_starts_anew_and_says_so() {
     let directory = folder();
-    let stale = directory.path().join(".net.json.checkpoint.left.slnn-tmp");
+    let stale = directory.path().join(".net.json.checkpoint.left00.slnn-tmp");
     fs::write(&stale, "half").unwrap();
     let (code, err) = run(directory.path(), &["--resume"]);
     assert_eq!(code, 0, "{err}");

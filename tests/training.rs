@@ -488,13 +488,20 @@ fn the_saved_network_is_in_the_units_of_the_table() {
     }
 }
 
-/// Keeps every progress report.
+/// Keeps every progress report, and the last checkpoint.
 #[derive(Default)]
-struct Recorder(Vec<Progress>);
+struct Recorder(Vec<Progress>, Option<Checkpoint>);
 
 impl Control for Recorder {
     fn progress(&mut self, progress: &Progress) {
         self.0.push(progress.clone());
+    }
+    fn checkpoint_every(&self) -> Option<usize> {
+        Some(1)
+    }
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.1 = Some(checkpoint.clone());
+        Ok(())
     }
 }
 
@@ -522,6 +529,24 @@ fn early_stopping_keeps_the_best_weights() {
     assert_eq!(recorder.0[trained.best_epoch - 1].validation, Some(best));
     assert_eq!(trained.epochs, trained.best_epoch + 50);
     assert!(trained.epochs < 2000);
+    // What was saved when patience was at its end has nothing left to do.
+    let last = recorder.1.unwrap();
+    assert_eq!(last.epoch(), trained.epochs);
+    let resumed = resume(&table, &all(&table), &options, last, &mut Quiet).unwrap();
+    assert_eq!((resumed.epochs, &resumed.network), (trained.epochs, &trained.network));
+}
+
+#[test]
+fn a_start_that_is_good_enough_is_taken() {
+    let table = sampled(40, 2, 8, |x| vec![x[0]]);
+    for validation in [None, Some(0.3)] {
+        let options = Options { target_loss: Some(1e6), validation, ..Options::default() };
+        for optimiser in [Optimiser::adam(), Optimiser::lbfgs()] {
+            let options = Options { optimiser, ..options.clone() };
+            let trained = train(&table, &all(&table), &options, &mut Quiet).unwrap();
+            assert_eq!((trained.epochs, trained.restarts), (0, 0));
+        }
+    }
 }
 
 #[test]

@@ -39,6 +39,26 @@ impl Default for Budget {
     }
 }
 
+/// Numbers that the random points and the outputs there may be: 1 GiB.
+const MOST_NUMBERS: usize = 1 << 27;
+
+impl Budget {
+    /// That the points of networks with so many inputs and outputs fit in memory.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn check(&self, inputs: usize, outputs: usize) -> Result<()> {
+        // A number a coordinate; outputs of both networks, their difference and its order.
+        let most = MOST_NUMBERS / (inputs + 4 * outputs).max(1);
+        let starts = self.starts.min(self.points);
+        if self.points <= most && starts.saturating_mul(2) <= most {
+            return Ok(());
+        }
+        let expected = format!("at most {most} with {inputs} inputs and {outputs} outputs");
+        Err(Error::invalid("attack", format!("{} points", self.points), expected))
+    }
+}
+
 /// A point where two networks differ, and by how much at least.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -55,7 +75,8 @@ pub struct Found {
 /// `2 starts steps` points an output; one exact evaluation for each output.
 ///
 /// # Errors
-/// Networks with different numbers of inputs or outputs, or a box that does not fit them.
+/// Networks with different numbers of inputs or outputs, a box that does not fit them, or more points
+/// than fit in memory.
 pub fn attack(a: &Network, b: &Network, domain: &Domain, budget: &Budget) -> Result<Vec<Found>> {
     domain.check(a)?;
     domain.check(b)?;
@@ -66,6 +87,7 @@ pub fn attack(a: &Network, b: &Network, domain: &Domain, budget: &Budget) -> Res
             "two networks with the same number of outputs",
         ));
     }
+    budget.check(domain.len(), a.outputs().len())?;
     let mut random = ChaCha8Rng::seed_from_u64(budget.seed);
     let points = sample(domain, budget.points.max(1), &mut random);
     let difference = a.forward(points.view())? - b.forward(points.view())?;

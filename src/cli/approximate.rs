@@ -19,7 +19,7 @@ use slnn::network::Network;
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, short, short_up};
 use super::compare::parse_box;
-use super::input::{check_output, is_same_place, read_model};
+use super::input::{check_output, check_target, is_same_place, read_model};
 use super::progress::{Gentle, Progress};
 
 /// Replaces activations by polynomials and proves how far the networks are apart on a box
@@ -29,6 +29,7 @@ use super::progress::{Gentle, Progress};
 /// check it. The largest difference that an attack finds says how tight it is.
 #[derive(Args, Debug)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "Example: slnn approximate net.json --box -1,1 --epsilon 0.01 -o slnn.json \
 --certificate cert.json"
 )]
@@ -111,7 +112,8 @@ enum Fitting {
 pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     check_output(&arguments.output, &[&arguments.network])?;
     if let Some(certificate) = &arguments.certificate {
-        check_output(certificate, &[&arguments.network])?;
+        let place = format!("--certificate {}", certificate.display());
+        check_target(&place, certificate, &[&arguments.network])?;
         if is_same_place(certificate, &arguments.output) {
             let expected = "another name than the SLNN's";
             return Err(Error::invalid(
@@ -157,6 +159,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         parts: arguments.parts,
         blocks: Vec::new(),
     };
+    let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
+    budget.check(domain.len(), network.outputs().len())?;
     let minimise = match arguments.minimise {
         Goal::Expansion => Minimise::Product,
         Goal::Evaluation => Minimise::Sum,
@@ -171,7 +175,6 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let mut seconds = started.elapsed().as_secs_f64();
     let found = if arguments.attack > 0 {
         globals.remark("looking for the largest difference");
-        let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
         let found = attack(&network, &made.slnn, &domain, &budget)?;
         Some(found.iter().map(|f| f.difference).collect::<Vec<_>>())
     } else {

@@ -23,6 +23,7 @@ use super::progress::Progress;
 /// claim is not confirmed, with its layer and neuron, or a network given is another one.
 #[derive(Args, Debug)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "Examples: slnn check certificate.json --network net.onnx --slnn slnn.json\n          \
 slnn check certificate.json --coq -o proof"
 )]

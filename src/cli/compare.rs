@@ -29,7 +29,10 @@ use super::progress::{Gentle, Progress};
 /// polynomial: the largest difference found on a box. Exit code 0 when equal, 1 when not equal
 /// or not decided.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: slnn compare cars.json cars.polynomial.json")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example: slnn compare cars.json cars.polynomial.json"
+)]
 pub struct Arguments {
     /// A network or a polynomial
     #[arg(value_name = "A.json")]

@@ -13,11 +13,14 @@ use slnn::bound::{Certificate, Proof};
 use slnn::error::{Error, Result};
 use slnn::expand::{Coefficients, ExactTerm, Expansion, Model, plan};
 use slnn::export::{format_of, read_model};
+use slnn::file::check_rereadable;
 use slnn::json::Json;
 use slnn::network::onnx::{OnnxNetwork, is_onnx};
 use slnn::network::{Layer, Network, Part, Slaf};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::Table;
+use slnn::train::EnsembleCheckpoint;
+use slnn::train::auto::SearchCheckpoint;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short, short_up};
 use super::input::{BUILT_IN, TableArguments, onnx_remarks};
@@ -30,7 +33,7 @@ const SHOWN_INPUTS: usize = 32;
 
 /// Says what is in a network, a polynomial, a certificate, a checkpoint or a table
 #[derive(Args, Debug)]
-#[command(after_help = "Example: slnn describe cars.json")]
+#[command(allow_negative_numbers = true, after_help = "Example: slnn describe cars.json")]
 pub struct Arguments {
     /// The file, or the name of a built-in table: xor, two-spirals, sparse-polynomial, auto-mpg
     #[arg(value_name = "FILE")]
@@ -41,6 +44,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
+    if !is_built_in(path) {
+        check_rereadable(path)?;
+    }
     if !is_built_in(path) && is_onnx(path)? {
         let onnx = OnnxNetwork::read(path)?;
         let mut answer = network(&onnx.network)?;
@@ -65,6 +71,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
     match format_of(path)?.as_deref() {
         Some("slnn.checkpoint") => {
             return checkpoint(&Json::read(path)?).map_err(|e| e.within(path.display()));
+        }
+        Some("slnn.ensemble-checkpoint") => {
+            if let Some(found) = EnsembleCheckpoint::read(path)? {
+                return Ok(ensemble(&found));
+            }
+        }
+        Some("slnn.search-checkpoint") => {
+            if let Some(found) = SearchCheckpoint::read(path)? {
+                return Ok(search(&found));
+            }
         }
         Some(certificate::FORMAT) => return Ok(certified(&Certificate::read(path)?)),
         _ => {}
@@ -193,6 +209,32 @@ fn checkpoint(document: &Json) -> Outcome {
     answer.set("options", options);
     answer.line("  the same `slnn train` command with --resume goes on from it");
     Ok(answer)
+}
+
+fn ensemble(checkpoint: &EnsembleCheckpoint) -> Answer {
+    let mut answer = Answer::default();
+    answer.set("kind", "ensemble-checkpoint");
+    answer.set("members", checkpoint.members());
+    answer.set("epochs", checkpoint.epochs());
+    answer.line(format_args!(
+        "checkpoint of the training of {}: {} done",
+        counted(checkpoint.members(), "network"),
+        counted(checkpoint.epochs(), "epoch")
+    ));
+    answer.line("  the same `slnn train` command with --resume goes on from it");
+    answer
+}
+
+fn search(checkpoint: &SearchCheckpoint) -> Answer {
+    let mut answer = Answer::default();
+    answer.set("kind", "search-checkpoint");
+    answer.set("trainings", checkpoint.trainings());
+    answer.line(format_args!(
+        "checkpoint of a search: {} done",
+        counted(checkpoint.trainings(), "training")
+    ));
+    answer.line("  the same `slnn train --auto` command with --resume goes on from it");
+    answer
 }
 
 /// What a certificate claims; whether it is true is another question.

@@ -20,7 +20,10 @@ use super::score::{Score, check_finite, outside};
 /// inputs are found in the table by their names; where it has the targets too, the outputs are
 /// scored.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: slnn evaluate cars.json cars.csv -o predictions.csv")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example: slnn evaluate cars.json cars.csv -o predictions.csv"
+)]
 pub struct Arguments {
     /// A network or a polynomial
     #[arg(value_name = "NET-or-POLY.json")]
@@ -117,6 +120,14 @@ fn remembered_target(model: &Model) -> Option<String> {
     about.get("target").and_then(|name| name.as_str()).map(str::to_owned)
 }
 
+/// A name that no other column has.
+fn free(mut name: String, others: &[String]) -> String {
+    while others.contains(&name) {
+        name.push('_');
+    }
+    name
+}
+
 /// The index of the largest entry, the first of equals.
 fn largest(row: ArrayView1<f64>) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
@@ -131,15 +142,13 @@ fn write(
 ) -> Result<()> {
     let mut names = outputs.to_vec();
     if bounds.is_some() {
-        names.extend(outputs.iter().map(|name| format!("{name}_bound")));
+        for name in outputs {
+            names.push(free(format!("{name}_bound"), &names));
+        }
     }
     let labelled = head == Head::Softmax;
     if labelled {
-        let mut label = "label".to_owned();
-        while names.contains(&label) {
-            label.push('_');
-        }
-        names.push(label);
+        names.push(free("label".into(), &names));
     }
     slnn::file::remove_stale(&arguments.output)?;
     write_atomically(&arguments.output, |out| {

@@ -35,7 +35,10 @@ const PROVE_VARIABLES: usize = 32;
 /// is written is before the head, which is named in the file. A small expansion is proved equal
 /// to the network by exact values on a lattice of points before it is written.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: slnn expand cars.json -o cars.polynomial.json")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example: slnn expand cars.json -o cars.polynomial.json"
+)]
 pub struct Arguments {
     /// The network
     #[arg(value_name = "NET.json")]

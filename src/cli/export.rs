@@ -17,7 +17,10 @@ use super::progress::{Gentle, Progress};
 ///
 /// A network is expanded first, within the limits.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: slnn export cars.polynomial.json --to latex -o cars.tex")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example: slnn export cars.polynomial.json --to latex -o cars.tex"
+)]
 pub struct Arguments {
     /// A polynomial or a network
     #[arg(value_name = "POLY-or-NET.json")]

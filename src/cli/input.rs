@@ -7,7 +7,7 @@ use ndarray::Array2;
 use slnn::error::{Error, Result};
 use slnn::expand::{Limits, Model};
 use slnn::export;
-use slnn::file::check_writable;
+use slnn::file::{check_rereadable, check_writable};
 use slnn::network::onnx::{OnnxNetwork, is_onnx};
 use slnn::table::{ReadOptions, Table, column_names, problems, read_inputs, read_targets};
 
@@ -115,6 +115,7 @@ impl TableArguments {
             }
         }
         let Some(table) = built_in(name) else {
+            check_rereadable(name)?;
             let mut options = self.options()?;
             if let Some(target) = remembered.filter(|_| options.targets.is_empty())
                 && options.labels.is_none()

@@ -35,9 +35,11 @@ use super::score::{Score, check_finite};
 /// checkpoint stands beside it while training runs; Ctrl-C stops after the batch and saves it,
 /// and --resume goes on to the same bytes as a run that was never stopped.
 #[derive(Args, Debug)]
-#[command(allow_negative_numbers = true)]
-#[command(after_help = "Example: slnn train cars.csv --target mpg --hidden 8,8 --degree 3 \
---test-fraction 0.1 -o cars.json")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example: slnn train cars.csv --target mpg --hidden 8,8 --degree 3 \
+--test-fraction 0.1 -o cars.json"
+)]
 pub struct Arguments {
     /// A CSV, .npy or IDX file, or a built-in table: xor, two-spirals, sparse-polynomial, auto-mpg
     #[arg(value_name = "TABLE")]
@@ -399,6 +401,16 @@ impl Arguments {
         };
         options.shift = shape.shift;
         options.standardise = !method.no_standardise;
+        if self.choice.auto && matches!(options.optimiser, Optimiser::Lbfgs { .. }) {
+            let given = [
+                (method.learning_rate.is_some(), "--learning-rate"),
+                (method.schedule.is_some(), "--schedule"),
+            ];
+            if let Some((_, flag)) = given.into_iter().find(|(given, _)| *given) {
+                let found = "--auto, which takes L-BFGS for so few rows: it finds its own steps";
+                return Err(Error::invalid(flag, found, "--optimiser adam or sgd beside it"));
+            }
+        }
         options.validate().map_err(name_flag)?;
         Ok(options)
     }
@@ -452,8 +464,11 @@ impl Arguments {
             let expected = "a file: the network is read back from it";
             return Err(Error::invalid(place, "a pipe or a device", expected));
         }
-        let checkpoint = checkpoint_path(&self.output);
-        check_target(&format!("the checkpoint {}", checkpoint.display()), &checkpoint, &inputs)
+        let kept = [checkpoint_path(&self.output), search_path(&self.output)];
+        for (path, name) in kept.iter().zip(["checkpoint", "search"]) {
+            check_target(&format!("the {name} {}", path.display()), path, &inputs)?;
+        }
+        Ok(())
     }
 
     /// Flags that say nothing together; what the library refuses is not repeated here.
@@ -675,7 +690,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     }
     network.with_about(about).write(output)?;
     remove_checkpoint(&checkpoint_path(output))?;
-    remove_checkpoint(&search_path(output))?;
+    if arguments.choice.auto {
+        remove_checkpoint(&search_path(output))?;
+    }
 
     let network = Network::read(output)?;
     let mut answer = Answer::default();
@@ -866,12 +883,23 @@ fn choose(
 ) -> Result<Choice> {
     let path = search_path(&arguments.output);
     remove_stale(&path)?;
+    let left = checkpoint_path(&arguments.output);
+    if arguments.resume && left.exists() && !path.exists() {
+        let found = "the checkpoint of a run without a search";
+        let expected = "none: remove it, or leave out --resume";
+        return Err(Error::invalid(left.display().to_string(), found, expected));
+    }
     let checkpoint = match arguments.resume {
         true => SearchCheckpoint::read(&path)?,
-        false => None,
+        // What an earlier run left would be in the way of going on with this one.
+        false => {
+            remove_checkpoint(&path)?;
+            remove_checkpoint(&left)?;
+            None
+        }
     };
     let search = arguments.search(options, table);
-    let teacher = search.teacher.as_ref().filter(|own| own.trainings() <= search.trials);
+    let teacher = search.affordable_teacher();
     let taught = teacher.map_or(0, |own| own.taught.len() * own.taught_l2.len());
     let teachers = teacher.map_or(0, |own| own.hidden.len() * own.l2.len());
     globals.remark(format_args!(
@@ -905,10 +933,13 @@ fn choose(
     };
     let chosen = auto::choose(table, rows, options, &search, checkpoint, &mut watch);
     chosen.map_err(name_flag)?.ok_or_else(|| Error::Interrupted {
-        saved: format!(
-            "the trainings so far are in {}: the same command with --resume goes on",
-            path.display()
-        ),
+        saved: match path.exists() {
+            true => format!(
+                "the trainings so far are in {}: the same command with --resume goes on",
+                path.display()
+            ),
+            false => "no training had ended: nothing is saved".into(),
+        },
     })
 }
 

@@ -101,7 +101,7 @@ pub fn expand_timed(
         network.head(),
     )?;
     let cut = max_degree.filter(|q| prediction.stages.degree() > u128::from(*q));
-    let about = kept_remarks(network, cut.is_some());
+    let about = kept_remarks(network, cut.is_none());
     Ok((expansion.with_truncated(cut).with_about(about), plan, seconds))
 }
 

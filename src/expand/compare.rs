@@ -650,6 +650,15 @@ impl Algebra for CoefficientBits {
         // has a denominator.
         Some(Bits { norm: log2_sum(z.norm, 1.0), twos: z.twos + 64.0, odd: z.odd })
     }
+    fn max(&self, elements: &[Bits]) -> Option<Bits> {
+        // Of values at a point only, too: it is one of them.
+        let larger = |a: Bits, b: &Bits| Bits {
+            norm: a.norm.max(b.norm),
+            twos: a.twos.max(b.twos),
+            odd: a.odd.max(b.odd),
+        };
+        Some(elements.iter().fold(Bits::ZERO, larger))
+    }
 }
 
 /// A model that can be evaluated modulo a prime, with bounds on its size.

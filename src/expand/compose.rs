@@ -6,13 +6,13 @@
 //! two polynomials to it is a shift.
 
 use num_bigint::BigInt;
-use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::error::Result;
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
+use crate::numeric::odd::common_integer;
 use crate::numeric::rational::lowest_terms;
 use crate::polynomial::Polynomial;
 
@@ -37,15 +37,19 @@ pub(super) fn compose(
     Ok(outputs.iter().map(Fraction::to_rational).collect())
 }
 
+/// The remark that says which network is approximated, on which box, and the proven error.
+pub(super) const APPROXIMATES: &str = "approximates";
+
 /// What of the network's remarks goes into the file of its polynomials.
 ///
 /// `evaluate` finds the class labels by the target, in the polynomial's file as in the network's;
-/// a bound of the distance to another network is one of the whole polynomial only.
+/// a bound of the distance to another network is one of the `same` function only, whole and not
+/// rounded.
 pub(super) fn kept_remarks(
     network: &Network,
-    truncated: bool,
+    same: bool,
 ) -> serde_json::Map<String, serde_json::Value> {
-    let kept = if truncated { &["target"][..] } else { &["target", "approximates"] };
+    let kept = if same { &["target", APPROXIMATES][..] } else { &["target"] };
     let about = kept.iter().filter_map(|key| network.about().get_key_value(*key));
     about.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
@@ -71,8 +75,8 @@ impl Denominator {
         Denominator { odd: &self.odd * &other.odd, twos: self.twos + other.twos }
     }
 
-    fn lcm(&self, other: &Self) -> Self {
-        Denominator { odd: self.odd.lcm(&other.odd), twos: self.twos.max(other.twos) }
+    fn common(self, other: &Self) -> Self {
+        Denominator { odd: common_integer(self.odd, &other.odd), twos: self.twos.max(other.twos) }
     }
 
     /// `value` times `self / divisor`, where `divisor` divides `self`.
@@ -138,7 +142,8 @@ impl Algebra for Polynomials {
             .map(|(w, x)| (w.numer(), Denominator::of(w).product(&x.denominator), &x.numerator))
             .collect();
         let constant = Denominator::of(bias);
-        let denominator = products.iter().fold(constant.clone(), |lcm, (_, d, _)| lcm.lcm(d));
+        let denominator =
+            products.iter().fold(constant.clone(), |common, (_, d, _)| common.common(d));
         let mut numerator = self.constant(denominator.bring(bias.numer(), &constant));
         for (w, d, x) in products {
             numerator.add_scaled(&denominator.bring(w, &d), x);
@@ -149,8 +154,9 @@ impl Algebra for Polynomials {
     fn polynomial(&self, coefficients: &[BigRational], z: &Fraction) -> Fraction {
         let degree = coefficients.iter().rposition(|c| !c.is_zero()).unwrap_or(0);
         let coefficients = &coefficients[..=degree];
-        let common =
-            coefficients.iter().fold(Denominator::one(), |lcm, c| lcm.lcm(&Denominator::of(c)));
+        let common = coefficients
+            .iter()
+            .fold(Denominator::one(), |common, c| common.common(&Denominator::of(c)));
         let integer = |c: &BigRational| common.bring(c.numer(), &Denominator::of(c));
         // With z = Z / q: sum c_k z^k = (sum c_k Z^k q^{d-k}) / q^d, by Horner's rule.
         let mut numerator = self.constant(integer(&coefficients[degree]));

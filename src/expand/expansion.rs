@@ -7,6 +7,7 @@ use num_rational::BigRational;
 use num_traits::Zero;
 
 use crate::error::{Error, Result};
+use crate::expand::compose::APPROXIMATES;
 use crate::network::{Head, check_names};
 use crate::numeric::rational::{rational_from_f64, rational_to_f64};
 use crate::polynomial::{Packed, Polynomial};
@@ -227,6 +228,8 @@ impl Expansion {
             }
         };
         let mut about = self.about.clone();
+        // A bound of the distance to another network is one of these polynomials, not of rounded ones.
+        about.remove(APPROXIMATES);
         if underflowed > 0 {
             about.insert("underflowed".into(), underflowed.into());
         }

@@ -11,15 +11,16 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use num_bigint::BigInt;
-use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::error::{Result, TooLarge, size};
 use crate::expand::stages::{Bound, Stages};
 use crate::expand::{closed, compressed, lattice, rates};
+use crate::memory;
 use crate::network::Network;
 use crate::network::exact::{Algebra, ExactNetwork};
+use crate::numeric::odd::Odd;
 use crate::polynomial::Polynomial;
 
 /// What an expansion may cost; above it, it is refused.
@@ -40,15 +41,9 @@ impl Default for Limits {
     /// Fifty million terms, half of the memory that is free (4 GiB where that is not known), any
     /// time.
     fn default() -> Self {
-        let bytes = free_memory().map_or(4 << 30, |b| b / 2);
+        let bytes = memory::default_limit();
         Limits { terms: 50_000_000, bytes, seconds: None, operations: None }
     }
-}
-
-fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// How an expansion is carried out.
@@ -300,6 +295,9 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, phases: [f64; 
     }
 }
 
+/// Bits of the longest odd part of the parameters' denominators that is written down for a plan.
+const LONGEST: u64 = 1 << 19;
+
 /// Bytes of the program itself.
 const PROGRAM: f64 = 1.1e7;
 
@@ -422,7 +420,7 @@ pub(super) fn log2_sum(a: f64, b: f64) -> f64 {
 struct Magnitude {
     log2: f64,
     twos: f64,
-    odd: BigInt,
+    odd: Odd,
 }
 
 struct Sizes {
@@ -452,7 +450,8 @@ impl Algebra for Sizes {
 
     fn scalar(&self, value: &BigRational) -> Option<Magnitude> {
         let twos = value.denom().trailing_zeros().unwrap_or(0);
-        Some(Magnitude { log2: log2_upper(value), twos: twos as f64, odd: value.denom() >> twos })
+        let odd = Odd::Known(value.denom().magnitude() >> twos);
+        Some(Magnitude { log2: log2_upper(value), twos: twos as f64, odd })
     }
 
     fn affine(&self, weights: &[Magnitude], inputs: &[Size], bias: &Magnitude) -> Size {
@@ -477,10 +476,10 @@ impl Algebra for Sizes {
             size.norm = log2_sum(size.norm, w.log2 + x.norm);
             size.twos = size.twos.max(w.twos + x.twos);
             size.odd = size.odd.max(x.odd);
-            lcm = lcm.lcm(&w.odd);
+            lcm = lcm.common(&w.odd, LONGEST);
             self.pay(x.terms as f64, x.words(), 1.0);
         }
-        size.odd += lcm.bits() as f64 - 1.0;
+        size.odd += lcm.bits();
         size.terms = size.terms.min(self.dense(size.variables.len(), size.degree));
         size.peak += inputs.iter().map(|x| x.peak).fold(0.0, f64::max);
         size
@@ -489,8 +488,8 @@ impl Algebra for Sizes {
     fn polynomial(&self, coefficients: &[Magnitude], z: &Size) -> Size {
         let degree = coefficients.iter().rposition(|c| c.log2 > f64::NEG_INFINITY).unwrap_or(0);
         let mut size = Size { degree: 0, terms: 1, norm: f64::NEG_INFINITY, ..z.clone() };
-        let lcm = coefficients.iter().fold(BigInt::one(), |lcm, c| lcm.lcm(&c.odd));
-        size.odd = lcm.bits() as f64 - 1.0;
+        let lcm = coefficients.iter().fold(Odd::one(), |lcm, c| lcm.common(&c.odd, LONGEST));
+        size.odd = lcm.bits();
         size.twos = coefficients.iter().map(|c| c.twos).fold(0.0, f64::max);
         for (k, c) in coefficients[..=degree].iter().enumerate().rev() {
             if k < degree {

@@ -77,15 +77,16 @@ fn measured(
     let mut best: Option<(f64, Stages, Vec<Bound>, [f64; 3])> = None;
     for k in [most, 16, 8, 4].into_iter().filter(|k| *k <= most) {
         let bounds = with_primes(bounds, k, most);
-        let enough = |n: usize| {
-            // A point takes more than an operation, whatever the method.
-            let least = dense_terms(n, stages.degree()) as f64 * k as f64;
-            let part = stages.with_inputs(n).filter(|_| least <= budget)?;
+        let part = |n: usize| {
+            let part = stages.with_inputs(n)?;
             let phases = operations(&part, &bounds, route)?;
-            let sum = phases.iter().sum::<f64>();
-            (sum <= budget).then(|| (sum, part, bounds.clone(), phases))
+            Some((phases.iter().sum::<f64>(), part, bounds.clone(), phases))
         };
-        let found = (1..=stages.used.len()).rev().find_map(enough);
+        // A point takes more than an operation, whatever the method.
+        let least = |n: usize| dense_terms(n, stages.degree()) as f64 * k as f64;
+        let n = largest(stages.used.len(), |n| least(n) <= budget);
+        let n = largest(n, |n| part(n).is_none_or(|(sum, ..)| sum <= budget));
+        let found = part(n).filter(|(sum, ..)| *sum <= budget);
         best = best.into_iter().chain(found).reduce(|a, b| if b.0 > 2.0 * a.0 { b } else { a });
     }
     let (sum, part, bounds, phases) = best?;
@@ -102,6 +103,20 @@ fn measured(
         (true, _) => (measured[i] / phases[i]).min(standard.phases[i]),
     };
     Some(Rates { phases: [rate(0), rate(1), rate(2)], start: standard.start })
+}
+
+/// The largest number up to `most` that fits, where all below it do too, or 0.
+fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut fitting, mut not) = (0, most + 1);
+    while not - fitting > 1 {
+        let middle = fitting + (not - fitting) / 2;
+        if fits(middle) {
+            fitting = middle;
+        } else {
+            not = middle;
+        }
+    }
+    fitting
 }
 
 /// Bounds that take `k` primes, of the kind that so many as `most` are.
@@ -187,4 +202,22 @@ fn network(n: usize, hidden: &[(usize, usize)]) -> Stages {
         before = width;
     }
     Stages::of(n, stages, vec![row(numbers(before + 1))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_that_fits_is_found() {
+        for most in 0..20 {
+            for limit in 0..25 {
+                let found = largest(most, |n| {
+                    assert!((1..=most).contains(&n));
+                    n <= limit
+                });
+                assert_eq!(found, limit.min(most));
+            }
+        }
+    }
 }

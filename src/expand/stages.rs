@@ -14,13 +14,16 @@
 use std::borrow::Cow;
 
 use num_bigint::BigUint;
-use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::One;
 
 use crate::error::{Error, Result};
 use crate::network::{Activation, Layer, Matrix, Network, Numbers, Part, PoolKind, Slaf, Vector};
+use crate::numeric::odd::Odd;
 use crate::numeric::rational::rational_from_f64;
+
+/// Bits of the longest odd part of a denominator that is written down: more than all primes determine.
+const LONGEST: u64 = 1 << 19;
 
 /// A parameter, exactly.
 #[derive(Clone, Debug)]
@@ -76,12 +79,12 @@ impl Number {
     }
 
     /// The odd part of the denominator.
-    fn odd(&self) -> BigUint {
+    fn odd(&self) -> Odd {
         match self {
-            Number::Dyadic { .. } => BigUint::one(),
+            Number::Dyadic { .. } => Odd::one(),
             Number::Rational(x) => {
                 let denominator = x.denom().magnitude();
-                denominator >> denominator.trailing_zeros().unwrap_or(0)
+                Odd::Known(denominator >> denominator.trailing_zeros().unwrap_or(0))
             }
         }
     }
@@ -211,6 +214,7 @@ pub(super) struct Stages {
 /// below 2^bits in size.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
+    /// 1 where it is too long to be written down; then `bits` are beyond every method that reads it.
     pub(super) odd: BigUint,
     pub(super) twos: u64,
     pub(super) bits: f64,
@@ -438,7 +442,7 @@ impl Stages {
     /// What is proven of the coefficients of each output.
     pub(super) fn bounds(&self) -> Vec<Bound> {
         let mut neurons =
-            vec![Size { norm: Upper::ONE, twos: 0, odd: BigUint::one() }; self.used.len()];
+            vec![Size { norm: Upper::ONE, twos: 0, odd: Odd::one() }; self.used.len()];
         for stage in &self.hidden {
             neurons = stage
                 .rows
@@ -452,14 +456,16 @@ impl Stages {
             .map(|row| {
                 let size = Size::affine(row, &neurons);
                 let twos = size.twos.max(0);
-                let odd = if size.odd.is_one() {
-                    0.0
-                } else {
-                    let (n, shift) = leading(&size.odd);
-                    Upper::new((n + 1) as f64, shift).log2()
+                let (odd, long) = match size.odd {
+                    Odd::Known(odd) if odd.is_one() => (odd, 0.0),
+                    Odd::Known(odd) => {
+                        let (n, shift) = leading(&odd);
+                        (odd, Upper::new((n + 1) as f64, shift).log2())
+                    }
+                    Odd::Long(bits) => (BigUint::one(), bits),
                 };
-                let bits = (size.norm.log2() + twos as f64 + odd).max(0.0);
-                Bound { odd: size.odd, twos: twos as u64, bits: bits.next_up() }
+                let bits = (size.norm.log2() + twos as f64 + long).max(0.0);
+                Bound { odd, twos: twos as u64, bits: bits.next_up() }
             })
             .collect()
     }
@@ -492,7 +498,7 @@ fn keep_columns(rows: &mut [Row], columns: usize) -> Vec<u32> {
 struct Size {
     norm: Upper,
     twos: i64,
-    odd: BigUint,
+    odd: Odd,
 }
 
 impl Size {
@@ -509,7 +515,7 @@ impl Size {
             let product = w.twos().saturating_add(x.twos);
             twos = Some(twos.map_or(product, |t| t.max(product)));
             if matches!(w, Number::Rational(_)) || !x.odd.is_one() {
-                odd = odd.lcm(&(w.odd() * &x.odd));
+                odd = odd.common(&x.odd.power_times(1, &w.odd(), LONGEST), LONGEST);
             }
         }
         // Zero is an integer over anything.
@@ -519,20 +525,18 @@ impl Size {
     fn polynomial(&self, coefficients: &[Number]) -> Self {
         let mut norm = Upper::ZERO;
         let mut twos = None;
-        let mut odd = BigUint::one();
+        let mut odd = Odd::one();
         for (k, c) in coefficients.iter().enumerate().rev() {
             norm = norm.times(self.norm).plus(c.upper());
             if !c.is_zero() {
                 let term = c.twos().saturating_add(self.twos.saturating_mul(k as i64));
                 twos = Some(twos.map_or(term, |t: i64| t.max(term)));
                 if matches!(c, Number::Rational(_)) {
-                    odd = odd.lcm(&c.odd());
+                    odd = odd.common(&c.odd(), LONGEST);
                 }
             }
         }
-        if !self.odd.is_one() {
-            odd *= self.odd.pow(coefficients.len() as u32 - 1);
-        }
+        let odd = self.odd.power_times(coefficients.len() as u32 - 1, &odd, LONGEST);
         Size { norm, twos: twos.unwrap_or(0), odd }
     }
 }

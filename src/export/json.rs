@@ -30,12 +30,12 @@ use serde_json::de::StrRead;
 
 use super::blocks;
 use crate::error::{Error, Result};
-use crate::expand::{Coefficients, Expansion};
+use crate::expand::{Coefficients, ExactTerm, Expansion};
 use crate::file::write_atomically;
 use crate::json::{Cursor, Fields, Json, read_text};
 use crate::network::Head;
 use crate::network::json::{quote, read_about};
-use crate::numeric::rational::{format_exact, rational_from_f64};
+use crate::numeric::rational::{format_exact, is_short_enough, rational_from_f64};
 use crate::polynomial::words::{self, write_small};
 use crate::polynomial::{Coefficient, Packed, Polynomial, graded_order};
 
@@ -47,13 +47,13 @@ const VERSION: usize = 1;
 const DENSE_VARIABLES: usize = 64;
 
 /// Exponents that a sparse file may unfold to; text of a few bytes stands for a whole row.
-const UNFOLDED_LIMIT: usize = 1 << 30;
+pub(super) const UNFOLDED_LIMIT: usize = 1 << 30;
 
 impl Expansion {
     /// Writes the polynomial file, atomically.
     ///
     /// # Errors
-    /// When the file cannot be written, or an f64 coefficient or error bound is not finite.
+    /// When the file cannot be written; and those of [`Expansion::write_json`].
     pub fn write(&self, path: &Path) -> Result<()> {
         write_atomically(path, |out| self.write_json(out))
     }
@@ -61,9 +61,11 @@ impl Expansion {
     /// Writes the text of the polynomial file. Cost: one pass over the terms.
     ///
     /// # Errors
-    /// When `out` fails, or an f64 coefficient or error bound is not finite.
+    /// When `out` fails, an f64 coefficient or error bound is not finite, or an exact one is longer
+    /// than readers take.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
         self.check_finite()?;
+        self.check_lengths()?;
         let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
         let kind = match self.coefficients() {
             Coefficients::Rational(_) | Coefficients::Packed(_) => "rational",
@@ -133,6 +135,26 @@ impl Expansion {
                 format!("a coefficient or error bound is {c}; only finite numbers can be written"),
             )),
         }
+    }
+
+    /// What is written can be read.
+    fn check_lengths(&self) -> io::Result<()> {
+        for (o, name) in self.outputs().iter().enumerate() {
+            let sure = match self.coefficients() {
+                Coefficients::Float(_) => true,
+                Coefficients::Packed(p) => p[o].is_surely_short(),
+                Coefficients::Rational(_) => false,
+            };
+            let long = |(_, c): &ExactTerm| !is_short_enough(c);
+            if let Some((exponents, _)) = self.exact_terms(o).filter(|_| !sure).find(long) {
+                let found = "a coefficient of more than 2^18 decimal digits and 2^20 binary places";
+                let expected = "a shorter one, which readers take, or --coefficients f64";
+                let place = format!("output {}, exponents {exponents:?}", quote(name));
+                let refused = Error::invalid(place, found, expected);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, refused.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// Reads a polynomial file.

@@ -41,7 +41,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::expand::{Expansion, Model};
-use crate::file::write_atomically;
+use crate::file::{check_rereadable, write_atomically};
 use crate::json::read_text;
 use crate::network::Network;
 use crate::network::json::{FORMAT as NETWORK, unknown_format};
@@ -105,6 +105,7 @@ pub fn write(expansion: &Expansion, target: Target, path: &Path) -> Result<()> {
 /// # Errors
 /// When the file cannot be read or is none of them; the message names the place in it.
 pub fn read_model(path: &Path) -> Result<Model> {
+    check_rereadable(path)?;
     if is_onnx(path)? {
         return OnnxNetwork::read(path).map(|onnx| Model::Network(onnx.network));
     }

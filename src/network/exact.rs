@@ -53,7 +53,7 @@ pub trait Algebra {
 }
 
 /// The most weights of [`ExactNetwork::written_out`].
-const MAX_WRITTEN_OUT: usize = 1 << 24;
+pub(crate) const MAX_WRITTEN_OUT: usize = 1 << 24;
 
 /// What one neuron computes after its pre-activation.
 #[derive(Clone, Debug)]

@@ -110,16 +110,19 @@ pub fn to_f64(value: i128, bits: i32) -> f64 {
     times_power(value as f64, bits.saturating_neg())
 }
 
-/// An f64 interval around [lower, upper] 2^-bits, the least one where its ends are normal numbers;
+/// An f64 interval around [lower, upper] 2^-bits, the least one where its ends are above the least
+/// normal number;
 /// `lower <= upper`.
 pub fn outward(lower: i128, upper: i128, bits: i32) -> Interval {
     let below = |value: i128| {
         let near = value as f64;
-        let near = if near as i128 > value { near.next_down() } else { near };
+        // 2^127 itself is no i128, and becomes the largest.
+        let over = near as i128 > value || near == power_of_two(127);
+        let near = if over { near.next_down() } else { near };
         // What overflows is above all f64, not infinite.
         let scaled = times_power(near, bits.saturating_neg()).min(f64::MAX);
-        // Below the normal numbers the power rounds.
-        if near != 0.0 && scaled.abs() < f64::MIN_POSITIVE { scaled.next_down() } else { scaled }
+        // Below the normal numbers the power rounds, up to the least of them too.
+        if near != 0.0 && scaled.abs() <= f64::MIN_POSITIVE { scaled.next_down() } else { scaled }
     };
     Interval::new(below(lower), -below(upper.saturating_neg()))
 }
@@ -263,6 +266,27 @@ mod tests {
         assert_eq!(exponent_above(f64::from_bits(1)), -1022);
     }
 
+    fn outward_is_least(lower: i128, upper: i128, bits: i32) {
+        let two = BigRational::from_integer(2.into());
+        let exact = |value: i128| BigRational::from_integer(value.into()) * two.pow(-bits);
+        let found = outward(lower, upper, bits);
+        let least = Interval::around(&Enclosure::ordered(exact(lower), exact(upper)));
+        assert!(found.encloses(&least), "{found:?} {lower} {upper} {bits}");
+        if least.lower.abs().min(least.upper.abs()) > f64::MIN_POSITIVE {
+            assert_eq!(found, least);
+        }
+    }
+
+    #[test]
+    fn outward_encloses_at_the_ends_of_both_ranges() {
+        let ends = [1, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, i128::MAX - 1, i128::MAX];
+        for value in ends.into_iter().flat_map(|x| [x, -x]) {
+            for bits in (1015..1080).chain(1140..1150).chain(-900..-890).chain([0, 126, 127]) {
+                outward_is_least(value, value, bits);
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -327,15 +351,7 @@ mod tests {
         #[test]
         fn outward_encloses(value in any::<i128>(), down in 0u32..127, more in 0..1000i128, bits in -900..1150i32) {
             let value = value >> down;
-            let upper = value.saturating_add(more);
-            let two = BigRational::from_integer(2.into());
-            let exact = |value: i128| BigRational::from_integer(value.into()) * two.pow(-bits);
-            let found = outward(value, upper, bits);
-            let least = Interval::around(&Enclosure::ordered(exact(value), exact(upper)));
-            prop_assert!(found.encloses(&least));
-            if least.lower.abs().min(least.upper.abs()) > f64::MIN_POSITIVE {
-                prop_assert_eq!(found, least);
-            }
+            outward_is_least(value, value.saturating_add(more), bits);
         }
 
         #[test]

@@ -12,6 +12,7 @@ pub mod elementary;
 pub mod fixed;
 pub mod interval;
 pub mod modular;
+pub(crate) mod odd;
 pub mod outward;
 pub mod rational;
 pub mod residues;

@@ -120,6 +120,19 @@ pub fn format_exact(value: &BigRational) -> String {
     value.to_string()
 }
 
+/// Bits of a numerator and of a denominator that are read in any case: 10^d has more than 3.321 d.
+pub(crate) const SURELY_SHORT: u64 = MAX_TEXT_DIGITS as u64 * 3321 / 1000;
+
+/// Whether [`parse_exact`] takes what [`format_exact`] writes: both keep to a length.
+pub fn is_short_enough(value: &BigRational) -> bool {
+    if value.numer().bits().max(value.denom().bits()) <= SURELY_SHORT {
+        return true;
+    }
+    let text = format_exact(value);
+    let body = text.trim_start_matches('-');
+    body.starts_with("0x") || body.split('/').all(|digits| digits.len() <= MAX_TEXT_DIGITS)
+}
+
 /// The fraction of smallest denominator in the closed interval between two fractions.
 ///
 /// Among several of that denominator, the one nearest to zero. The ends may come in

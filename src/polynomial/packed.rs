@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::exponents::{Ranks, advance, monomial_count};
 use super::{Polynomial, beyond_f64, words};
 use crate::error::{Error, Result};
-use crate::numeric::rational::{lowest_terms, rational_to_f64};
+use crate::numeric::rational::{SURELY_SHORT, lowest_terms, rational_to_f64};
 use crate::numeric::{Dyadic, modular};
 
 /// The most words that a conversion takes: 8 GiB.
@@ -57,6 +57,11 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// Whether every coefficient can be written and read again, told from sizes alone.
+    pub(crate) fn is_surely_short(&self) -> bool {
+        (64 * self.words as u64).max(self.odd.bits() + self.twos) <= SURELY_SHORT
+    }
+
     /// The polynomial of these parts.
     ///
     /// `numerators` holds `words` words for each monomial of total degree up to `degree` in the

@@ -33,7 +33,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -42,7 +42,7 @@ use crate::json::{Cursor, Json};
 use crate::network::{Activation, Head, Network};
 use crate::table::Table;
 use crate::train::checkpoint::{Fingerprint, read_document, write_document};
-use crate::train::ensemble::{member_options, train_members};
+use crate::train::ensemble::{MAX_MEMBERS, member_options, train_members};
 use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::model::generator;
 use crate::train::objective::{check_rows, shuffle};
@@ -181,8 +181,12 @@ pub struct SearchCheckpoint {
     trials: Vec<Trial>,
 }
 
-/// The loss of a mean of `members` networks, from the mean loss of two and the loss of their mean.
+/// The loss of a mean of `members` networks, from the mean loss of two and the loss of their mean;
+/// infinite where one is not finite.
 fn predicted((single, pair): &(f64, f64), members: usize) -> f64 {
+    if !(single.is_finite() && pair.is_finite()) {
+        return f64::INFINITY;
+    }
     single + 2.0 * (1.0 - 1.0 / members as f64) * (pair - single)
 }
 
@@ -252,7 +256,10 @@ impl Choice {
             return Ok(None);
         };
         let teachers: Vec<&Network> = teacher.members.iter().map(|own| &own.network).collect();
-        let mut lesson = Lesson::new(table, rows, &teachers, self.members, self.options.seed)?;
+        let (members, seed, stop) = (self.members, self.options.seed, || control.stop_requested());
+        let Some(mut lesson) = Lesson::new(table, rows, &teachers, members, seed, &stop)? else {
+            return Ok(None);
+        };
         for (index, own) in lesson.rows.iter_mut().enumerate() {
             if !self.taught.contains(&index) {
                 *own = rows.to_vec();
@@ -399,12 +406,22 @@ impl Search {
         self
     }
 
-    /// The most trainings that a search of these candidates can use.
-    pub fn trainings(&self) -> usize {
+    /// Trainings of the rounds without a teacher.
+    fn alone(&self) -> usize {
         let all = self.shapes.len() * self.l2.len();
         let finalists = if all > 1 { (FOLDS - 1) * FINALISTS.min(all) } else { FOLDS - 1 };
-        let alone = PAIR * (all + finalists + 2 * FOLDS);
-        self.trials.min(alone + self.teacher.as_ref().map_or(0, Teacher::trainings))
+        let near = if self.step == 1.0 { 0 } else { 2 * FOLDS };
+        PAIR * (all + finalists + near)
+    }
+
+    /// The teacher, where its trainings fit into those that the other rounds leave.
+    pub fn affordable_teacher(&self) -> Option<&Teacher> {
+        self.teacher.as_ref().filter(|own| self.alone() + own.trainings() <= self.trials)
+    }
+
+    /// The most trainings that a search of these candidates can use.
+    pub fn trainings(&self) -> usize {
+        self.trials.min(self.alone() + self.affordable_teacher().map_or(0, Teacher::trainings))
     }
 }
 
@@ -454,6 +471,10 @@ pub fn choose(
     if rows.len() < 3 * FOLDS {
         let expected = format!("{} or more, to hold some back", 3 * FOLDS);
         return Err(Error::invalid("training rows", format!("{} rows", rows.len()), expected));
+    }
+    if let Some(members) = search.members.filter(|k| !(1..=MAX_MEMBERS).contains(k)) {
+        let expected = format!("from 1 to {MAX_MEMBERS}");
+        return Err(Error::invalid("options.ensemble", members.to_string(), expected));
     }
     if search.shapes.is_empty() || search.l2.is_empty() || search.trials < PAIR {
         let found = "no candidates, or fewer than two trainings to try one";
@@ -722,7 +743,11 @@ impl State<'_> {
         if let (true, Some(Err(error))) = (networks.is_empty(), diverged.into_iter().next()) {
             return Err(error);
         }
-        let lesson = Lesson::new(table, &self.folds[fold].0, &networks, PAIR, self.base.seed)?;
+        let (rows, seed, stop) =
+            (&self.folds[fold].0, self.base.seed, || self.control.stop_requested());
+        let Some(lesson) = Lesson::new(table, rows, &networks, PAIR, seed, &stop)? else {
+            return Ok(None);
+        };
         let lesson = Arc::new(lesson);
         self.lessons[fold] = Some(lesson.clone());
         Ok(Some(lesson))
@@ -743,11 +768,14 @@ impl State<'_> {
 
     /// How many times the loss of `other` the loss of a candidate is, the median over folds: where rows
     /// held back have no like among the others, nothing taught can know them, and that fold's loss may
-    /// be as large as all others together.
+    /// be as large as all others together. Infinite where the candidate diverged on a fold.
     fn ratio(&self, candidate: &Candidate, other: &Candidate, size: usize) -> f64 {
         let (Some(own), Some(other)) = (self.trial(candidate), self.trial(other)) else {
             return f64::INFINITY;
         };
+        if !own.predicted(size).is_finite() {
+            return f64::INFINITY;
+        }
         let pairs = own.losses.iter().zip(&other.losses);
         let ratios = pairs.map(|(own, other)| predicted(own, size) / predicted(other, size));
         let ratio = median(ratios.collect());
@@ -899,6 +927,34 @@ impl State<'_> {
         Ok(relative.sum::<f64>() / errors.len() as f64)
     }
 
+    /// What to do where everything diverges: mostly some number is far away from all others.
+    fn advice(&self) -> String {
+        let (rows, names) = (&self.rows(), self.table.input_names());
+        let farthest = |(name, column): (&String, ArrayView1<f64>)| {
+            let own: Vec<f64> = rows.iter().map(|row| column[*row]).collect();
+            let mean = own.iter().sum::<f64>() / own.len() as f64;
+            let square = own.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / own.len() as f64;
+            let far = |i: usize| (own[i] - mean).abs() / square.sqrt().max(f64::MIN_POSITIVE);
+            let i = (0..own.len()).max_by(|a, b| far(*a).total_cmp(&far(*b)))?;
+            Some((far(i), format!("{name} = {:?} in row {}", own[i], rows[i])))
+        };
+        let columns = names.iter().zip(self.table.inputs().columns());
+        let found = columns.filter_map(farthest).max_by(|a, b| a.0.total_cmp(&b.0));
+        let found = found.map_or(String::new(), |(deviations, found)| {
+            format!(" ({found} is {deviations:.0} standard deviations from its mean)")
+        });
+        format!(
+            "inputs without numbers far from all others{found}, or options of your own in place of \
+             the search"
+        )
+    }
+
+    /// All rows of the search.
+    fn rows(&self) -> Vec<usize> {
+        let (fit, held) = &self.folds[0];
+        fit.iter().chain(held).copied().collect()
+    }
+
     fn choice(
         &self,
         best: &Candidate,
@@ -910,8 +966,8 @@ impl State<'_> {
         if !measured.is_finite() {
             return Err(Error::invalid(
                 "the search",
-                "a loss that is not finite for every candidate",
-                "moderate columns, or options of your own in place of the search",
+                "a loss that is not finite for every candidate that was tried on all folds",
+                self.advice(),
             ));
         }
         let members = match self.search.members {

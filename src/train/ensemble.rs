@@ -28,7 +28,7 @@ use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::{Checkpoint, Control, Objective, Options, Progress, Trained};
 
 /// The most networks of one ensemble.
-const MAX_MEMBERS: usize = 1024;
+pub(super) const MAX_MEMBERS: usize = 1024;
 const FORMAT: &str = "slnn.ensemble-checkpoint";
 const VERSION: usize = 1;
 
@@ -60,6 +60,11 @@ pub struct EnsembleCheckpoint {
 }
 
 impl EnsembleCheckpoint {
+    /// The number of members.
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
     /// Epochs done, all members together.
     pub fn epochs(&self) -> usize {
         self.members.iter().flatten().map(Checkpoint::epoch).sum()

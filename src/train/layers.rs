@@ -50,6 +50,15 @@ pub struct PoolSpec {
 }
 
 impl LayerSpec {
+    /// Whether there is dropout in it.
+    pub(super) fn drops_out(&self) -> bool {
+        match self {
+            LayerSpec::Dropout(rate) => *rate > 0.0,
+            LayerSpec::Residual(layers) => layers.iter().any(LayerSpec::drops_out),
+            _ => false,
+        }
+    }
+
     /// Reads layers from text, with commas between them.
     ///
     /// # Errors

@@ -13,7 +13,7 @@
 //! # Ok::<(), slnn::Error>(())
 //! ```
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
 use crate::network::{Head, Network};
@@ -57,7 +57,7 @@ pub fn of_outputs(outputs: Array2<f64>, targets: ArrayView2<f64>, head: Head) ->
     let none =
         Metrics { rmse: None, mae: None, r2: None, rmse_by_output: None, accuracy: None, loss };
     if head != Head::Identity {
-        return Ok(Metrics { accuracy: Some(accuracy(predictions, targets)?), ..none });
+        return Ok(Metrics { accuracy: Some(accuracy(predictions, targets, head)?), ..none });
     }
     Ok(Metrics {
         rmse: Some(rmse(predictions, targets)?),
@@ -139,23 +139,24 @@ pub fn r2(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Opti
     Ok((total > 0.0).then(|| 1.0 - squares(predictions, targets, factor) / total))
 }
 
-/// The fraction of rows whose largest output is the largest target; with one output, of rows
-/// on the same side of 1/2 as the target.
+/// The fraction of rows whose largest output is the largest target; of yes or no, with a logistic head
+/// or one output, of rows all of whose outputs are on the same side of 1/2 as the targets.
 ///
 /// # Errors
 /// As [`rmse`].
-pub fn accuracy(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<f64> {
+pub fn accuracy(predictions: ArrayView2<f64>, targets: ArrayView2<f64>, head: Head) -> Result<f64> {
     check(predictions, targets)?;
-    let class = |row: ndarray::ArrayView1<f64>| {
-        if row.len() == 1 {
-            return usize::from(row[0] > 0.5);
-        }
-        // The first of equal ones.
+    let each = head == Head::Logistic || targets.ncols() == 1;
+    // The first of equal ones.
+    let class = |row: ArrayView1<f64>| {
         (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
     };
-    let right =
-        predictions.rows().into_iter().zip(targets.rows()).filter(|(p, t)| class(*p) == class(*t));
-    Ok(right.count() as f64 / targets.nrows() as f64)
+    let right = |p: ArrayView1<f64>, t: ArrayView1<f64>| match each {
+        true => p.iter().zip(t).all(|(p, t)| (*p > 0.5) == (*t > 0.5)),
+        false => class(p) == class(t),
+    };
+    let rows = predictions.rows().into_iter().zip(targets.rows());
+    Ok(rows.filter(|(p, t)| right(*p, *t)).count() as f64 / targets.nrows() as f64)
 }
 
 /// The mean loss that belongs to `head`, of outputs *before* the head.
@@ -198,7 +199,10 @@ mod tests {
     fn figures_of_a_small_case() {
         let predictions = array![[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]];
         let targets = array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]];
-        assert_eq!(accuracy(predictions.view(), targets.view()).unwrap(), 2.0 / 3.0);
+        assert_eq!(accuracy(predictions.view(), targets.view(), Head::Softmax).unwrap(), 2.0 / 3.0);
+        // Of yes or no every output counts, however large the others are.
+        let (yes, both) = (array![[0.9, 0.6], [0.8, 0.3]], array![[1.0, 1.0], [1.0, 1.0]]);
+        assert_eq!(accuracy(yes.view(), both.view(), Head::Logistic).unwrap(), 0.5);
         assert_eq!(r2(targets.view(), targets.view()).unwrap(), Some(1.0));
         let constant = array![[1.0], [1.0]];
         assert_eq!(r2(constant.view(), constant.view()).unwrap(), None);

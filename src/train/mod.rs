@@ -220,6 +220,8 @@ fn begin<T: Real>(
     warnings: Vec<String>,
     best: Option<Best<T>>,
 ) -> State<T> {
+    // Those of an attempt before may be none.
+    objective.engine.reset_statistics();
     let parameters = objective.start(attempt);
     State {
         attempt,
@@ -290,8 +292,9 @@ impl<'a, T: Real> Run<'a, T> {
     fn run(mut self) -> Result<Trained> {
         loop {
             match self.attempt()? {
-                End::Stopped => return self.stop(),
-                End::Diverged => {
+                End::Stopped if self.is_finite() => return self.stop(),
+                // Nothing could go on from numbers that are none.
+                End::Stopped | End::Diverged => {
                     let State { attempt, epoch, .. } = self.state;
                     self.state.warnings.push(format!(
                         "attempt {} diverged in epoch {}: lower the learning rate, or clip the gradient",
@@ -303,6 +306,10 @@ impl<'a, T: Real> Run<'a, T> {
                     let loss = self.objective.value(&self.state.parameters, None);
                     if self.objective.held.is_none() && loss.is_finite() {
                         self.offer(loss);
+                    }
+                    // The start may have been all there was to do.
+                    if self.state.attempt_score.is_none() {
+                        self.validate();
                     }
                     if self.options.target_loss.is_none_or(|target| loss <= target) {
                         break;
@@ -329,9 +336,20 @@ impl<'a, T: Real> Run<'a, T> {
         }
     }
 
+    /// Whether parameters and statistics are.
+    fn is_finite(&self) -> bool {
+        let statistics = self.objective.statistics();
+        let all = statistics.iter().flat_map(|(mean, scale)| mean.iter().chain(scale));
+        self.state.parameters.iter().all(|p| p.is_finite()) && all.copied().all(f64::is_finite)
+    }
+
     /// Epochs until the attempt ends.
     fn attempt(&mut self) -> Result<End> {
         while self.state.epoch < self.options.epochs {
+            // A checkpoint may have been written when patience was at its end.
+            if self.options.patience.is_some_and(|limit| self.state.stale >= limit) {
+                break;
+            }
             let started = Instant::now();
             let end = self.epoch();
             let seconds = started.elapsed().as_secs_f64();
@@ -359,10 +377,6 @@ impl<'a, T: Real> Run<'a, T> {
                 .is_some_and(|n| self.state.epoch.is_multiple_of(n.max(1)))
             {
                 self.checkpoint()?;
-            }
-            let patient = self.options.patience.is_none_or(|limit| self.state.stale < limit);
-            if !patient {
-                return Ok(End::Final);
             }
         }
         Ok(End::Final)

@@ -1,12 +1,13 @@
 //! The function that training minimises, with its gradient.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, size};
+use crate::memory;
 use crate::network::{Input, Network};
 use crate::table::{Standardisation, Table};
 use crate::train::engine::{Batch, Engine, Moments};
 use crate::train::layers::LayerSpec;
 use crate::train::model::{Activations, Kind, Model, Statistics, generator};
-use crate::train::options::{BasisKind, Loss, Options, Routine};
+use crate::train::options::{BasisKind, Loss, Optimiser, Options, Routine};
 use crate::train::real::Real;
 use crate::train::routine;
 use rand::Rng;
@@ -119,6 +120,7 @@ impl<T: Real> Objective<T> {
         if options.routine == Routine::Boundary {
             engine.boundary = options.boundary;
         }
+        check_memory::<T>(&engine.model, options, fit.len())?;
         let objective = Objective {
             engine,
             options: options.clone(),
@@ -327,6 +329,38 @@ fn has_normalisation(layers: &[LayerSpec]) -> bool {
         LayerSpec::Residual(inside) => has_normalisation(inside),
         _ => false,
     })
+}
+
+/// # Errors
+/// When parameters, what the optimiser keeps of them, and what goes through the network in one batch
+/// would take more than half of the free memory.
+fn check_memory<T>(model: &Model, options: &Options, rows: usize) -> Result<()> {
+    let (parameters, batch) = (model.parameters as f64, rows.div_ceil(batches(options, rows)));
+    // Beside them the best so far, the gradient and, of L-BFGS, those of a line search.
+    let copies = match options.optimiser {
+        Optimiser::Adam { .. } => 5,
+        Optimiser::Sgd { .. } => 4,
+        Optimiser::Lbfgs { history } => 2 * history.min(options.epochs) + 9,
+    };
+    let numbers: usize = model.steps.iter().map(|step| step.after).sum();
+    let through = 2.0 * batch as f64 * numbers as f64;
+    let bytes = size_of::<T>() as f64 * (copies as f64 * parameters + through);
+    let limit = memory::default_limit() as f64;
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "options.hidden",
+        format!(
+            "{} parameters and {numbers} numbers for each of {batch} rows of a batch, which take {}",
+            model.parameters,
+            size(bytes)
+        ),
+        format!(
+            "at most {}, half of the free memory: fewer neurons or smaller batches",
+            size(limit)
+        ),
+    ))
 }
 
 fn check_batch(options: &Options, rows: usize) -> Result<()> {

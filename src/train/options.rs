@@ -581,12 +581,14 @@ impl Options {
 
     fn validate_combinations(&self) -> Result<()> {
         let lbfgs = matches!(self.optimiser, Optimiser::Lbfgs { .. });
+        let dropout = self.layers.iter().flatten().any(LayerSpec::drops_out);
         if lbfgs {
             let refused = [
                 (self.batch.is_some(), "batch", "full batches"),
                 (self.l1 > 0.0, "l1", "a smooth penalty such as l2"),
                 (self.penalty == Penalty::Step, "penalty", "penalties in the loss"),
                 (self.shift.is_some(), "shift", "images where they are: all steps see the same"),
+                (dropout, "layers: dropout", "none: all steps see the same network"),
                 (
                     self.clip_norm().is_some(),
                     "clip",

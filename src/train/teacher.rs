@@ -27,6 +27,9 @@ const NEAR: usize = 10;
 /// Rows up to which every one adds to those that are made up.
 const FEW: usize = 1000;
 
+/// Rows that the teachers answer between two questions whether to stop.
+const AT_ONCE: usize = 4096;
+
 /// A table with made-up rows behind its own.
 #[derive(Clone, Debug)]
 pub struct Lesson {
@@ -47,7 +50,7 @@ impl Lesson {
     /// the median of what the `teachers` answer.
     ///
     /// Labels are kept within the range of the targets of `rows`. The same seed makes the same rows.
-    /// Cost: the distance of every training row to every other, and one answer of every teacher a
+    /// `None` where `stopped` says so, which is asked every few thousand rows. Cost: the distance of every training row to every other, and one answer of every teacher a
     /// made-up row.
     ///
     /// # Errors
@@ -59,7 +62,8 @@ impl Lesson {
         teachers: &[&Network],
         networks: usize,
         seed: u64,
-    ) -> Result<Self> {
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>> {
         check_rows(rows, table.rows())?;
         let wrong = |found: &str, expected: &str| Err(Error::invalid("teacher", found, expected));
         if teachers.is_empty() {
@@ -75,11 +79,18 @@ impl Lesson {
         let own = table.select(rows);
         let count = Self::made(rows.len());
         let inputs = made_up(own.inputs(), count * networks, &mut generator(seed, 0, u64::MAX - 2));
-        let answers =
-            teachers.iter().map(|t| t.forward(inputs.view())).collect::<Result<Vec<_>>>()?;
-        let mut labels = Array2::from_shape_fn(answers[0].dim(), |at| {
-            median(answers.iter().map(|answer| answer[at]).collect())
-        });
+        let mut labels = Array2::zeros((inputs.nrows(), outputs.len()));
+        let parts = inputs.axis_chunks_iter(Axis(0), AT_ONCE);
+        for (inputs, mut labels) in parts.zip(labels.axis_chunks_iter_mut(Axis(0), AT_ONCE)) {
+            if stopped() {
+                return Ok(None);
+            }
+            let answers = teachers.iter().map(|t| t.forward(inputs));
+            let answers = answers.collect::<Result<Vec<_>>>()?;
+            for (at, label) in labels.indexed_iter_mut() {
+                *label = median(answers.iter().map(|answer| answer[at]).collect());
+            }
+        }
         for (mut labels, targets) in labels.columns_mut().into_iter().zip(own.targets().columns()) {
             let (lower, upper) = ends(targets);
             // A comparison keeps what is not a number, for the message of the table.
@@ -107,7 +118,7 @@ impl Lesson {
         // Network k has every `networks`-th row from the k-th on, so that all have their share of each way.
         let made = |k: usize| (k..count * networks).step_by(networks).map(|i| table.rows() + i);
         let rows = (0..networks).map(|k| rows.iter().copied().chain(made(k)).collect()).collect();
-        Ok(Lesson { table: long, rows })
+        Ok(Some(Lesson { table: long, rows }))
     }
 }
 

@@ -12,14 +12,34 @@ use crate::expand::plan::dense_terms;
 /// Degrees above this are not planned in detail, and not expanded.
 const LARGEST_DEGREE: usize = 1 << 16;
 
-/// Bytes and seconds in f64, in double-double and exactly; and the products of coefficients in f64.
-pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, f64); 3], f64) {
+/// Seconds a product of coefficients, a neuron, in f64, in double-double and modulo a prime, where
+/// machines must agree on what is cheaper.
+const TYPICAL: [f64; 3] = [1e-10, 8e-10, 2e-10];
+
+/// What a truncated series costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    /// Bytes and seconds in f64, in double-double and exactly.
+    pub each: [(f64, f64); 3],
+    /// Products of coefficients in f64.
+    pub products: f64,
+    /// Whether f64 and double-double take no longer than exact arithmetic, on every machine alike: what
+    /// is computed depends on it.
+    pub shorter: [bool; 2],
+}
+
+/// The costs of the series to a degree.
+pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> Costs {
     let variables = layers.used.len();
     let monomials = dense_terms(variables, degree as u128) as f64;
     let outputs = layers.widths().last().unwrap_or(0) as f64;
     if degree > LARGEST_DEGREE || monomials > 1e12 {
         let bytes = monomials * 8.0 * outputs.max(1.0);
-        return ([(bytes, f64::INFINITY); 3], f64::INFINITY);
+        return Costs {
+            each: [(bytes, f64::INFINITY); 3],
+            products: f64::INFINITY,
+            shorter: [true; 2],
+        };
     }
     let degrees = layers.degrees(degree);
     let padded = |width: usize| width.next_multiple_of(LANES) as f64;
@@ -55,7 +75,6 @@ pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, 
         }
         width = after;
     }
-    let rates = measure();
     let (pairs, places) = match composed {
         0 | 1 => (0.0, 0.0),
         _ => (dense_terms(2 * variables, degree as u128) as f64, monomials * (degree as f64 + 2.0)),
@@ -68,29 +87,32 @@ pub(super) fn costs(layers: &Layers, degree: usize, extent: &Extent) -> ([(f64, 
     let written = outputs * monomials * term;
     let sorting = outputs * monomials * (8e-7 + 5e-9 * layers.inputs as f64);
     let numbers = 3e-9 * scalars + 1e-8 * parameters;
-    let float = (
-        table + 8.0 * (live + threads * scratch) + 32.0 * outputs * monomials + written,
-        building + 2.0 * sorting + numbers + rates[0] * products,
-    );
-    let double = (
-        table + 16.0 * (live + threads * scratch) + 32.0 * outputs * monomials + written,
-        building + 2.0 * sorting + 2.0 * numbers + rates[1] * products,
-    );
     let (primes, words) = (extent.primes(), extent.bits / 64.0 + 1.0);
     let coefficients = outputs * monomials;
-    let exact = (
-        table
-            + 8.0 * threads * (live + scratch)
-            + 4.0 * primes * coefficients
-            // The numerator, and then a fraction with a denominator of its own.
-            + coefficients * (3.0 * 8.0 * words + term),
-        building
-            + sorting
-            + primes * (1e-8 * parameters + rates[2] * products)
-            + 4e-9 * primes * primes
-            + coefficients * (6e-8 * primes + 1.5e-10 * primes * primes),
-    );
-    ([float, double, exact], products)
+    let float = table + 8.0 * (live + threads * scratch) + 32.0 * coefficients + written;
+    let double = table + 16.0 * (live + threads * scratch) + 32.0 * coefficients + written;
+    let exact = table
+        + 8.0 * threads * (live + scratch)
+        + 4.0 * primes * coefficients
+        // The numerator, and then a fraction with a denominator of its own.
+        + coefficients * (3.0 * 8.0 * words + term);
+    let seconds = |rates: [f64; 3]| {
+        [
+            building + 2.0 * sorting + numbers + rates[0] * products,
+            building + 2.0 * sorting + 2.0 * numbers + rates[1] * products,
+            building
+                + sorting
+                + primes * (1e-8 * parameters + rates[2] * products)
+                + 4e-9 * primes * primes
+                + coefficients * (6e-8 * primes + 1.5e-10 * primes * primes),
+        ]
+    };
+    let ([own_float, own_double, own_exact], typical) = (seconds(measure()), seconds(TYPICAL));
+    Costs {
+        each: [(float, own_float), (double, own_double), (exact, own_exact)],
+        products,
+        shorter: [typical[0] <= typical[2], typical[1] <= typical[2]],
+    }
 }
 
 /// Seconds a product of coefficients, a neuron, in f64, in double-double and modulo a prime.

@@ -9,7 +9,6 @@
 //! one f64.
 
 use num_bigint::{BigInt, BigUint, Sign};
-use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 use rayon::prelude::*;
@@ -22,6 +21,7 @@ use super::table::Table;
 use crate::error::{Error, Result};
 use crate::numeric::fixed::{power_of_two, times_power};
 use crate::numeric::modular::{inv, is_prime, mul};
+use crate::numeric::odd::common_integer;
 use crate::numeric::rational::lowest_terms;
 
 /// Among the first 90,000 primes below 33,000,000 all are above 31,400,000 > 2^24.9; the others that are
@@ -33,7 +33,7 @@ const BITS: f64 = 24.0;
 const LEAST: u64 = 1 << 24;
 
 /// The odd part of a denominator may be this long.
-const ODD_BITS: f64 = (1 << 26) as f64;
+const ODD_BITS: f64 = (1 << 24) as f64;
 
 /// An upper bound `mantissa 2^exponent` of a nonnegative number of any size; mantissa 0 or in [1, 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,12 +140,7 @@ impl Extent {
         let lcm = |parameters: &mut dyn Iterator<Item = &Parameter>| {
             parameters.fold((0_u64, BigInt::one()), |(twos, odd), p| {
                 let (own_twos, own_odd) = p.denominator();
-                let odd = if own_odd.is_one() || (&odd % &own_odd).is_zero() {
-                    odd
-                } else {
-                    odd.lcm(&own_odd)
-                };
-                (twos.max(own_twos), odd)
+                (twos.max(own_twos), common_integer(odd, &own_odd))
             })
         };
         for (l, layer) in layers.layers.iter().enumerate() {
@@ -155,10 +150,9 @@ impl Extent {
                     let constant = lcm(&mut bias.iter());
                     twos = twos.saturating_add(own.0).max(constant.0);
                     odd_bits += own.1.bits() as f64 + constant.1.bits() as f64 - 2.0;
-                    odd = odd.filter(|_| odd_bits < ODD_BITS).map(|odd| {
-                        let product = odd * own.1;
-                        if constant.1.is_one() { product } else { product.lcm(&constant.1) }
-                    });
+                    odd = odd
+                        .filter(|_| odd_bits < ODD_BITS)
+                        .map(|odd| common_integer(odd * own.1, &constant.1));
                     sizes = weights
                         .iter()
                         .zip(bias)
@@ -198,9 +192,8 @@ impl Extent {
                         }
                     }
                     twos = next;
-                    let own = slafs.iter().fold(BigInt::one(), |lcm, s| {
-                        if (&lcm % &s.odd).is_zero() { lcm } else { lcm.lcm(&s.odd) }
-                    });
+                    let own =
+                        slafs.iter().fold(BigInt::one(), |odd, s| common_integer(odd, &s.odd));
                     let power_bits = odd_bits * largest as f64;
                     odd_bits = power_bits + own.bits() as f64 - 1.0;
                     odd = odd.filter(|_| odd_bits < ODD_BITS).map(|odd| {
@@ -572,6 +565,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use num_integer::Integer;
+
     use super::*;
     use proptest::prelude::*;
 

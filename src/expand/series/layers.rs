@@ -1,14 +1,14 @@
 //! A network as the series see it: about a centre, in the inputs that it looks at.
 
 use num_bigint::BigInt;
-use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, ToPrimitive, Zero};
 
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
-use crate::network::exact::{ExactLayer, ExactNetwork, Neuron};
+use crate::network::exact::{ExactLayer, ExactNetwork, MAX_WRITTEN_OUT, Neuron};
 use crate::numeric::Dyadic;
+use crate::numeric::odd::common_integer;
 
 /// A parameter in its shortest form.
 #[derive(Clone, Debug)]
@@ -69,10 +69,8 @@ impl Slaf {
     fn new(coefficients: &[BigRational]) -> Self {
         let last = coefficients.iter().rposition(|c| !c.is_zero()).unwrap_or(0);
         let coefficients = &coefficients[..=last];
-        let common = coefficients.iter().fold(BigInt::one(), |lcm, c| {
-            // Powers of two have short least common multiples.
-            if (&lcm % c.denom()).is_zero() { lcm } else { lcm.lcm(c.denom()) }
-        });
+        let common =
+            coefficients.iter().fold(BigInt::one(), |common, c| common_integer(common, c.denom()));
         let twos = common.trailing_zeros().unwrap_or(0);
         Slaf {
             parameters: coefficients.iter().map(Parameter::new).collect(),
@@ -103,9 +101,52 @@ pub(super) struct Layers {
     pub layers: Vec<Layer>,
 }
 
+/// The inputs that an affine layer looks at, and the layer in these, about the centre.
+fn affine(
+    inputs: usize,
+    weights: &[Vec<BigRational>],
+    bias: &[BigRational],
+    centre: Option<&[BigRational]>,
+) -> (Vec<usize>, Layer) {
+    let used: Vec<usize> =
+        (0..inputs).filter(|&j| weights.iter().any(|row| !row[j].is_zero())).collect();
+    let bias = weights.iter().zip(bias).map(|(row, b)| match centre {
+        None => Parameter::new(b),
+        // W (y + centre) + b.
+        Some(centre) => {
+            let pairs = row.iter().zip(centre);
+            Parameter::new(&pairs.fold(b.clone(), |sum, (w, c)| sum + w * c))
+        }
+    });
+    let bias = bias.collect();
+    let row = |row: &Vec<BigRational>| used.iter().map(|&j| Parameter::new(&row[j])).collect();
+    let weights = weights.iter().map(row).collect();
+    (used, Layer::Affine { weights, bias })
+}
+
+/// The same of the identity, where a network begins with neurons.
+fn identity(inputs: usize, centre: Option<&[BigRational]>) -> Result<(Vec<usize>, Layer)> {
+    let weights = inputs.saturating_mul(inputs);
+    if weights > MAX_WRITTEN_OUT {
+        return Err(Error::invalid(
+            "layers[0]",
+            format!("neurons on {inputs} inputs, an identity of {weights} weights"),
+            "at most 2^24 weights: an affine layer before it, of fewer neurons",
+        ));
+    }
+    let weight = |one| Parameter::Short { mantissa: i64::from(one), exponent: 0 };
+    let row = |i| (0..inputs).map(|j| weight(i == j)).collect();
+    let bias = match centre {
+        None => vec![weight(false); inputs],
+        Some(centre) => centre.iter().map(Parameter::new).collect(),
+    };
+    let layer = Layer::Affine { weights: (0..inputs).map(row).collect(), bias };
+    Ok(((0..inputs).collect(), layer))
+}
+
 impl Layers {
     /// # Errors
-    /// When a layer is not polynomial or `centre` does not have one entry an input.
+    /// When a layer is not polynomial, a matrix would have more than 2^24 weights, or `centre` does not have one entry an input.
     pub fn new(
         network: &ExactNetwork<BigRational>,
         centre: Option<&[BigRational]>,
@@ -123,42 +164,15 @@ impl Layers {
         let written_out = network.written_out()?;
         let mut layers = Vec::with_capacity(written_out.len() + 1);
         let mut rest = &written_out[..];
-        let identity;
         let first = rest.split_first().map(|((_, layer), others)| (&**layer, others));
-        let (weights, bias) = match first {
+        let (used, first) = match first {
             Some((ExactLayer::Affine { weights, bias }, others)) => {
                 rest = others;
-                (weights, bias.clone())
+                affine(inputs, weights, bias, centre)
             }
-            _ => {
-                identity = (0..inputs)
-                    .map(|i| {
-                        (0..inputs)
-                            .map(|j| BigRational::from(BigInt::from(u8::from(i == j))))
-                            .collect()
-                    })
-                    .collect();
-                (&identity, vec![BigRational::zero(); inputs])
-            }
+            _ => identity(inputs, centre)?,
         };
-        let used: Vec<usize> =
-            (0..inputs).filter(|&j| weights.iter().any(|row: &Vec<_>| !row[j].is_zero())).collect();
-        let bias: Vec<BigRational> = match centre {
-            None => bias,
-            // W (y + centre) + b.
-            Some(centre) => weights
-                .iter()
-                .zip(bias)
-                .map(|(row, b)| row.iter().zip(centre).fold(b, |sum, (w, c)| sum + w * c))
-                .collect(),
-        };
-        layers.push(Layer::Affine {
-            weights: weights
-                .iter()
-                .map(|row| used.iter().map(|&j| Parameter::new(&row[j])).collect())
-                .collect(),
-            bias: bias.iter().map(Parameter::new).collect(),
-        });
+        layers.push(first);
         for (l, layer) in rest {
             layers.push(match &**layer {
                 ExactLayer::Affine { weights, bias } => Layer::Affine {

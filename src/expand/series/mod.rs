@@ -28,6 +28,7 @@ use crate::network::Network;
 use crate::network::exact::ExactNetwork;
 use crate::polynomial::{Coefficient, Polynomial};
 use arithmetic::{DoubleDouble, Float};
+use cost::Costs;
 use exact::Extent;
 use layers::{Layer, Layers};
 use table::Table;
@@ -117,6 +118,8 @@ struct Series {
     degree: usize,
     truncated: Option<u32>,
     extent: Extent,
+    /// Whether f64 and double-double are tried.
+    tries: [bool; 2],
     plan: PartPlan,
 }
 
@@ -176,12 +179,12 @@ pub fn expand_part(
         }
         Numbers::Float => {
             let mut found = None;
-            if float.1 <= exact.1 {
+            if series.tries[0] {
                 let outputs =
                     float::expand(Float, &series.layers, &table, threads(float.1), &mut watch)?;
                 found = outputs.within(TOLERANCE, &table).then_some((outputs, Computed::Float));
             }
-            if found.is_none() && double.1 <= exact.1 {
+            if found.is_none() && series.tries[1] {
                 let outputs = float::expand(
                     DoubleDouble,
                     &series.layers,
@@ -223,7 +226,10 @@ pub fn expand_part(
     .with_centre(part.centre.map(<[_]>::to_vec))?
     .with_errors(errors)?
     .with_truncated(series.truncated)
-    .with_about(kept_remarks(network, series.truncated.is_some()));
+    .with_about(kept_remarks(
+        network,
+        series.truncated.is_none() && part.numbers == Numbers::Rational,
+    ));
     Ok((expansion, series.plan, computed))
 }
 
@@ -280,12 +286,13 @@ impl Series {
         let each = dense_terms(variables, degree as u128);
         let terms = each.saturating_mul(outputs as u128);
         let extent = Extent::new(&layers, degree);
-        let (mut costs, products) = cost::costs(&layers, degree, &extent);
+        let Costs { each: mut costs, products, shorter: tries } =
+            cost::costs(&layers, degree, &extent);
         // What has been done here is done again by the expansion.
         let preparing = started.elapsed().as_secs_f64();
         costs.iter_mut().for_each(|cost| cost.1 += preparing);
         let ((bytes, seconds), primes) = match part.numbers {
-            Numbers::Float if costs[0].1 <= costs[2].1 => (costs[0], 0.0),
+            Numbers::Float if tries[0] => (costs[0], 0.0),
             _ => (costs[2], extent.primes()),
         };
         let plan = Plan {
@@ -302,6 +309,6 @@ impl Series {
             route: Route::Series,
         };
         let plan = PartPlan { plan, costs };
-        Ok(Series { layers, degree, truncated, extent, plan })
+        Ok(Series { layers, degree, truncated, extent, tries, plan })
     }
 }

@@ -192,13 +192,18 @@ fn part_columns(neurons: usize, inputs: usize) -> usize {
     inputs.div_ceil(parts)
 }
 
+/// The SLAFs of every step, before any statistics.
+fn kernels<T: Real>(model: &Model) -> Vec<Option<Slafs<T>>> {
+    let kernel = |step: &Step| match &step.kind {
+        Kind::Activation(Activations { slaf: Some(slaf), .. }) => Some(slaf.kernel()),
+        _ => None,
+    };
+    model.steps.iter().map(kernel).collect()
+}
+
 impl<T: Real> Engine<T> {
     pub fn new(model: Model, loss: Loss) -> Self {
-        let kernel = |step: &Step| match &step.kind {
-            Kind::Activation(Activations { slaf: Some(slaf), .. }) => Some(slaf.kernel()),
-            _ => None,
-        };
-        let kernels = model.steps.iter().map(kernel).collect();
+        let kernels = kernels(&model);
         let wide = vec![Wide::default(); model.steps.len()];
         Engine {
             model,
@@ -218,6 +223,11 @@ impl<T: Real> Engine<T> {
         let wide = |x: &[T]| x.iter().map(|x| x.f64()).collect();
         let both = |k: &Slafs<T>| (wide(&k.mean), wide(&k.scale));
         self.kernels.iter().map(|k| k.as_ref().map(both).unwrap_or_default()).collect()
+    }
+
+    /// Sets those of a new engine.
+    pub fn reset_statistics(&mut self) {
+        self.kernels = kernels(&self.model);
     }
 
     /// Sets what [`Engine::statistics`] gave.
