@@ -93,10 +93,11 @@ impl std::error::Error for Error {
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TooLarge { what, count, bytes, seconds, limit, advice } = self;
+        let about = if *seconds < 1e-3 { "" } else { "about " };
         let (bytes, seconds) = (size(*bytes), duration(*seconds));
         write!(
             f,
-            "{what} would take {count}, {bytes} and about {seconds}, above the limit of {limit}; \
+            "{what} would take {count}, {bytes} and {about}{seconds}, above the limit of {limit}; \
              {advice}"
         )
     }

@@ -77,7 +77,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
     };
 
-    check_finite(&values, &outputs)?;
+    let of_table = |error: Error| error.within(arguments.table.display());
+    check_finite(&values, &outputs).map_err(of_table)?;
     let score =
         targets.map(|targets| Score::of(values.clone(), targets.view(), head)).transpose()?;
     let outside = match &model {
