@@ -193,10 +193,14 @@ pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Pred
     // A part of low degree needs no lattice of the whole degree.
     let low = max_degree.is_some_and(|q| u128::from(q) < stages.degree());
     let in_residues = if low { None } else { in_residues(&stages, &bounds) };
-    let composed = || {
+    let composed = || -> Result<Plan> {
         // The walk over sizes guesses the common denominator; the bounds know it.
         let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
-        plan_exact(&ExactNetwork::new(network), max_degree).map(|plan| Plan { bits, ..plan })
+        let started = Instant::now();
+        let plan = plan_exact(&ExactNetwork::new(network), max_degree)?;
+        // To go through all parameters takes as long again, however little comes of it.
+        let seconds = plan.seconds + started.elapsed().as_secs_f64();
+        Ok(Plan { bits, seconds, ..plan })
     };
     let (plan, operations) = match in_residues {
         None => (composed()?, 0.0),
