@@ -99,9 +99,13 @@ impl Json {
 /// The text of a JSON file.
 ///
 /// # Errors
-/// When the file cannot be read or is not UTF-8.
+/// When the file cannot be read, is not UTF-8 or begins with a byte order mark.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        let expected = "JSON text, which has none";
+        return Err(Error::invalid(path.display().to_string(), "a byte order mark", expected));
+    }
     String::from_utf8(bytes).map_err(|e| {
         Error::invalid(
             path.display().to_string(),

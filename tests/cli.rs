@@ -289,6 +289,7 @@ fn a_defect_is_named_and_ends_with_2() {
     write("x.checkpoint", "a,b,y\n1,2,3\n4,5,6\n7,8,1\n");
     write("x.search", "a,b,y\n1,2,3\n4,5,6\n7,8,1\n");
     write("list.json", "[]");
+    write("marked.json", &format!("\u{feff}{}", affine("1", "0")));
     write("null.json", "null");
     write("cut.json", &polynomial("\"truncated\": 2,", "7", "1"));
     write("far.csv", "x\n0\n1e200\n");
@@ -358,6 +359,7 @@ fn a_defect_is_named_and_ends_with_2() {
         ("evaluate net.json numbers.csv --ignore a -o x.csv", &["--ignore", "\"a\"", "input"]),
         ("evaluate net.json xor --target z -o x.csv", &["--target", "built-in"]),
         ("evaluate nan-net.json far.csv -o x.csv", &["row 1", "\"y\"", "NaN"]),
+        ("describe marked.json", &["marked.json", "byte order mark"]),
         ("describe list.json", &["list.json", "JSON", "format"]),
         ("describe null.json", &["null.json", "JSON", "format"]),
         ("describe brackets.json", &["brackets.json", "recursion"]),

@@ -536,6 +536,48 @@ fn early_stopping_keeps_the_best_weights() {
     assert_eq!((resumed.epochs, &resumed.network), (trained.epochs, &trained.network));
 }
 
+/// Stops after so many batches.
+struct After(std::cell::Cell<usize>, Option<Checkpoint>);
+
+impl Control for After {
+    fn stop_requested(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left == 0
+    }
+    fn checkpoint_every(&self) -> Option<usize> {
+        Some(usize::MAX)
+    }
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.1 = Some(checkpoint.clone());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_diverges_can_go_on() {
+    let table = sampled(40, 2, 8, |x| vec![x[0] * x[1]]);
+    let options = Options {
+        learning_rate: 1e300,
+        batch: Some(10),
+        restarts: 1000,
+        epochs: 3,
+        ..Options::default()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.checkpoint");
+    for batches in 0..12 {
+        let mut after = After(batches.into(), None);
+        let stopped = train(&table, &all(&table), &options, &mut after).unwrap();
+        assert!(stopped.stopped, "{batches}");
+        after.1.unwrap().write(&path).unwrap();
+        let checkpoint = Checkpoint::read(&path).unwrap().unwrap();
+        let mut after = After(2.into(), None);
+        let resumed = resume(&table, &all(&table), &options, checkpoint, &mut after).unwrap();
+        assert!(resumed.stopped, "{batches}");
+    }
+}
+
 #[test]
 fn a_start_that_is_good_enough_is_taken() {
     let table = sampled(40, 2, 8, |x| vec![x[0]]);

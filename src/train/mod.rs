@@ -533,7 +533,12 @@ impl<'a, T: Real> Run<'a, T> {
         let best = match self.state.best.take() {
             Some(best) if self.objective.held.is_some() => best,
             _ => {
-                let score = self.objective.value(&self.state.parameters, None);
+                let mut score = self.objective.value(&self.state.parameters, None);
+                if !(score.is_finite() && self.is_finite()) {
+                    // On its way to divergence: no network yet but the start.
+                    self.state.parameters = self.objective.start(self.state.attempt);
+                    score = self.objective.value(&self.state.parameters, None);
+                }
                 Best {
                     score,
                     attempt: self.state.attempt,
