@@ -11,7 +11,7 @@ use slnn::expand::{Limits, expand, prove_equal};
 use slnn::network::{Activation, Basis, Layer, Network};
 use slnn::table::problems;
 use slnn::train::auto::{
-    Choice, Role, Search, SearchCheckpoint, Teacher, choose, method, outside_box, teachable,
+    Choice, Role, Search, SearchCheckpoint, Teacher, choose, method, teachable,
 };
 use slnn::train::routine::Named;
 use slnn::train::{
@@ -527,7 +527,7 @@ fn slnns_that_are_taught_err_less_on_new_rows() {
     let (alone, learned) = (r2(&alone.mean.network, &new), r2(&taught, &new));
     assert!(1.0 - learned < 0.5 * (1.0 - alone), "alone {alone}, taught {learned}");
     // What it is given to learn does not widen the box.
-    assert_eq!(outside_box(&taught, &table), Vec::<usize>::new());
+    assert_eq!(taught.rows_outside_box(table.inputs().view()), Vec::<usize>::new());
     let few = train_members_on(&lesson.table, &own[..1], &members, None, &mut Quiet);
     assert!(few.unwrap_err().to_string().contains("rows of the members"));
 }
@@ -634,5 +634,5 @@ fn rows_outside_the_box_are_named() {
     let options = Options { hidden: vec![2], epochs: 2, ..Options::default() };
     let Trained { network, .. } = train(&xor, &[0, 1], &options, &mut Quiet).unwrap();
     // Rows 0 and 1 have x1 = 0, rows 2 and 3 x1 = 1.
-    assert_eq!(outside_box(&network, &xor), [2, 3]);
+    assert_eq!(network.rows_outside_box(xor.inputs().view()), [2, 3]);
 }

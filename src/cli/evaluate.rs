@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let score =
         targets.map(|targets| Score::of(values.clone(), targets.view(), head)).transpose()?;
     let outside = match &model {
-        Model::Network(network) => outside(inputs.view(), network.inputs()),
+        Model::Network(network) => outside(network, inputs.view()),
         Model::Expansion(_) => None,
     };
     let mut predictions = values;

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Map, Value, json};
 use slnn::error::{Error, Result};
-use slnn::network::{Head, Input};
+use slnn::network::{Head, Network};
 use slnn::train::metrics::{self, Metrics};
 
 use super::answer::short;
@@ -78,13 +78,8 @@ pub fn check_finite(outputs: &Array2<f64>, names: &[String]) -> Result<()> {
     }
 }
 
-/// How many of the rows (rows, inputs) lie outside the box of `inputs`; none where it has no ends.
-pub fn outside(rows: ArrayView2<f64>, inputs: &[Input]) -> Option<usize> {
-    if inputs.iter().all(|input| input.lower.is_none() && input.upper.is_none()) {
-        return None;
-    }
-    let out = |(x, input): (&f64, &Input)| {
-        input.lower.is_some_and(|lower| *x < lower) || input.upper.is_some_and(|upper| *x > upper)
-    };
-    Some(rows.rows().into_iter().filter(|row| row.iter().zip(inputs).any(out)).count())
+/// How many of the rows (rows, inputs) lie outside the box of a network; none where it has no ends.
+pub fn outside(network: &Network, rows: ArrayView2<f64>) -> Option<usize> {
+    let has_ends = network.inputs().iter().any(|i| i.lower.is_some() || i.upper.is_some());
+    has_ends.then(|| network.rows_outside_box(rows).len())
 }

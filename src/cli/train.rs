@@ -14,7 +14,7 @@ use slnn::file::remove_stale;
 use slnn::network::{Activation, Head, Network};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::{Split, Table, parse_test_rows};
-use slnn::train::auto::{self, Choice, Search, SearchCheckpoint, outside_box};
+use slnn::train::auto::{self, Choice, Search, SearchCheckpoint};
 use slnn::train::rationalise::{RationaliseOptions, rationalise};
 use slnn::train::routine::Named;
 use slnn::train::{
@@ -713,7 +713,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         scores.extend(score.map(|score| (name, score)));
     }
     let outside: Option<Vec<usize>> = split.as_ref().map(|split| {
-        let own = outside_box(&network, &table.select(&split.test));
+        let own = network.rows_outside_box(table.select(&split.test).inputs().view());
         own.into_iter().map(|i| split.test[i]).collect()
     });
     let size = match plan(&network, None) {

@@ -24,6 +24,8 @@ pub use image::{Channels, Conv, Pool, PoolKind, Window};
 pub use layer::{Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
 pub use numbers::{Matrix, Numbers, Vector};
 
+use ndarray::ArrayView2;
+
 use crate::error::{Error, Result};
 
 /// An input of a network: its name and, optionally, the interval it is meant for.
@@ -127,6 +129,20 @@ impl Network {
     /// The inputs, in order.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
+    }
+
+    /// Indices of the rows (of inputs, in order) that lie outside the box, ascending; none where an
+    /// input has no ends.
+    ///
+    /// Outside the box a polynomial is an extrapolation: nothing that it was trained or judged on
+    /// says what it does there.
+    pub fn rows_outside_box(&self, rows: ArrayView2<f64>) -> Vec<usize> {
+        let out = |(x, input): (&f64, &Input)| {
+            input.lower.is_some_and(|lower| *x < lower)
+                || input.upper.is_some_and(|upper| *x > upper)
+        };
+        let rows = rows.rows().into_iter().enumerate();
+        rows.filter(|(_, row)| row.iter().zip(&self.inputs).any(out)).map(|(i, _)| i).collect()
     }
 
     /// The names of the inputs, in order.

@@ -29,28 +29,32 @@
 //! as `L_1 + 2 (1 - 1/K) (L_2 - L_1)`, exact in expectation for squared errors, whose part that
 //! members do not share falls as 1/K.
 
+mod search;
+mod trials;
+
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView1};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::json::{Cursor, Json};
 use crate::network::{Activation, Head, Network};
 use crate::table::Table;
-use crate::train::checkpoint::{Fingerprint, read_document, write_document};
+use crate::train::checkpoint::Fingerprint;
 use crate::train::ensemble::{MAX_MEMBERS, member_options, train_members};
 use crate::train::jobs::{Job, Watch, run_all};
 use crate::train::model::generator;
 use crate::train::objective::{check_rows, shuffle};
 use crate::train::teacher::median;
 use crate::train::{
-    Checkpoint, Control, HiddenActivation, Lesson, Loss, Objective, Optimiser, Options, Progress,
+    Checkpoint, Control, HiddenActivation, Lesson, Objective, Optimiser, Options, Progress,
     Routine, Trained, metrics,
 };
+
+pub use search::{Search, Teacher, method, teachable};
+use trials::predicted;
+pub use trials::{Role, SearchCheckpoint, Trial};
 
 /// Parts into which the training rows are divided; each is held back once.
 const FOLDS: usize = 4;
@@ -80,74 +84,6 @@ const MORE_TEACHERS: usize = 2;
 const TEACHERS: usize = 8;
 /// Steps that L-BFGS remembers in a teacher: a thousand iterations come as far as four thousand with 20.
 const TEACHER_HISTORY: usize = 100;
-/// Candidates whose polynomial may have more monomials are left out: the result is to be expanded.
-const MAX_MONOMIALS: f64 = 200_000.0;
-/// Rows up to which full batches with L-BFGS pay.
-const FULL_BATCH_ROWS: usize = 10_000;
-const FORMAT: &str = "slnn.search-checkpoint";
-const VERSION: usize = 2;
-
-/// What a search may vary and how much it may cost.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Search {
-    /// Hidden layers and degrees of the candidates, in the order in which they are tried.
-    pub shapes: Vec<(Vec<usize>, Vec<usize>)>,
-    /// The L2 of every shape.
-    pub l2: Vec<f64>,
-    /// The factor between neighbouring L2 of the last round; none where it is 1.
-    pub step: f64,
-    /// The size of the ensemble, or `None` to choose it.
-    pub members: Option<usize>,
-    /// The most trainings of the search; those of the ensemble afterwards, and of its teacher, are
-    /// not counted.
-    pub trials: usize,
-    /// What may teach and be taught, or `None` for no teacher. It has to fit into what the other
-    /// rounds leave of the trainings, whole, or is left out.
-    pub teacher: Option<Teacher>,
-}
-
-/// Candidates for a teacher and for those that learn from it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Teacher {
-    /// Hidden layers of the networks of tanh; those of all shapes are the teacher together.
-    pub hidden: Vec<Vec<usize>>,
-    /// The L2 to choose from, for all of them.
-    pub l2: Vec<f64>,
-    /// Hidden layers and degrees of the SLNNs that learn from it.
-    pub taught: Vec<(Vec<usize>, Vec<usize>)>,
-    /// The L2 of each of them.
-    pub taught_l2: Vec<f64>,
-    /// How many times as long as the others they train: what they learn has no noise, so they come
-    /// nearer to it where others would begin to learn rows by heart.
-    pub longer: usize,
-}
-
-/// What a candidate is tried as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A network that learns from the table alone.
-    Alone,
-    /// A network of tanh that may become a part of the teacher.
-    Teacher,
-    /// A network that learns from the table and a teacher.
-    Taught,
-}
-
-/// One candidate and how it did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
-    /// What it was tried as.
-    pub role: Role,
-    /// Neurons of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// Degrees of the SLAFs.
-    pub degrees: Vec<usize>,
-    /// Its L2.
-    pub l2: f64,
-    /// For every fold on which it was tried: the mean loss of single networks and that of the mean
-    /// of the pair, for regression relative to the variance of the targets.
-    pub losses: Vec<(f64, f64)>,
-}
 
 /// What a search has found.
 #[derive(Clone, Debug)]
@@ -168,65 +104,6 @@ pub struct Choice {
     pub loss: f64,
     /// Every candidate that was tried, in the order in which they were.
     pub trials: Vec<Trial>,
-}
-
-/// The finished trainings of a search.
-///
-/// The file is JSON, `"format": "slnn.search-checkpoint", "version": 2`: `run` is the SHA-256 of
-/// table, rows, options and search, `trials` the list of what is done, each with `role`
-/// (`alone`, `teacher` or `taught`), `hidden`, `degrees`, `l2` and `losses`, a list of pairs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SearchCheckpoint {
-    run: String,
-    trials: Vec<Trial>,
-}
-
-/// The loss of a mean of `members` networks, from the mean loss of two and the loss of their mean;
-/// infinite where one is not finite.
-fn predicted((single, pair): &(f64, f64), members: usize) -> f64 {
-    if !(single.is_finite() && pair.is_finite()) {
-        return f64::INFINITY;
-    }
-    single + 2.0 * (1.0 - 1.0 / members as f64) * (pair - single)
-}
-
-impl Trial {
-    /// The loss predicted for a mean of `members` networks, over the folds tried.
-    pub fn predicted(&self, members: usize) -> f64 {
-        self.predicted_on(self.losses.len(), members)
-    }
-
-    /// The same over the first folds alone.
-    fn predicted_on(&self, folds: usize, members: usize) -> f64 {
-        let losses = &self.losses[..folds.min(self.losses.len())];
-        losses.iter().map(|pair| predicted(pair, members)).sum::<f64>() / losses.len() as f64
-    }
-
-    fn is(&self, candidate: &Candidate) -> bool {
-        let Candidate { role, hidden, degrees, l2 } = candidate;
-        (self.role, self.l2) == (*role, *l2) && (&self.hidden, &self.degrees) == (hidden, degrees)
-    }
-}
-
-impl Role {
-    /// The name in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Alone => "alone",
-            Role::Teacher => "teacher",
-            Role::Taught => "taught",
-        }
-    }
-}
-
-impl Teacher {
-    /// The most trainings that it costs, those of candidates included.
-    pub fn trainings(&self) -> usize {
-        let teachers = self.hidden.len() * self.l2.len();
-        let taught = self.taught.len() * self.taught_l2.len();
-        let taught = taught + (FOLDS - 1) * BEST.min(taught);
-        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * MORE_TEACHERS
-    }
 }
 
 impl Choice {
@@ -267,185 +144,6 @@ impl Choice {
         }
         Ok(Some(lesson))
     }
-}
-
-impl SearchCheckpoint {
-    /// The number of trainings that are done.
-    pub fn trainings(&self) -> usize {
-        PAIR * self.trials.iter().map(|trial| trial.losses.len()).sum::<usize>()
-    }
-
-    /// Writes the checkpoint, atomically.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        // A loss that is not finite has no number in JSON: a pair of nulls.
-        let loss = |x: f64| if x.is_finite() { Value::from(x) } else { Value::Null };
-        let trial = |t: &Trial| {
-            let losses: Vec<Value> =
-                t.losses.iter().map(|(a, b)| json!([loss(*a), loss(*b)])).collect();
-            json!({
-                "role": t.role.name(), "hidden": t.hidden, "degrees": t.degrees, "l2": t.l2,
-                "losses": losses,
-            })
-        };
-        let trials: Vec<Value> = self.trials.iter().map(trial).collect();
-        let document =
-            json!({"format": FORMAT, "version": VERSION, "run": self.run, "trials": trials});
-        write_document(path, &document)
-    }
-
-    /// Reads a checkpoint; `None` where there is no such file.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is no checkpoint of a search; the message names the place.
-    pub fn read(path: &Path) -> Result<Option<Self>> {
-        read_document(path, Self::from_json)
-    }
-
-    fn from_json(json: &Json) -> Result<Self> {
-        let mut fields = json.top().object()?;
-        fields.header(FORMAT, VERSION)?;
-        let run = fields.take("run")?.string()?.to_string();
-        let trials = fields.take("trials")?.array()?.map(|item| trial(&item));
-        let trials = trials.collect::<Result<_>>()?;
-        fields.finish()?;
-        Ok(SearchCheckpoint { run, trials })
-    }
-}
-
-fn trial(cursor: &Cursor) -> Result<Trial> {
-    let counts = |cursor: Cursor| -> Result<Vec<usize>> {
-        cursor.array()?.map(|item| item.index(usize::MAX)).collect()
-    };
-    let loss = |cursor: &Cursor| match cursor.value() {
-        Json::Null => Ok(f64::INFINITY),
-        _ => cursor.number(),
-    };
-    let mut fields = cursor.object()?;
-    let pair = |item: Cursor| {
-        let mut both = item.array()?;
-        match (both.next(), both.next(), both.next()) {
-            (Some(a), Some(b), None) => Ok((loss(&a)?, loss(&b)?)),
-            _ => Err(item.expected("an array of two")),
-        }
-    };
-    let role = fields.take("role")?;
-    let named = [Role::Alone, Role::Teacher, Role::Taught];
-    let trial = Trial {
-        role: match named.into_iter().find(|named| role.string().is_ok_and(|s| s == named.name())) {
-            Some(named) => named,
-            None => return Err(role.expected("alone, teacher or taught")),
-        },
-        hidden: counts(fields.take("hidden")?)?,
-        degrees: counts(fields.take("degrees")?)?,
-        l2: fields.take("l2")?.number()?,
-        losses: fields.take("losses")?.array()?.map(pair).collect::<Result<_>>()?,
-    };
-    fields.finish()?;
-    Ok(trial)
-}
-
-/// C(n + d, d), as far as f64 counts.
-fn monomials(inputs: usize, degree: usize) -> f64 {
-    (1..=degree).map(|i| (inputs + i) as f64 / i as f64).product()
-}
-
-/// Whether the polynomial of hidden layers and degrees can be expanded.
-fn is_small(inputs: usize, (_, degrees): &(Vec<usize>, Vec<usize>)) -> bool {
-    monomials(inputs, degrees.iter().product()) <= MAX_MONOMIALS
-}
-
-impl Search {
-    /// The candidates for a table with so many inputs: one hidden layer of degree 2, 3 or 5, or
-    /// two, of total degree 4 or 9, as far as their polynomials stay below 200,000 monomials;
-    /// each with weak, middling and strong L2.
-    pub fn new(inputs: usize) -> Self {
-        let all = [
-            (vec![24, 12], vec![3, 3]),
-            (vec![16, 8], vec![3, 3]),
-            (vec![24], vec![5]),
-            (vec![16], vec![3]),
-            (vec![16, 8], vec![2, 2]),
-            (vec![8], vec![2]),
-        ];
-        let small = |shape: &_| is_small(inputs, shape);
-        let mut shapes: Vec<_> = all.into_iter().filter(small).collect();
-        if shapes.is_empty() {
-            shapes.push((vec![8], vec![2]));
-        }
-        let l2 = vec![1e-2, 3e-4, 1e-5];
-        Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76, teacher: None }
-    }
-
-    /// With a teacher, and the trainings that it costs: tanh in layers of 48,24, 24,12 or 16,8 neurons
-    /// with weak and strong L2 teaches two SLNNs, the first of total degree 12, 9, 3 and 4
-    /// whose polynomials stay below 200,000 monomials; not both of the deep ones. With more than
-    /// 104 inputs none is left, and there is no teacher.
-    #[must_use]
-    pub fn with_teacher(mut self, inputs: usize) -> Self {
-        let small = |shape: &_| is_small(inputs, shape);
-        let deep = [vec![4, 3], vec![3, 3]].map(|degrees| (vec![32, 16], degrees));
-        let others = [(vec![24], vec![3]), (vec![24, 12], vec![2, 2])];
-        let deep = deep.into_iter().find(small);
-        let taught: Vec<_> =
-            deep.into_iter().chain(others.into_iter().filter(small)).take(2).collect();
-        if taught.is_empty() {
-            return self;
-        }
-        let teacher = Teacher {
-            hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
-            l2: vec![1e-3, 1e-5],
-            taught,
-            taught_l2: vec![1e-2, 1e-3, 1e-5],
-            longer: 5,
-        };
-        self.trials += teacher.trainings();
-        self.teacher = Some(teacher);
-        self
-    }
-
-    /// Trainings of the rounds without a teacher.
-    fn alone(&self) -> usize {
-        let all = self.shapes.len() * self.l2.len();
-        let finalists = if all > 1 { (FOLDS - 1) * FINALISTS.min(all) } else { FOLDS - 1 };
-        let near = if self.step == 1.0 { 0 } else { 2 * FOLDS };
-        PAIR * (all + finalists + near)
-    }
-
-    /// The teacher, where its trainings fit into those that the other rounds leave.
-    pub fn affordable_teacher(&self) -> Option<&Teacher> {
-        self.teacher.as_ref().filter(|own| self.alone() + own.trainings() <= self.trials)
-    }
-
-    /// The most trainings that a search of these candidates can use.
-    pub fn trainings(&self) -> usize {
-        self.trials.min(self.alone() + self.affordable_teacher().map_or(0, Teacher::trainings))
-    }
-}
-
-/// Whether a teacher can be asked for: for SLNNs, a regression, and tables on which [`method`] says
-/// L-BFGS, where many trainings cost little.
-pub fn teachable(table: &Table, options: &Options) -> bool {
-    matches!(options.activation, HiddenActivation::Slaf { .. })
-        && options.loss == Loss::MeanSquaredError
-        && table.classes().is_none()
-        && table.rows() <= FULL_BATCH_ROWS
-}
-
-/// The way of training that suits a search, for what the caller leaves open: up to 10,000 rows
-/// L-BFGS with 1000 iterations on all rows, since the L2 is chosen and every row counts; beyond it
-/// Adam with batches of 128 rows and 60 epochs, the epoch chosen by a tenth of the rows, others for
-/// every network of an ensemble.
-pub fn method(rows: usize, mut options: Options) -> Options {
-    if rows <= FULL_BATCH_ROWS {
-        (options.optimiser, options.batch, options.epochs) = (Optimiser::lbfgs(), None, 1000);
-    } else {
-        (options.optimiser, options.batch, options.epochs) = (Optimiser::adam(), Some(128), 60);
-        options.validation = Some(0.1);
-    }
-    options
 }
 
 /// Chooses options for `rows` of `table`: those of `base`, with the shape, L2 and ensemble of the
@@ -817,7 +515,22 @@ impl State<'_> {
 
     /// Tries candidates on some folds, as far as the budget goes; `false` where it was stopped.
     fn round(&mut self, candidates: &[Candidate], folds: Range<usize>) -> Result<bool> {
-        let mut wanted: Vec<(Candidate, usize)> = Vec::new();
+        // Parts of the round between checkpoints, large enough to keep all threads at work.
+        let part = PAIR * rayon::current_num_threads().max(1);
+        for part in self.open(candidates, folds).chunks(part) {
+            if !self.try_on_folds(part)? {
+                return Ok(false);
+            }
+            let checkpoint =
+                SearchCheckpoint { run: self.run.clone(), trials: self.trials.clone() };
+            self.control.search_checkpoint(&checkpoint)?;
+        }
+        Ok(true)
+    }
+
+    /// Candidates and folds that the budget has room for, without those that a checkpoint knows.
+    fn open(&mut self, candidates: &[Candidate], folds: Range<usize>) -> Vec<(Candidate, usize)> {
+        let mut open = Vec::new();
         for candidate in candidates {
             let cost = PAIR * folds.len();
             if self.used + cost > self.search.trials {
@@ -825,53 +538,52 @@ impl State<'_> {
             }
             self.used += cost;
             let done = self.trial(candidate).map_or(0, |t| t.losses.len());
-            let open = folds.clone().filter(|fold| *fold >= done);
-            wanted.extend(open.map(|fold| (candidate.clone(), fold)));
+            let own = folds.clone().filter(|fold| *fold >= done);
+            open.extend(own.map(|fold| (candidate.clone(), fold)));
         }
-        // Parts of the round between checkpoints, large enough to keep all threads at work.
-        let part = PAIR * rayon::current_num_threads().max(1);
-        for part in wanted.chunks(part) {
-            let mut lessons = Vec::new();
-            for (candidate, fold) in part {
-                let lesson = match candidate.role {
-                    Role::Taught => {
-                        let Some(lesson) = self.lesson(*fold)? else { return Ok(false) };
-                        Some(lesson)
-                    }
-                    _ => None,
-                };
-                lessons.push(lesson);
-            }
-            let mut jobs = Vec::new();
-            for ((candidate, fold), lesson) in part.iter().zip(&lessons) {
-                let options = self.options(candidate);
-                jobs.extend((0..PAIR).map(|member| Job {
-                    table: lesson.as_ref().map_or(self.table, |lesson| &lesson.table),
-                    rows: match lesson {
-                        Some(lesson) => lesson.rows[member].clone(),
-                        None => self.folds[*fold].0.clone(),
-                    },
-                    options: member_options(&options, member),
-                    from: None,
-                }));
-            }
-            let answers = run_all(&jobs, &mut self.watch())?;
-            if answers.iter().any(stopped) {
-                return Ok(false);
-            }
-            let mut answers = answers.into_iter().flatten();
-            for (candidate, fold) in part {
-                let pair: Vec<_> = answers.by_ref().take(PAIR).collect();
-                if candidate.role == Role::Teacher {
-                    let networks = pair.iter().flatten().map(|own| own.network.clone()).collect();
-                    self.tried[*fold].push((candidate.clone(), networks));
+        open
+    }
+
+    /// Trains the pair of every candidate on its fold, all at once, and notes how it did; `false` where
+    /// it was stopped.
+    fn try_on_folds(&mut self, part: &[(Candidate, usize)]) -> Result<bool> {
+        let mut lessons = Vec::new();
+        for (candidate, fold) in part {
+            let lesson = match candidate.role {
+                Role::Taught => {
+                    let Some(lesson) = self.lesson(*fold)? else { return Ok(false) };
+                    Some(lesson)
                 }
-                let losses = self.losses(pair, *fold)?;
-                self.note(candidate, losses);
+                _ => None,
+            };
+            lessons.push(lesson);
+        }
+        let mut jobs = Vec::new();
+        for ((candidate, fold), lesson) in part.iter().zip(&lessons) {
+            let options = self.options(candidate);
+            jobs.extend((0..PAIR).map(|member| Job {
+                table: lesson.as_ref().map_or(self.table, |lesson| &lesson.table),
+                rows: match lesson {
+                    Some(lesson) => lesson.rows[member].clone(),
+                    None => self.folds[*fold].0.clone(),
+                },
+                options: member_options(&options, member),
+                from: None,
+            }));
+        }
+        let answers = run_all(&jobs, &mut self.watch())?;
+        if answers.iter().any(stopped) {
+            return Ok(false);
+        }
+        let mut answers = answers.into_iter().flatten();
+        for (candidate, fold) in part {
+            let pair: Vec<_> = answers.by_ref().take(PAIR).collect();
+            if candidate.role == Role::Teacher {
+                let networks = pair.iter().flatten().map(|own| own.network.clone()).collect();
+                self.tried[*fold].push((candidate.clone(), networks));
             }
-            let checkpoint =
-                SearchCheckpoint { run: self.run.clone(), trials: self.trials.clone() };
-            self.control.search_checkpoint(&checkpoint)?;
+            let losses = self.losses(pair, *fold)?;
+            self.note(candidate, losses);
         }
         Ok(true)
     }
@@ -1040,16 +752,4 @@ impl Watch for Trainings<'_> {
     fn checkpoint(&mut self, _: &[Option<Checkpoint>]) -> Result<()> {
         Ok(())
     }
-}
-
-/// Indices of the rows of `table` that lie outside the box of the network's inputs, ascending.
-///
-/// Outside the box a polynomial is an extrapolation: nothing that it was trained or judged on
-/// says what it does there.
-pub fn outside_box(network: &Network, table: &Table) -> Vec<usize> {
-    let out = |(x, input): (&f64, &crate::network::Input)| {
-        input.lower.is_some_and(|lower| *x < lower) || input.upper.is_some_and(|upper| *x > upper)
-    };
-    let rows = table.inputs().rows().into_iter().enumerate();
-    rows.filter(|(_, row)| row.iter().zip(network.inputs()).any(out)).map(|(i, _)| i).collect()
 }
