@@ -44,10 +44,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let path = &arguments.file;
-    if !is_built_in(path) {
+    let is_file = !is_built_in(path);
+    if is_file {
         check_rereadable(path)?;
     }
-    if !is_built_in(path) && is_onnx(path)? {
+    if is_file && is_onnx(path)? {
         let onnx = OnnxNetwork::read(path)?;
         let mut answer = network(&onnx.network)?;
         answer.set("rounded", onnx.rounded.clone());

@@ -402,14 +402,8 @@ impl Arguments {
         options.shift = shape.shift;
         options.standardise = !method.no_standardise;
         if self.choice.auto && matches!(options.optimiser, Optimiser::Lbfgs { .. }) {
-            let given = [
-                (method.learning_rate.is_some(), "--learning-rate"),
-                (method.schedule.is_some(), "--schedule"),
-            ];
-            if let Some((_, flag)) = given.into_iter().find(|(given, _)| *given) {
-                let found = "--auto, which takes L-BFGS for so few rows: it finds its own steps";
-                return Err(Error::invalid(flag, found, "--optimiser adam or sgd beside it"));
-            }
+            let found = "--auto, which takes L-BFGS for so few rows: it finds its own steps";
+            self.refuse_steps(found, "--optimiser adam or sgd beside it")?;
         }
         options.validate().map_err(name_flag)?;
         Ok(options)
@@ -464,11 +458,23 @@ impl Arguments {
             let expected = "a file: the network is read back from it";
             return Err(Error::invalid(place, "a pipe or a device", expected));
         }
-        let kept = [checkpoint_path(&self.output), search_path(&self.output)];
-        for (path, name) in kept.iter().zip(["checkpoint", "search"]) {
-            check_target(&format!("the {name} {}", path.display()), path, &inputs)?;
+        let (checkpoint, search) = (checkpoint_path(&self.output), search_path(&self.output));
+        for (name, path) in [("checkpoint", checkpoint), ("search", search)] {
+            check_target(&format!("the {name} {}", path.display()), &path, &inputs)?;
         }
         Ok(())
+    }
+
+    /// # Errors
+    /// When a flag says how far steps go, where L-BFGS finds that out.
+    fn refuse_steps(&self, found: &str, expected: &str) -> Result<()> {
+        let MethodArguments { learning_rate, schedule, .. } = &self.method;
+        let flag = match (learning_rate, schedule) {
+            (Some(_), _) => "--learning-rate",
+            (None, Some(_)) => "--schedule",
+            (None, None) => return Ok(()),
+        };
+        Err(Error::invalid(flag, found, expected))
     }
 
     /// Flags that say nothing together; what the library refuses is not repeated here.
@@ -510,11 +516,8 @@ impl Arguments {
             refuse(&[(self.shape.image.is_some(), "--image")], "an image", expected)?;
         }
         if matches!(self.method.optimiser, Some(OptimiserName::Lbfgs)) {
-            let flags = [
-                (self.method.learning_rate.is_some(), "--learning-rate"),
-                (self.method.schedule.is_some(), "--schedule"),
-            ];
-            refuse(&flags, "--optimiser lbfgs, which finds its own steps", "another optimiser")?;
+            let found = "--optimiser lbfgs, which finds its own steps";
+            self.refuse_steps(found, "another optimiser")?;
         }
         let routines = &self.method.routine;
         let of_range = routines.iter().filter(|r| is_of_range(**r));

@@ -15,7 +15,7 @@ use num_rational::BigRational;
 use num_traits::{One, Zero};
 
 use crate::error::{Result, TooLarge, size};
-use crate::expand::stages::{Bound, Stages};
+use crate::expand::stages::{Bound, LONGEST, Stages};
 use crate::expand::{closed, compressed, lattice, rates};
 use crate::memory;
 use crate::network::Network;
@@ -298,9 +298,6 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, phases: [f64; 
         route,
     }
 }
-
-/// Bits of the longest odd part of the parameters' denominators that is written down for a plan.
-const LONGEST: u64 = 1 << 19;
 
 /// Bytes of the program itself.
 const PROGRAM: f64 = 1.1e7;

@@ -23,7 +23,7 @@ use crate::numeric::odd::Odd;
 use crate::numeric::rational::rational_from_f64;
 
 /// Bits of the longest odd part of a denominator that is written down: more than all primes determine.
-const LONGEST: u64 = 1 << 19;
+pub(super) const LONGEST: u64 = 1 << 19;
 
 /// A parameter, exactly.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use num_rational::BigRational;
 use num_traits::One;
 use rayon::prelude::*;
 
-use super::json::{FORMAT, Frame, UNFOLDED_LIMIT, walk};
+use super::json::{FORMAT, Frame, unfold_beyond, walk};
 use crate::expand::{Coefficients, Expansion};
 use crate::json::Json;
 use crate::numeric::Dyadic;
@@ -68,7 +68,8 @@ pub(super) fn read(source: impl Read) -> Option<Expansion> {
     if lists.iter().any(|list| frame.truncated.is_some_and(|q| list.degree > q)) {
         return None;
     }
-    if lists.iter().any(List::is_unfolded_beyond) {
+    // The general reader says so.
+    if lists.iter().any(|list| list.sparse && unfold_beyond(list.terms, list.variables)) {
         return None;
     }
     let coefficients = if frame.float {
@@ -680,11 +681,6 @@ impl List {
         let alone = (self.terms + 1) * (4 * self.variables + 128) + 16 * words;
         let places = monomial_count(self.used().len(), self.degree);
         places * self.words(&denominator) * 8_u32 <= BigUint::from(alone)
-    }
-
-    /// Whether a row of all exponents for each term is too much; the general reader says so.
-    fn is_unfolded_beyond(&self) -> bool {
-        self.sparse && self.terms.saturating_mul(self.variables) > UNFOLDED_LIMIT
     }
 
     /// The exact polynomial with a place for every monomial; `None` where a monomial is repeated.

@@ -47,7 +47,12 @@ const VERSION: usize = 1;
 const DENSE_VARIABLES: usize = 64;
 
 /// Exponents that a sparse file may unfold to; text of a few bytes stands for a whole row.
-pub(super) const UNFOLDED_LIMIT: usize = 1 << 30;
+const UNFOLDED_LIMIT: usize = 1 << 30;
+
+/// Whether so many terms of a sparse file unfold to more.
+pub(super) fn unfold_beyond(terms: usize, variables: usize) -> bool {
+    terms.saturating_mul(variables) > UNFOLDED_LIMIT
+}
 
 impl Expansion {
     /// Writes the polynomial file, atomically.
@@ -594,7 +599,7 @@ impl Terms {
                 return refuse("error", found.into(), expected);
             }
         }
-        if sparse && self.terms.len().saturating_mul(n) > UNFOLDED_LIMIT {
+        if sparse && unfold_beyond(self.terms.len(), n) {
             return Err(Error::invalid(
                 format!("outputs[{o}].terms"),
                 format!("{} terms in {n} variables", self.terms.len()),

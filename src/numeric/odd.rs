@@ -20,14 +20,15 @@ pub(crate) fn common_multiple(a: BigUint, b: &BigUint) -> BigUint {
     if rest.is_zero() {
         return a;
     }
-    if (b % &a).is_zero() {
+    let other = b % &a;
+    if other.is_zero() {
         return b.clone();
     }
     if a.bits().min(b.bits()) > SHORT {
         return a * b;
     }
     // That of the shorter and the rest of the longer.
-    let divisor = if a.bits() < b.bits() { (b % &a).gcd(&a) } else { rest.gcd(b) };
+    let divisor = if a.bits() < b.bits() { other.gcd(&a) } else { rest.gcd(b) };
     a * (b / divisor)
 }
 

@@ -50,12 +50,11 @@ pub struct PoolSpec {
 }
 
 impl LayerSpec {
-    /// Whether there is dropout in it.
-    pub(super) fn drops_out(&self) -> bool {
+    /// Whether it, or a layer inside it, is such a one.
+    pub(super) fn has(&self, is: fn(&LayerSpec) -> bool) -> bool {
         match self {
-            LayerSpec::Dropout(rate) => *rate > 0.0,
-            LayerSpec::Residual(layers) => layers.iter().any(LayerSpec::drops_out),
-            _ => false,
+            LayerSpec::Residual(layers) => layers.iter().any(|layer| layer.has(is)),
+            layer => is(layer),
         }
     }
 

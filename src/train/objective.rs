@@ -323,14 +323,6 @@ fn split(rows: &[usize], options: &Options) -> Result<(Vec<usize>, Vec<usize>)> 
     Ok((pick(fit), pick(held)))
 }
 
-fn has_normalisation(layers: &[LayerSpec]) -> bool {
-    layers.iter().any(|layer| match layer {
-        LayerSpec::BatchNorm => true,
-        LayerSpec::Residual(inside) => has_normalisation(inside),
-        _ => false,
-    })
-}
-
 /// # Errors
 /// When parameters, what the optimiser keeps of them, and what goes through the network in one batch
 /// would take more than half of the free memory.
@@ -365,7 +357,7 @@ fn check_memory<T>(model: &Model, options: &Options, rows: usize) -> Result<()> 
 
 fn check_batch(options: &Options, rows: usize) -> Result<()> {
     let normalised = options.activation.basis() == Some(BasisKind::NormalisedMonomial)
-        || options.layers.as_deref().is_some_and(has_normalisation);
+        || options.has_layer(|layer| matches!(layer, LayerSpec::BatchNorm));
     let smallest = rows / batches(options, rows);
     if normalised && smallest < 2 {
         let found = format!("batches of {smallest} row");

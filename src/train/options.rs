@@ -579,9 +579,15 @@ impl Options {
         }
     }
 
+    /// Whether one of the layers given, or a layer inside it, is such a one.
+    pub(super) fn has_layer(&self, is: fn(&LayerSpec) -> bool) -> bool {
+        self.layers.iter().flatten().any(|layer| layer.has(is))
+    }
+
     fn validate_combinations(&self) -> Result<()> {
         let lbfgs = matches!(self.optimiser, Optimiser::Lbfgs { .. });
-        let dropout = self.layers.iter().flatten().any(LayerSpec::drops_out);
+        let dropout =
+            self.has_layer(|layer| matches!(layer, LayerSpec::Dropout(rate) if *rate > 0.0));
         if lbfgs {
             let refused = [
                 (self.batch.is_some(), "batch", "full batches"),

@@ -50,8 +50,8 @@ impl Lesson {
     /// the median of what the `teachers` answer.
     ///
     /// Labels are kept within the range of the targets of `rows`. The same seed makes the same rows.
-    /// `None` where `stopped` says so, which is asked every few thousand rows. Cost: the distance of every training row to every other, and one answer of every teacher a
-    /// made-up row.
+    /// `None` where `stopped` says so, which is asked every few thousand rows. Cost: the distance of
+    /// every training row to every other, and one answer of every teacher a made-up row.
     ///
     /// # Errors
     /// When `rows` is empty, repeats a row or has one that is not in the table, when there is no teacher,

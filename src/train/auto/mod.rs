@@ -313,8 +313,7 @@ impl State<'_> {
             finalists = self.complete(finalists);
         }
         let best = self.best(&finalists, rank, 1).swap_remove(0);
-        let fits = |teacher: &&Teacher| self.used + teacher.trainings() <= self.search.trials;
-        let taught = match self.search.teacher.as_ref().filter(fits) {
+        let taught = match self.search.affordable_teacher() {
             Some(teacher) => self.taught(teacher, rank)?,
             None => Some(Vec::new()),
         };
@@ -641,16 +640,16 @@ impl State<'_> {
 
     /// What to do where everything diverges: mostly some number is far away from all others.
     fn advice(&self) -> String {
-        let (rows, names) = (&self.rows(), self.table.input_names());
+        let (fit, held) = &self.folds[0];
+        let rows = [&fit[..], held].concat();
+        let own = self.table.select(&rows);
         let farthest = |(name, column): (&String, ArrayView1<f64>)| {
-            let own: Vec<f64> = rows.iter().map(|row| column[*row]).collect();
-            let mean = own.iter().sum::<f64>() / own.len() as f64;
-            let square = own.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / own.len() as f64;
-            let far = |i: usize| (own[i] - mean).abs() / square.sqrt().max(f64::MIN_POSITIVE);
-            let i = (0..own.len()).max_by(|a, b| far(*a).total_cmp(&far(*b)))?;
-            Some((far(i), format!("{name} = {:?} in row {}", own[i], rows[i])))
+            let (mean, deviation) = (column.mean()?, column.std(0.0).max(f64::MIN_POSITIVE));
+            let far = |i: usize| (column[i] - mean).abs() / deviation;
+            let i = (0..rows.len()).max_by(|a, b| far(*a).total_cmp(&far(*b)))?;
+            Some((far(i), format!("{name} = {:?} in row {}", column[i], rows[i])))
         };
-        let columns = names.iter().zip(self.table.inputs().columns());
+        let columns = own.input_names().iter().zip(own.inputs().columns());
         let found = columns.filter_map(farthest).max_by(|a, b| a.0.total_cmp(&b.0));
         let found = found.map_or(String::new(), |(deviations, found)| {
             format!(" ({found} is {deviations:.0} standard deviations from its mean)")
@@ -659,12 +658,6 @@ impl State<'_> {
             "inputs without numbers far from all others{found}, or options of your own in place of \
              the search"
         )
-    }
-
-    /// All rows of the search.
-    fn rows(&self) -> Vec<usize> {
-        let (fit, held) = &self.folds[0];
-        fit.iter().chain(held).copied().collect()
     }
 
     fn choice(
