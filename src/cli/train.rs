@@ -178,7 +178,7 @@ struct MethodArguments {
     /// The largest norm of the gradient
     #[arg(long, value_name = "NORM")]
     clip: Option<f64>,
-    /// Take inputs and targets as they are
+    /// Take inputs and targets as they are, not brought to mean 0 and deviation 1
     #[arg(long)]
     no_standardise: bool,
 }

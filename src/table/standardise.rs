@@ -64,6 +64,24 @@ impl Standardisation {
         Ok(map)
     }
 
+    /// The same map with larger deviations where one of `rows` lies further than `most` deviations
+    /// from the mean: then that row lies at `most`.
+    ///
+    /// # Panics
+    /// When `values` has another number of columns, or a row is not in it.
+    #[must_use]
+    pub fn within(mut self, most: f64, values: &Array2<f64>, rows: &[usize]) -> Self {
+        assert_eq!(values.ncols(), self.mean.len(), "as many columns as were standardised");
+        for (j, column) in values.columns().into_iter().enumerate() {
+            let far = |row: &usize| (column[*row] - self.mean[j]).abs();
+            let farthest = rows.iter().map(far).fold(0.0, f64::max) / most;
+            if farthest > self.deviation[j] && (1.0 / farthest).is_normal() {
+                (self.deviation[j], self.reciprocal_deviation[j]) = (farthest, 1.0 / farthest);
+            }
+        }
+        self
+    }
+
     /// The mean of every column.
     pub fn mean(&self) -> &[f64] {
         &self.mean
@@ -202,6 +220,27 @@ mod tests {
         let map = Standardisation::of(&values, &[0, 1], &names(1)).unwrap();
         assert_eq!((map.mean()[0], map.deviation()[0]), (2.0, 1.0));
         assert_eq!(map.apply(&values).column(0).to_vec(), [-1.0, 1.0, 98.0]);
+    }
+
+    #[test]
+    fn a_row_far_away_widens_its_column_alone() {
+        let mut values = Array2::from_shape_fn((101, 2), |(i, j)| (i % 2 + j) as f64);
+        values[(50, 0)] = 1000.0;
+        let rows: Vec<usize> = (0..100).collect();
+        let map = Standardisation::of(&values, &rows, &names(2)).unwrap();
+        assert!(map.apply(&values)[(50, 0)] > 9.0);
+        let wide = map.clone().within(5.0, &values, &rows);
+        let mapped = wide.apply(&values);
+        assert!((mapped[(50, 0)] - 5.0).abs() < 1e-12);
+        assert_eq!(mapped.column(1), map.apply(&values).column(1));
+        assert_eq!(wide.mean(), map.mean());
+        assert!((wide.invert(&mapped)[(50, 0)] - 1000.0).abs() < 1e-9);
+        // What is not among the rows does not count, nor does a constant column.
+        values[(100, 1)] = 1e9;
+        assert_eq!(map.clone().within(20.0, &values, &rows), map);
+        let constant = array![[0.1], [0.1]];
+        let map = Standardisation::of(&constant, &[0, 1], &names(1)).unwrap();
+        assert_eq!(map.clone().within(5.0, &constant, &[0, 1]), map);
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::train::real::Real;
 use crate::train::routine;
 use rand::Rng;
 
+/// Deviations from the mean within which every training row's inputs are brought: a number far from
+/// all others has powers that outweigh them. No column like a normal one has such a row.
+const FARTHEST: f64 = 6.0;
+
 /// Loss and gradient of a network as functions of its parameters, over the rows of a table.
 ///
 /// Parameters are one vector, layer by layer: weights (neurons x inputs, columns first), biases,
@@ -83,7 +87,8 @@ impl<T: Real> Objective<T> {
         Options::check_parameters(model.parameters)?;
         check_rows(rows, table.rows())?;
         check_targets(table, rows, options.loss)?;
-        let input_scaling = Standardisation::of(inputs, rows, table.input_names())?;
+        let input_scaling =
+            Standardisation::of(inputs, rows, table.input_names())?.within(FARTHEST, inputs, rows);
         let constant = input_scaling.constant_columns();
         let input_map = options.standardise.then_some(input_scaling);
         let output_map = if options.standardise && options.loss == Loss::MeanSquaredError {

@@ -81,7 +81,8 @@ pub struct Options {
     /// evaluated in f64, either way.
     pub precision: Precision,
     /// Whether training sees the inputs, and under mean squared error the targets, with mean 0
-    /// and deviation 1. The saved network works in the table's own units either way.
+    /// and deviation 1; an input with a training row more than six deviations from its mean less, so
+    /// that the row lies at six. The saved network works in the table's own units either way.
     pub standardise: bool,
 }
 

@@ -367,7 +367,9 @@ impl State<'_> {
         };
         self.teachers = all.into_iter().filter(|kind| kind.l2 == l2).collect();
         self.used += FOLDS * teacher.hidden.len() * MORE_TEACHERS;
-        let all = candidates(Role::Taught, &teacher.taught, &teacher.taught_l2);
+        // What is smoother than the table is learned by what is smoother too.
+        let own: Vec<f64> = teacher.taught_l2.iter().copied().filter(|own| *own >= l2).collect();
+        let all = candidates(Role::Taught, &teacher.taught, &own);
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }

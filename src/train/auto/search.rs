@@ -37,7 +37,7 @@ pub struct Teacher {
     pub l2: Vec<f64>,
     /// Hidden layers and degrees of the SLNNs that learn from it.
     pub taught: Vec<(Vec<usize>, Vec<usize>)>,
-    /// The L2 of each of them.
+    /// The L2 of each of them; what is weaker than that of the teacher is not tried.
     pub taught_l2: Vec<f64>,
     /// How many times as long as the others they train: what they learn has no noise, so they come
     /// nearer to it where others would begin to learn rows by heart.
@@ -103,7 +103,7 @@ impl Search {
         }
         let teacher = Teacher {
             hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
-            l2: vec![1e-3, 1e-5],
+            l2: vec![3e-3, 1e-5],
             taught,
             taught_l2: vec![1e-2, 1e-3, 1e-5],
             longer: 5,
