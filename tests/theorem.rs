@@ -367,6 +367,90 @@ fn a_box_of_one_point_takes_few_bands() {
     confirmed(&made.certificate);
 }
 
+/// A network of layers in the words of its file, with one input of the given box.
+fn from_layers(lower: f64, upper: f64, layers: &str) -> Network {
+    let text = format!(
+        r#"{{"format":"slnn.network","version":1,"inputs":[{{"name":"x","lower":{lower:?},"upper":{upper:?}}}],
+        "outputs":["y"],"layers":[{layers}],"head":"identity"}}"#
+    );
+    Network::from_json(&text).unwrap()
+}
+
+#[test]
+fn unusual_networks_are_bounded_and_confirmed() {
+    let unit = |name: &str| format!(r#"{{"kind":"activation","function":"{name}"}}"#);
+    let one = |weight: &str, bias: &str| {
+        format!(r#"{{"kind":"affine","weight":[[{weight}]],"bias":[{bias}]}}"#)
+    };
+    let end = one("1", "0");
+    let mut all = vec![
+        // A constant in the place of the identity beside others.
+        (
+            -0.5,
+            0.5,
+            format!(
+                r#"{},{},{{"kind":"affine","weight":[[1],[1]],"bias":[0,0]}},
+                {{"kind":"mixed","groups":[{{"neurons":[0],"layer":{}}},{{"neurons":[1],"layer":{}}}]}},{}"#,
+                end,
+                unit("identity"),
+                unit("sin"),
+                unit("identity"),
+                one("1,-0.9375", "0")
+            ),
+            vec![0, 2],
+        ),
+        // Weights whose product leaves the numbers of f64.
+        (
+            0.0,
+            1e-200,
+            format!(
+                r#"{{"kind":"affine","weight":[[1e160],[1e160]],"bias":[0,0]}},{},{},{},{end}"#,
+                unit("relu"),
+                one("1e160,-3e160", "1"),
+                unit("relu"),
+            ),
+            vec![3, 3],
+        ),
+    ];
+    for name in ["tanh", "sigmoid", "gelu", "silu", "sin", "softplus", "relu"] {
+        // A neuron whose input is constant.
+        for bias in ["0", "0.7"] {
+            let first =
+                format!(r#"{{"kind":"affine","weight":[[1],[2],[0]],"bias":[0,0.1,{bias}]}}"#);
+            let second = r#"{"kind":"affine","weight":[[1,-1,0.5],[1,1,0.2]],"bias":[0,0]}"#;
+            let (unit, last) = (unit(name), one("1,-1", "0"));
+            all.push((-1.0, 1.0, format!("{first},{unit},{second},{unit},{last}"), vec![3, 3]));
+        }
+        // A neuron far in its tail.
+        for bias in ["-13", "-40"] {
+            let first = format!(r#"{{"kind":"affine","weight":[[1],[1]],"bias":[{bias},0]}}"#);
+            let last = one("1,1", "0");
+            all.push((-1.0, 1.0, format!("{first},{},{last}", unit(name)), vec![5]));
+        }
+        // Values of hardly any width enter the next layer.
+        for next in ["sin", "sigmoid", "relu"] {
+            let first = one("1", "-1000");
+            let layers = format!("{first},{},{},{end}", unit(name), unit(next));
+            all.push((0.0, 1.0, layers, vec![3, 3]));
+        }
+    }
+    let elu = r#"{"kind":"activation","function":"elu","alpha":0}"#;
+    all.push((-2.0, 1.0, format!("{end},{elu},{end},{elu},{end}"), vec![3, 3]));
+    for (lower, upper, layers, degrees) in all {
+        let network = from_layers(lower, upper, &layers);
+        let domain = Domain::of_network(&network).unwrap();
+        for method in [Method::B, Method::C, Method::C2, Method::D] {
+            let degrees = Degrees::ByLayer(degrees.clone());
+            let request = Request { method, parts: 8, ..Request::degrees(degrees) };
+            // Numbers that no f64 bounds are an error.
+            let Ok(made) = approximate(&network, &domain, &request) else { continue };
+            holds(&network, &domain, &made);
+            let verdict = check(&made.certificate);
+            assert!(verdict.valid, "{method:?} of {layers}: {}", verdict.reason.unwrap());
+        }
+    }
+}
+
 #[test]
 fn requests_that_do_not_fit_are_errors() {
     let network = network(0, 2, &[(3, Activation::Tanh)]);

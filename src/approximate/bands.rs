@@ -12,7 +12,7 @@
 use super::certificate::{Candidate, FINEST, FixedPiece, FloatPiece, ROUNDOFF, Sampled, cosine_at};
 use super::model::pieces;
 use super::range::value_range;
-use super::{Fit, check_activation, check_interval};
+use super::{Fit, check_activation, check_interval, with_room};
 use crate::error::{Error, Result};
 use crate::network::activation::Activation;
 use crate::numeric::fixed::{exponent_above, power_of_two};
@@ -38,7 +38,7 @@ pub struct Band {
 pub struct Bands(Vec<Band>);
 
 /// Bands of s (`fit` is `None`) on `interval`, or of the residual p - s of a fit on its interval,
-/// their radii `tolerance` at most where f64 resolves that.
+/// their radii `tolerance` at most where f64 resolves that, and room for a check.
 ///
 /// Cost: some hundred values for each unit of the interval, more for smaller tolerances.
 ///
@@ -57,11 +57,26 @@ pub fn bands(
         return Err(Error::invalid("tolerance", tolerance.to_string(), "a positive number"));
     }
     let values = value_range(activation, interval);
+    let constant = |lower: f64, upper: f64| {
+        let part = Interval::new(lower, upper);
+        let around = match fit {
+            Some(fit) => Interval::symmetric(fit.error),
+            None => value_range(activation, part),
+        };
+        Band::constant(part, around)
+    };
+    // A residual of nothing needs no room: it is confirmed exactly.
+    let exact = fit.is_some_and(|fit| fit.error == 0.0);
+    let roomy = |mut bands: Vec<Band>| {
+        for band in bands.iter_mut().filter(|_| !exact) {
+            band.radius = with_room(band.radius, values.magnitude());
+        }
+        Bands(bands)
+    };
     // So short that f64 hardly tells its numbers apart: a line would be no nearer than a constant.
     let short = interval.width() <= interval.magnitude() * power_of_two(-32);
-    if short || fit.is_some_and(|fit| fit.error == 0.0) {
-        let around = fit.map_or(values, |fit| Interval::symmetric(fit.error));
-        return Ok(Bands(vec![Band::constant(interval, around)]));
+    if short || exact {
+        return Ok(roomy(vec![constant(interval.lower, interval.upper)]));
     }
     let nothing = [0.0];
     // Without a fit the polynomial is 0 and the residual -s.
@@ -78,32 +93,44 @@ pub fn bands(
         model.iter().map(|piece| FloatPiece::new(piece, polynomial, cut)).collect();
     let quick = quick.filter(|all| all.iter().all(|p| p.slack() <= tolerance * power_of_two(-5)));
     let ends: Vec<(f64, f64)> = model.iter().map(|piece| (piece.lower, piece.upper)).collect();
-    let mut bands = if let Some(quick) = quick {
-        cover_all(&quick, &ends, size, tolerance)
+    let bands = if let Some(quick) = quick {
+        cover_all(&quick, &ends, size, tolerance, fit.is_none(), &constant)
     } else {
         let exact = model.iter().map(|piece| FixedPiece::new(piece, polynomial, cut));
         let too_large = || Error::invalid("tolerance", tolerance.to_string(), "a larger one");
         let exact: Vec<FixedPiece> = exact.collect::<Option<_>>().ok_or_else(too_large)?;
-        cover_all(&exact, &ends, size, tolerance)
+        cover_all(&exact, &ends, size, tolerance, fit.is_none(), &constant)
     };
-    if fit.is_none() {
-        for band in &mut bands {
-            (band.slope, band.middle) = (-band.slope, -band.middle);
-        }
-    }
-    Ok(Bands(bands))
+    Ok(roomy(bands))
 }
 
-/// The bands of all pieces.
+/// Pieces narrower than this have one constant band: the angles tell nothing apart there.
+const NARROWEST: f64 = f64::from_bits((1023 - 900) << 52);
+
+/// The bands of all pieces, turned over where the pieces are of -s; `constant` makes the band of one that
+/// is too narrow.
 fn cover_all<S: Sampled>(
     pieces: &[S],
     ends: &[(f64, f64)],
     size: f64,
     tolerance: f64,
+    turned: bool,
+    constant: &dyn Fn(f64, f64) -> Band,
 ) -> Vec<Band> {
     let mut bands = Vec::new();
-    for (piece, ends) in pieces.iter().zip(ends) {
-        cover(&mut bands, piece, *ends, size, tolerance);
+    for (piece, &(lower, upper)) in pieces.iter().zip(ends) {
+        if lower >= upper {
+            continue;
+        }
+        if upper - lower < NARROWEST {
+            bands.push(constant(lower, upper));
+            continue;
+        }
+        let first = bands.len();
+        cover(&mut bands, piece, (lower, upper), size, tolerance);
+        for band in bands[first..].iter_mut().filter(|_| turned) {
+            (band.slope, band.middle) = (-band.slope, -band.middle);
+        }
     }
     bands
 }
@@ -116,9 +143,6 @@ fn cover<S: Sampled>(
     size: f64,
     tolerance: f64,
 ) {
-    if lower >= upper {
-        return;
-    }
     let degree = piece.degree() as f64;
     let curvature = mul_up(mul_up(degree, degree), add_up(size, piece.slack()));
     let radius = upper / 2.0 - lower / 2.0;

@@ -42,12 +42,19 @@ use crate::network::activation::Activation;
 use crate::numeric::Dyadic;
 use crate::numeric::fixed::{exponent_above, power_of_two};
 use crate::numeric::interval::Enclosure;
-use crate::numeric::outward::Interval;
+use crate::numeric::outward::{Interval, add_up, mul_up};
 use crate::numeric::rational::rational_from_f64;
 use certificate::{Candidate, ROUNDOFF, prove};
 use minimax::Frame;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
+
+/// A bound of a difference from a function of at most `size`, made so much larger that a check in
+/// fixed-point numbers, which proves it in another way, can confirm it: far less than an f64 resolves.
+pub(crate) fn with_room(bound: f64, size: f64) -> f64 {
+    let least = mul_up(size.max(1.0), power_of_two(-70));
+    mul_up(bound, 1.0 + power_of_two(-40)).max(add_up(bound, least))
+}
 
 /// The largest degree.
 pub const LARGEST_DEGREE: usize = 1000;

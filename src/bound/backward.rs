@@ -111,6 +111,10 @@ impl<'a> Prefix<'a> {
             trace.rows = vec![Vec::new(); self.layers.len()];
         }
         for k in (0..self.layers.len()).rev() {
+            // An entry that has left the numbers of f64 stands for one that is not known.
+            if !row.iter().all(|r| r.is_finite()) {
+                return f64::NAN;
+            }
             let magnitudes = &self.magnitudes[k];
             match &self.chain.steps[k] {
                 Step::Affine { weight, bias } => {
@@ -149,6 +153,9 @@ impl<'a> Prefix<'a> {
         if let Some(trace) = trace {
             let vertex = row.iter().zip(self.domain.intervals());
             trace.vertex = vertex.map(|(r, x)| if *r >= 0.0 { x.lower } else { x.upper }).collect();
+        }
+        if !row.iter().all(|r| r.is_finite()) {
+            return f64::NAN;
         }
         let terms = row.iter().zip(self.domain.intervals()).map(|(r, x)| -x.scaled(*r).lower);
         add_down(constant, -sum_up(terms))

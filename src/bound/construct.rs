@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::approximate::{
-    Composite, Fit, Method as FitMethod, Sign, bands, fit, slope_below, slope_range,
+    Composite, Fit, Method as FitMethod, Sign, bands, fit, slope_below, slope_range, value_range,
+    with_room,
 };
 use crate::bound::branch::divide;
 use crate::bound::certificate::{Certificate, Division, sum_of};
@@ -306,7 +307,12 @@ fn replace(
             (Replaced::Block(block), error, slopes)
         }
         None => {
-            let fit = fit(unit, interval, degree, method)?;
+            // The identity is what the SLNN has, of whatever degree the others are.
+            let degree = if unit == Activation::Identity { degree.max(1) } else { degree };
+            let mut fit = fit(unit, interval, degree, method)?;
+            if fit.error > 0.0 {
+                fit.error = with_room(fit.error, value_range(unit, interval).magnitude());
+            }
             let (error, slope) = (fit.error, narrower(slopes, polynomial_slopes(&fit)));
             (Replaced::Fit(fit), error, slope)
         }

@@ -193,6 +193,17 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             .map_err(failed)?;
         seconds += started.elapsed().as_secs_f64();
     }
+    // Both are proven; where they contradict each other, nothing of it may be used.
+    let refuted = |found: &Vec<f64>| found.iter().zip(&made.bound).any(|(f, bound)| f > bound);
+    if found.as_ref().is_some_and(refuted) {
+        let what =
+            "a difference proven to be larger than the certified error: a defect of this program";
+        return Err(failed(Error::invalid(
+            "certified error",
+            what,
+            "a larger one; nothing is written",
+        )));
+    }
     made.slnn.write(&arguments.output)?;
     if let Some(certificate) = &arguments.certificate {
         made.certificate.write(certificate)?;

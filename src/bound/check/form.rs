@@ -74,7 +74,7 @@ pub(super) fn pieces(function: Activation, lower: &Dyadic, upper: &Dyadic) -> Op
     let line = |slope: i64, offset: i64| Form::Line { slope: slope.into(), offset: offset.into() };
     let forms = match function {
         Activation::Identity => vec![line(1, 0)],
-        Activation::Relu => vec![line(0, 0), line(1, 0)],
+        Activation::Relu | Activation::Elu { alpha: 0.0 } => vec![line(0, 0), line(1, 0)],
         Activation::LeakyRelu { slope } => {
             let slope = Dyadic::from_f64(slope)?;
             vec![Form::Line { slope, offset: Dyadic::zero() }, line(1, 0)]

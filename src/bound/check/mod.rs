@@ -936,14 +936,8 @@ impl Residual<'_> {
         piece: &form::Piece,
         error: &Dyadic,
     ) -> Decision {
-        // A constant is compared with the values of s, which are best possible.
-        if polynomial.degree() == 0
-            && let Some((least, greatest)) = form::values(self.function, &piece.lower, &piece.upper)
-        {
-            let constant = &polynomial.coefficients[0];
-            if (constant - &least) <= *error && (&greatest - constant) <= *error {
-                return Decision::Proven;
-            }
+        if holds_values(polynomial, self.function, piece, error) {
+            return Decision::Proven;
         }
         residual::decide(polynomial, piece, error)
     }
@@ -959,6 +953,20 @@ impl Residual<'_> {
         };
         Some(Failure::new(Some(self.layer), Some(self.neuron), what))
     }
+}
+
+/// Whether the polynomial is a constant that is at most `error` from all values of s on the piece,
+/// which are best possible.
+fn holds_values(
+    polynomial: &Chebyshev,
+    function: Activation,
+    piece: &form::Piece,
+    error: &Dyadic,
+) -> bool {
+    let [constant] = &polynomial.coefficients[..] else { return false };
+    form::values(function, &piece.lower, &piece.upper).is_some_and(|(least, greatest)| {
+        (constant - &least) <= *error && (&greatest - constant) <= *error
+    })
 }
 
 fn check_errors(
