@@ -137,13 +137,47 @@ pub fn write_atomically(
     let file = writer.into_inner().map_err(|e| at(e.into_error()))?;
     file.as_file().sync_all().map_err(at)?;
     file.persist(&target).map_err(|e| at(e.error))?;
-    // The rename itself must survive a power cut; not every file system can sync a directory.
-    if let Ok((directory, _)) = directory_and_name(&target)
+    sync_directory(&target);
+    Ok(())
+}
+
+/// Writes texts to several files, atomically as [`write_atomically`] each, and none of them unless all
+/// can be written.
+///
+/// # Errors
+/// When a file cannot be created, synced or renamed.
+pub fn write_together(files: &[(&Path, String)]) -> Result<()> {
+    let mut ready = Vec::new();
+    let mut direct = Vec::new();
+    for (path, text) in files {
+        let at = |source| Error::io(path, source);
+        let Some(target) = target(path)? else {
+            direct.push((path, text));
+            continue;
+        };
+        let mut file = temporary(&target).map_err(at)?;
+        file.write_all(text.as_bytes()).map_err(at)?;
+        file.as_file().sync_all().map_err(at)?;
+        ready.push((path, target, file));
+    }
+    // What cannot be taken back comes first: where it fails, nothing else has been replaced.
+    for (path, text) in direct {
+        write_atomically(path, |out| out.write_all(text.as_bytes()))?;
+    }
+    for (path, target, file) in ready {
+        file.persist(&target).map_err(|e| Error::io(path, e.error))?;
+        sync_directory(&target);
+    }
+    Ok(())
+}
+
+/// A rename must survive a power cut; not every file system can sync a directory.
+fn sync_directory(target: &Path) {
+    if let Ok((directory, _)) = directory_and_name(target)
         && let Ok(handle) = File::open(directory)
     {
         let _ = handle.sync_all();
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -223,6 +223,68 @@ fn comparison_tells_yes_from_no_and_from_not_decided() {
 }
 
 #[test]
+fn the_largest_difference_is_looked_for_in_the_box() {
+    let directory = folder();
+    let at = directory.path();
+    fs::write(at.join("one.json"), affine("1", "0")).unwrap();
+    fs::write(at.join("two.json"), affine("3", "0")).unwrap();
+    let answer = slnn(at, "compare one.json two.json --box 2,5 --json").ends(1).json();
+    assert_eq!(answer["equal"], false);
+    // Every fourth point is a corner.
+    assert_eq!((&answer["largest_difference"], &answer["at"][0]), (&10.0.into(), &5.0.into()));
+    slnn(at, "expand two.json -o poly.json").ends(0);
+    let answer = slnn(at, "compare poly.json one.json --box -5,-2 --json").ends(1).json();
+    assert_eq!((&answer["largest_difference"], &answer["at"][0]), (&10.0.into(), &(-5.0).into()));
+    slnn(at, "compare one.json two.json --box 2,1").ends(2);
+
+    // A power that no memory holds is different from nothing without being written out.
+    let one = |terms: &str| {
+        format!(
+            r#"{{"format":"slnn.polynomial","version":1,"variables":["x"],"coefficients":"rational",
+            "outputs":[{{"name":"y","terms":[{terms}]}}]}}"#
+        )
+    };
+    let far =
+        r#"{"exponents":[1],"coefficient":"-1"},{"exponents":[4000000000],"coefficient":"1"}"#;
+    fs::write(at.join("far.json"), one(far)).unwrap();
+    fs::write(at.join("zero.json"), one("")).unwrap();
+    let answer = slnn(at, "compare far.json zero.json --json").ends(1).json();
+    assert_eq!((&answer["equal"], &answer["at"]), (&false.into(), &Value::Null));
+}
+
+#[test]
+fn names_with_commas_are_quoted() {
+    let directory = folder();
+    let at = directory.path();
+    let rows: String = (0..30).map(|i| format!("{},{},{}\n", i % 7, i % 5, i % 7 + i)).collect();
+    fs::write(at.join("odd.csv"), format!("\"a, first\",b,y\n{rows}")).unwrap();
+    // The arguments of a test are words: no space may stand in them.
+    let named = fs::read_to_string(at.join("odd.csv")).unwrap().replace("a, first", "a,first");
+    fs::write(at.join("odd.csv"), named).unwrap();
+    slnn(at, "train odd.csv --ignore \"a,first\",b --target y -o n.json").ends(2);
+    slnn(at, "train odd.csv --ignore \"a,first\" --epochs 2 -o n.json").ends(0);
+    let inputs = slnn(at, "describe n.json --json").ends(0).json()["inputs"].clone();
+    assert_eq!(inputs[0]["name"], "b", "{inputs}");
+    assert_eq!(inputs.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_network_and_its_certificate_are_written_together_or_not_at_all() {
+    let directory = folder();
+    let at = directory.path();
+    fs::write(at.join("net.json"), relu([1, 0], [0, 1])).unwrap();
+    let run = "approximate net.json --box -1,1 --degree 4 -o s.json --certificate";
+    #[cfg(target_os = "linux")]
+    {
+        slnn(at, &format!("{run} /dev/full")).ends(2);
+        assert!(!at.join("s.json").exists());
+    }
+    slnn(at, &format!("{run} c.json")).ends(0);
+    slnn(at, "check c.json").ends(0);
+    assert!(at.join("s.json").exists());
+}
+
+#[test]
 fn descriptions_say_what_is_there() {
     let directory = trained();
     let at = directory.path();

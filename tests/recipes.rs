@@ -542,9 +542,8 @@ fn teaching() -> Search {
         trials: 200,
         teacher: Some(Teacher {
             hidden: vec![vec![4]],
-            l2: vec![1e-5],
+            l2: vec![(1e-5, vec![1e-3])],
             taught: vec![(vec![8], vec![5]), (vec![2], vec![1])],
-            taught_l2: vec![1e-3],
             longer: 2,
         }),
     }

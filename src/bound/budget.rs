@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::approximate::{Composite, Method as FitMethod, Sign, fit, slope_below};
 use crate::bound::chain::{Chain, Step};
-use crate::bound::construct::{Approximation, Degrees, Request, construct};
+use crate::bound::construct::{Approximation, Degrees, Request, Watch, construct};
 use crate::bound::domain::Domain;
 use crate::bound::neuron::Neuron;
 use crate::bound::propagate::Method;
@@ -65,15 +65,30 @@ pub fn approximate_within(
     minimise: Minimise,
     request: &Request,
 ) -> Result<Approximation> {
+    approximate_within_watched(network, domain, epsilon, minimise, request, &mut |_, _| true)
+}
+
+/// As [`approximate_within`], under the eyes of `watch`, which can end the divisions of method D at any time.
+///
+/// # Errors
+/// As [`approximate_within`].
+pub fn approximate_within_watched(
+    network: &Network,
+    domain: &Domain,
+    epsilon: f64,
+    minimise: Minimise,
+    request: &Request,
+    watch: &mut Watch,
+) -> Result<Approximation> {
     if !(epsilon > 0.0 && epsilon.is_finite()) {
         return Err(Error::invalid("epsilon", epsilon.to_string(), "a positive number"));
     }
     domain.check(network)?;
     let chain = Chain::of(network)?;
     let ranges = ranges(&chain, domain, request.leaves)?;
-    let with = |degrees: Degrees, blocks: Vec<Option<f64>>| {
+    let mut with = |degrees: Degrees, blocks: Vec<Option<f64>>| {
         let request = Request { degrees, blocks, ..request.clone() };
-        construct(network, &chain, &ranges, domain, &request, &mut |_, _| true)
+        construct(network, &chain, &ranges, domain, &request, watch)
     };
     let first = with(Degrees::All(3), Vec::new())?;
     let mut best = f64::INFINITY;

@@ -68,7 +68,7 @@ mod sharpen;
 
 pub use attack::attack;
 pub use branch::{Split, Splits};
-pub use budget::{Minimise, approximate_within};
+pub use budget::{Minimise, approximate_within, approximate_within_watched};
 pub use certificate::{Certificate, Division};
 pub use check::check;
 pub use construct::{Approximation, Degrees, Request, Watch, approximate, approximate_watched};

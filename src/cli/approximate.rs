@@ -9,12 +9,12 @@ use slnn::approximate::Method as FitMethod;
 use slnn::bound::attack::{Budget, attack};
 use slnn::bound::certificate::sum_of;
 use slnn::bound::{
-    Approximation, Degrees, Domain, Method, Minimise, Request, approximate_watched,
-    approximate_within,
+    Approximation, Degrees, Domain, Method, Minimise, Request, Watch, approximate_watched,
+    approximate_within_watched,
 };
 use slnn::error::{Error, Result};
 use slnn::expand::Model;
-use slnn::network::Network;
+use slnn::file::write_together;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, short, short_up};
@@ -168,8 +168,12 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let failed = |error: Error| error.within(arguments.network.display());
     let started = Instant::now();
     let mut made = match arguments.epsilon {
-        Some(epsilon) => approximate_within(&network, &domain, epsilon, minimise, &request),
-        None => divided(&network, &domain, &request, arguments, globals, None),
+        Some(epsilon) => divided(&request, arguments, globals, None, &mut |watch| {
+            approximate_within_watched(&network, &domain, epsilon, minimise, &request, watch)
+        }),
+        None => divided(&request, arguments, globals, None, &mut |watch| {
+            approximate_watched(&network, &domain, &request, watch)
+        }),
     }
     .map_err(failed)?;
     let mut seconds = started.elapsed().as_secs_f64();
@@ -189,8 +193,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         method = Method::D;
         let started = Instant::now();
         let request = Request { method, ..request };
-        made = divided(&network, &domain, &request, arguments, globals, Some(found))
-            .map_err(failed)?;
+        made = divided(&request, arguments, globals, Some(found), &mut |watch| {
+            approximate_watched(&network, &domain, &request, watch)
+        })
+        .map_err(failed)?;
         seconds += started.elapsed().as_secs_f64();
     }
     // Both are proven; where they contradict each other, nothing of it may be used.
@@ -204,10 +210,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             "a larger one; nothing is written",
         )));
     }
-    made.slnn.write(&arguments.output)?;
-    if let Some(certificate) = &arguments.certificate {
-        made.certificate.write(certificate)?;
-    }
+    let (slnn, certificate) = (made.slnn.to_json(), made.certificate.to_json());
+    let mut files = vec![(&*arguments.output, slnn)];
+    files.extend(arguments.certificate.as_deref().map(|path| (path, certificate)));
+    write_together(&files)?;
     Ok(answer(arguments, &made, found.as_deref(), method, seconds))
 }
 
@@ -230,21 +236,20 @@ fn worth_dividing(made: &Approximation, found: &[f64]) -> bool {
     small && told && !is_tight(&made.bound, found)
 }
 
-/// An approximation of the degrees asked for. Method D ends early by --seconds, by Ctrl-C, and where
-/// the bound is tight beside what was found.
+/// What `approximate` makes. Method D ends early by --seconds, by Ctrl-C, and where the bound is tight
+/// beside what was found.
 fn divided(
-    network: &Network,
-    domain: &Domain,
     request: &Request,
     arguments: &Arguments,
     globals: &Globals,
     found: Option<&[f64]>,
+    approximate: &mut dyn FnMut(&mut Watch) -> Result<Approximation>,
 ) -> Result<Approximation> {
     let started = Instant::now();
     // Method D has a bound at any time, so that an interruption loses nothing.
     let gentle = (request.method == Method::D).then(|| Gentle::begin(globals));
     let progress = Progress::new(globals, "split", request.parts);
-    approximate_watched(network, domain, request, &mut |parts, bound| {
+    approximate(&mut |parts, bound| {
         let worst = bound.iter().copied().fold(0.0, f64::max);
         progress.at(parts, || format!("certified {}", short(worst)));
         let late = arguments.seconds.is_some_and(|most| started.elapsed().as_secs_f64() >= most);

@@ -25,7 +25,7 @@ use super::progress::{Gentle, Progress};
 ///
 /// Exactly, by the difference of their expansions. Where those are too large: by random
 /// evaluation modulo large primes, with a stated probability of error. Inputs and outputs are
-/// matched by their names, or where these differ by position. Where a function is no
+/// matched by their names, or where these differ by position. Where they differ, or a function is no
 /// polynomial: the largest difference found on a box. Exit code 0 when equal, 1 when not equal
 /// or not decided.
 #[derive(Args, Debug)]
@@ -40,8 +40,8 @@ pub struct Arguments {
     /// Another
     #[arg(value_name = "B.json")]
     b: PathBuf,
-    /// The box of functions that are no polynomials: lower,upper for every input, a JSON file
-    /// [[lower, upper], ...], or a network file, whose box is taken
+    /// The box in which the largest difference is looked for: lower,upper for every input, a JSON
+    /// file [[lower, upper], ...], or a network file, whose box is taken [default: the networks' own]
     #[arg(long = "box", value_name = "A,B or FILE", allow_hyphen_values = true)]
     domain: Option<String>,
     /// Where random points and primes begin: a number, or the 64 digits of an earlier answer

@@ -188,6 +188,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                     "proved equal to the network by exact values at {}",
                     counted(points, "lattice point")
                 )),
+                // Said above.
+                (None, None) if rounded && computed.is_some() => {}
                 (None, Some(degree)) => answer.line(format_args!(
                     "the part of total degree up to {degree}; the network's degree is higher"
                 )),

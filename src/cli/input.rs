@@ -22,11 +22,11 @@ pub struct TableArguments {
     /// The columns to learn; by default the last one that is not ignored
     ///
     /// A column of text holds class labels, and the network gets one output a class.
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    pub target: Vec<String>,
+    #[arg(long, value_name = "NAME,..", value_parser = names)]
+    target: Option<Names>,
     /// Columns to leave out
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    pub ignore: Vec<String>,
+    #[arg(long, value_name = "NAME,..", value_parser = names)]
+    ignore: Option<Names>,
     /// The labels of an IDX file of images
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
@@ -41,7 +41,29 @@ pub struct TableArguments {
     pub delimiter: Option<char>,
 }
 
+/// Names of columns.
+#[derive(Clone, Debug)]
+struct Names(Vec<String>);
+
+/// Names between commas; one with a comma of its own in double quotes, as in a CSV file.
+fn names(text: &str) -> std::result::Result<Names, String> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    match reader.records().next() {
+        None => Ok(Names(vec![String::new()])),
+        Some(Ok(record)) => Ok(Names(record.iter().map(str::to_owned).collect())),
+        Some(Err(error)) => Err(error.to_string()),
+    }
+}
+
 impl TableArguments {
+    fn targets(&self) -> &[String] {
+        self.target.as_ref().map_or(&[], |names| &names.0)
+    }
+
+    fn ignored(&self) -> &[String] {
+        self.ignore.as_ref().map_or(&[], |names| &names.0)
+    }
+
     fn options(&self) -> Result<ReadOptions> {
         let delimiter = match self.delimiter {
             None => None,
@@ -51,8 +73,8 @@ impl TableArguments {
             }
         };
         Ok(ReadOptions {
-            targets: self.target.clone(),
-            ignore: self.ignore.clone(),
+            targets: self.targets().to_vec(),
+            ignore: self.ignored().to_vec(),
             has_header: !self.no_header,
             delimiter,
             class_labels: self.classes,
@@ -66,7 +88,10 @@ impl TableArguments {
     /// # Errors
     /// As [`Table::read`]; when a built-in table is asked for another target than its own.
     pub fn read(&self, name: &Path) -> Result<Table> {
-        let Some(table) = built_in(name) else { return Table::read(name, &self.options()?) };
+        let Some(table) = built_in(name) else {
+            check_rereadable(name)?;
+            return Table::read(name, &self.options()?);
+        };
         let table = table?;
         self.check_built_in(&table)?;
         Ok(table)
@@ -75,17 +100,17 @@ impl TableArguments {
     /// # Errors
     /// When columns or labels are chosen that a built-in table does not have.
     fn check_built_in(&self, table: &Table) -> Result<()> {
-        if !(self.target.is_empty() || self.target == table.target_names()) {
+        if !(self.targets().is_empty() || self.targets() == table.target_names()) {
             return Err(Error::invalid(
                 "--target",
-                self.target.join(","),
+                self.targets().join(","),
                 format!("{}, the target of this built-in table", table.target_names().join(",")),
             ));
         }
-        if !self.ignore.is_empty() {
+        if !self.ignored().is_empty() {
             return Err(Error::invalid(
                 "--ignore",
-                self.ignore.join(","),
+                self.ignored().join(","),
                 "nothing: a built-in table is taken whole",
             ));
         }
@@ -108,7 +133,7 @@ impl TableArguments {
         outputs: &[String],
         remembered: Option<String>,
     ) -> Result<(Array2<f64>, Option<Array2<f64>>)> {
-        for (flag, columns) in [("--target", &self.target), ("--ignore", &self.ignore)] {
+        for (flag, columns) in [("--target", self.targets()), ("--ignore", self.ignored())] {
             if let Some(column) = columns.iter().find(|column| names.contains(column)) {
                 let expected = "other columns than the inputs of the model";
                 return Err(Error::invalid(flag, format!("{column:?}, an input"), expected));

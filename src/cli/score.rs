@@ -16,6 +16,11 @@ pub struct Score {
 }
 
 impl Score {
+    /// The share of the targets' variance that is explained, of a regression.
+    pub fn r2(&self) -> Option<f64> {
+        self.metrics.r2
+    }
+
     /// The score of outputs before the head against targets, both (rows, outputs).
     ///
     /// # Errors

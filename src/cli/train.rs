@@ -14,7 +14,7 @@ use slnn::file::remove_stale;
 use slnn::network::{Activation, Head, Network};
 use slnn::numeric::rational::{format_exact, rational_to_f64};
 use slnn::table::{Split, Table, parse_test_rows};
-use slnn::train::auto::{self, Choice, Search, SearchCheckpoint};
+use slnn::train::auto::{self, Choice, Search, SearchCheckpoint, Teacher};
 use slnn::train::rationalise::{RationaliseOptions, rationalise};
 use slnn::train::routine::Named;
 use slnn::train::{
@@ -24,7 +24,7 @@ use slnn::train::{
 };
 
 use super::Globals;
-use super::answer::{Answer, Outcome, count, counted, duration, grouped, short};
+use super::answer::{Answer, Outcome, complain, count, counted, duration, grouped, short};
 use super::input::{TableArguments, check_output, check_target};
 use super::progress::{Gentle, Progress};
 use super::score::{Score, check_finite};
@@ -597,7 +597,7 @@ impl Arguments {
                 teacher.taught.clone_from(&search.shapes);
             }
             if self.method.l2.is_some() {
-                teacher.taught_l2.clone_from(&search.l2);
+                teacher.l2.iter_mut().for_each(|(_, taught)| taught.clone_from(&search.l2));
             }
             if self.method.epochs.is_some() {
                 teacher.longer = 1;
@@ -714,6 +714,16 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         let score = score.flatten();
         answer.set(name, score.as_ref().map(Score::to_value));
         scores.extend(score.map(|score| (name, score)));
+    }
+    if let [(_, own), (_, test)] = &scores[..]
+        && let (Some(own), Some(test)) = (own.r2(), test.r2())
+        && own - test > FAR_APART
+    {
+        warnings.push(
+            "the test rows are fitted far worse than the training rows: a lower degree, fewer neurons, \
+             more --l2 or --auto would learn less by heart"
+                .into(),
+        );
     }
     let outside: Option<Vec<usize>> = split.as_ref().map(|split| {
         let own = network.rows_outside_box(table.select(&split.test).inputs().view());
@@ -903,7 +913,7 @@ fn choose(
     };
     let search = arguments.search(options, table);
     let teacher = search.affordable_teacher();
-    let taught = teacher.map_or(0, |own| own.taught.len() * own.taught_l2.len());
+    let taught = teacher.map_or(0, Teacher::candidates);
     let teachers = teacher.map_or(0, |own| own.hidden.len() * own.l2.len());
     globals.remark(format_args!(
         "choosing among {}: at most {} of {} on three quarters of {}",
@@ -1133,6 +1143,22 @@ struct Watch {
     written: Instant,
 }
 
+impl Watch {
+    /// A checkpoint that cannot be written is no reason to end what trains, unless it was to stop.
+    fn kept(&mut self, written: Result<()>) -> Result<()> {
+        self.written = Instant::now();
+        match written {
+            Err(error) if !self.stop_requested() => {
+                complain(&format!("no checkpoint, and training goes on: {error}"));
+                Ok(())
+            }
+            written => written,
+        }
+    }
+}
+
+/// An r2 of training and test rows that differs by more deserves a word.
+const FAR_APART: f64 = 0.5;
 /// Time between checkpoints where no number of epochs is given.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(10);
 
@@ -1164,22 +1190,23 @@ impl Control for Watch {
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         if self.due() {
-            checkpoint.write(&self.path)?;
-            self.written = Instant::now();
+            let written = checkpoint.write(&self.path);
+            self.kept(written)?;
         }
         Ok(())
     }
 
     fn ensemble_checkpoint(&mut self, checkpoint: &EnsembleCheckpoint) -> Result<()> {
         if self.due() {
-            checkpoint.write(&self.path)?;
-            self.written = Instant::now();
+            let written = checkpoint.write(&self.path);
+            self.kept(written)?;
         }
         Ok(())
     }
 
     fn search_checkpoint(&mut self, checkpoint: &SearchCheckpoint) -> Result<()> {
-        checkpoint.write(&self.path)
+        let written = checkpoint.write(&self.path);
+        self.kept(written)
     }
 }
 

@@ -32,8 +32,13 @@ use crate::numeric::modular;
 use crate::numeric::rational::{rational_from_f64, rational_to_f64};
 use crate::polynomial::{Polynomial, graded_order, total_degree};
 
-/// Points of the box at which the largest difference is looked for.
+/// Points of the box at which the largest difference is looked for; fewer where polynomials have so many
+/// terms that their values at all points take long.
 const SAMPLES: usize = 20_000;
+const FEWEST_SAMPLES: usize = 64;
+const SAMPLED_TERMS: usize = 100_000_000;
+/// Powers of small numbers up to this degree are written out.
+const FAR_DEGREE: u32 = 100_000;
 
 /// Primes are drawn from `[2^61, 2^62)`.
 const PRIME_BITS: u32 = 62;
@@ -441,7 +446,7 @@ fn decide(
         if !cheap {
             plans.iter().try_for_each(|plan| watch(Stage::Plan(plan)))?;
         }
-        return by_expansion(a, b, watch);
+        return by_expansion(a, b, domain, seed, watch);
     }
     let mut random = RandomEvaluation::new(a, b, seed);
     if let Some(answer) = random.differ(FIRST_TRIALS)? {
@@ -455,22 +460,37 @@ fn decide(
         return Ok(answer);
     }
     plans.iter().try_for_each(|plan| watch(Stage::Plan(plan)))?;
-    by_expansion(a, b, watch)
+    by_expansion(a, b, domain, seed, watch)
 }
 
-fn by_expansion(a: &Model, b: &Model, watch: &mut Watch) -> Result<Comparison> {
+fn by_expansion(
+    a: &Model,
+    b: &Model,
+    domain: Option<&[(f64, f64)]>,
+    seed: [u8; 32],
+    watch: &mut Watch,
+) -> Result<Comparison> {
     let (p, q) = (a.polynomials(watch)?, b.polynomials(watch)?);
     let differences = (0..p.outputs().len()).map(|o| difference(&p, &q, o));
     let mut answer = match differences.flatten().next() {
         None => Comparison::decided(true, Method::Expansion),
         Some(difference) => {
-            let point = nonzero_point(&difference);
-            let value = difference.evaluate(&point)?;
-            Comparison {
-                largest_difference: rational_to_f64(&value.abs()),
-                at: Some(point),
-                ..Comparison::decided(false, Method::Expansion)
-            }
+            let near = difference.degree().is_some_and(|degree| degree <= FAR_DEGREE);
+            let sampled = match box_of(a, b, domain) {
+                Some(_) if near => Some(by_sampling(a, b, domain, seed)?),
+                _ => None,
+            };
+            let (at, largest_difference) = match sampled {
+                // Differences far below the values are not seen in f64.
+                Some(found) if found.equal == Some(false) => (found.at, found.largest_difference),
+                _ if near => {
+                    let point = nonzero_point(&difference);
+                    let value = difference.evaluate(&point)?;
+                    (Some(point), rational_to_f64(&value.abs()))
+                }
+                _ => (None, None),
+            };
+            Comparison { largest_difference, at, ..Comparison::decided(false, Method::Expansion) }
         }
     };
     answer.equal_after_rounding = match (a, b) {
@@ -859,7 +879,7 @@ fn by_sampling(
                 format!("{}, one for each input", a.inputs()),
             ));
         }
-        None => own_box(a).or_else(|| own_box(b)).ok_or_else(|| {
+        None => box_of(a, b, None).ok_or_else(|| {
             Error::invalid(
                 "the box",
                 "none, and the models have none of their own",
@@ -868,7 +888,9 @@ fn by_sampling(
         })?,
     };
     let mut rng = ChaCha8Rng::from_seed(seed);
-    let points = Array2::from_shape_fn((SAMPLES, domain.len()), |(row, i)| {
+    let terms: usize = [a, b].iter().map(|model| terms_at_hand(model)).sum();
+    let samples = (SAMPLED_TERMS / terms.max(1)).clamp(FEWEST_SAMPLES, SAMPLES);
+    let points = Array2::from_shape_fn((samples, domain.len()), |(row, i)| {
         let (lower, upper) = domain[i];
         let u: f64 = match row % 4 {
             // Corners and faces are where differences like to be largest.
@@ -918,16 +940,29 @@ fn by_sampling(
     };
     if !overflowing.is_empty() {
         answer.reasons.push(format!(
-            "at {} of {SAMPLES} points a value is beyond f64: there nothing was compared",
+            "at {} of {samples} points a value is beyond f64: there nothing was compared",
             overflowing.len()
         ));
     }
     Ok(answer)
 }
 
+/// The box that is given, or that one of the models has.
+fn box_of(a: &Model, b: &Model, domain: Option<&[(f64, f64)]>) -> Option<Vec<(f64, f64)>> {
+    domain.map(<[_]>::to_vec).or_else(|| own_box(a)).or_else(|| own_box(b))
+}
+
 fn own_box(model: &Model) -> Option<Vec<(f64, f64)>> {
     let Model::Network(network) = model else { return None };
     network.inputs().iter().map(|Input { lower, upper, .. }| Some(((*lower)?, (*upper)?))).collect()
+}
+
+/// Terms of a model that is a polynomial.
+fn terms_at_hand(model: &Model) -> usize {
+    match model {
+        Model::Expansion(expansion) => expansion.terms(),
+        Model::Network(_) => 0,
+    }
 }
 
 /// The largest difference of outputs whose exact values, or disjoint enclosures, at a point prove

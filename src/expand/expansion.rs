@@ -235,6 +235,8 @@ impl Expansion {
         }
         let mut expansion = self.with_coefficients(Coefficients::Float(rounded));
         expansion.about = about;
+        // Bounds of errors are about the coefficients before rounding.
+        expansion.errors = None;
         Ok((expansion, underflowed))
     }
 

@@ -77,6 +77,9 @@ const TAUGHT_NEARLY: f64 = 2.0;
 /// Of what is taught the weaker L2 is kept when its loss is no more than so many times that of the
 /// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
 const WEAKER: f64 = 1.2;
+/// What is taught and loses more than so many times what another does explodes on some row, on whichever
+/// fold that lies.
+const EXPLODED: f64 = 3.0;
 /// Candidates of the last round.
 const BEST: usize = 2;
 /// Networks of each shape in the teacher of a fold beside the pair tried there, and in that of the members.
@@ -351,7 +354,8 @@ impl State<'_> {
     /// The rounds with a teacher: what is taught and worth it; `None` where it was stopped.
     fn taught(&mut self, teacher: &Teacher, rank: usize) -> Result<Option<Vec<Candidate>>> {
         let shapes: Vec<_> = teacher.hidden.iter().map(|h| (h.clone(), vec![1])).collect();
-        let all = candidates(Role::Teacher, &shapes, &teacher.l2);
+        let strengths: Vec<f64> = teacher.l2.iter().map(|(own, _)| *own).collect();
+        let all = candidates(Role::Teacher, &shapes, &strengths);
         if !self.round(&all, 0..FOLDS)? {
             return Ok(None);
         }
@@ -361,22 +365,23 @@ impl State<'_> {
         let loss = |l2: f64| -> f64 {
             all.iter().filter(|kind| kind.l2 == l2).map(|kind| self.loss(kind, networks)).sum()
         };
-        let best = teacher.l2.iter().copied().min_by(|a, b| loss(*a).total_cmp(&loss(*b)));
-        let Some(l2) = best.filter(|l2| loss(*l2).is_finite()) else {
+        let best = teacher.l2.iter().min_by(|(a, _), (b, _)| loss(*a).total_cmp(&loss(*b)));
+        let Some((l2, taught_l2)) = best.filter(|(l2, _)| loss(*l2).is_finite()) else {
             return Ok(Some(Vec::new()));
         };
-        self.teachers = all.into_iter().filter(|kind| kind.l2 == l2).collect();
+        self.teachers = all.into_iter().filter(|kind| kind.l2 == *l2).collect();
         self.used += FOLDS * teacher.hidden.len() * MORE_TEACHERS;
-        // What is smoother than the table is learned by what is smoother too.
-        let own: Vec<f64> = teacher.taught_l2.iter().copied().filter(|own| *own >= l2).collect();
-        let all = candidates(Role::Taught, &teacher.taught, &own);
+        let all = candidates(Role::Taught, &teacher.taught, taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }
-        let finalists = self.best_on(1, &all, rank, BEST);
+        let mut finalists = self.best_on(1, &all, rank, BEST);
         if !self.round(&finalists, 1..FOLDS)? {
             return Ok(None);
         }
+        let loss = |c: &Candidate| self.loss(c, rank);
+        let least = finalists.iter().map(loss).fold(f64::INFINITY, f64::min);
+        finalists.retain(|c| loss(c) <= EXPLODED * least);
         let weaker = |strong: &Candidate, weak: &Candidate| {
             weak.is_like(strong) && weak.l2 < strong.l2 && self.ratio(weak, strong, rank) <= WEAKER
         };

@@ -33,22 +33,25 @@ pub struct Search {
 pub struct Teacher {
     /// Hidden layers of the networks of tanh; those of all shapes are the teacher together.
     pub hidden: Vec<Vec<usize>>,
-    /// The L2 to choose from, for all of them.
-    pub l2: Vec<f64>,
+    /// The L2 to choose from, for all of them, each with the L2 of what learns from them.
+    pub l2: Vec<(f64, Vec<f64>)>,
     /// Hidden layers and degrees of the SLNNs that learn from it.
     pub taught: Vec<(Vec<usize>, Vec<usize>)>,
-    /// The L2 of each of them; what is weaker than that of the teacher is not tried.
-    pub taught_l2: Vec<f64>,
     /// How many times as long as the others they train: what they learn has no noise, so they come
     /// nearer to it where others would begin to learn rows by heart.
     pub longer: usize,
 }
 
 impl Teacher {
+    /// The most candidates to be taught.
+    pub fn candidates(&self) -> usize {
+        self.taught.len() * self.l2.iter().map(|(_, taught)| taught.len()).max().unwrap_or(0)
+    }
+
     /// The most trainings that it costs, those of candidates included.
     pub fn trainings(&self) -> usize {
         let teachers = self.hidden.len() * self.l2.len();
-        let taught = self.taught.len() * self.taught_l2.len();
+        let taught = self.candidates();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
         PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * MORE_TEACHERS
     }
@@ -103,9 +106,9 @@ impl Search {
         }
         let teacher = Teacher {
             hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
-            l2: vec![3e-3, 1e-5],
+            // What is smooth is learned by what is smoother.
+            l2: vec![(3e-3, vec![1e-2]), (1e-5, vec![1e-3, 1e-5])],
             taught,
-            taught_l2: vec![1e-2, 1e-3, 1e-5],
             longer: 5,
         };
         self.trials += teacher.trainings();
