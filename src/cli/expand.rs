@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use slnn::error::{Error, Result};
 use slnn::expand::{
     Coefficients, Computed, Expansion, Limits, Model, Part, Plan, Step, compressed, expand_part,
-    expand_timed, plan, plan_part, prove_equal,
+    expand_timed, plan, plan_part, proof_seconds, prove_equal,
 };
 use slnn::network::Network;
 use slnn::numeric::rational::{parse_exact, rational_from_f64};
@@ -22,9 +22,11 @@ use super::progress::{Gentle, Progress};
 /// Lattice points up to which the expansion is proved equal without being asked.
 const PROVE_POINTS: u128 = 20_000;
 
-/// Bits of a coefficient up to which it is: exact values are fractions, whose greatest common divisors
-/// take the square of them.
-const PROVE_BITS: f64 = 100_000.0;
+/// Predicted seconds up to which it is.
+const PROVE_SECONDS: f64 = 10.0;
+
+/// Seconds from which on a proof is announced.
+const TOLD_SECONDS: f64 = 1.0;
 
 /// Variables up to which it is: a walk copies its polynomials once a variable.
 const PROVE_VARIABLES: usize = 32;
@@ -126,7 +128,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             if centre.is_some() {
                 seconds.push(("centre", moved.elapsed().as_secs_f64()));
             }
-            let proved = prove(arguments, &network, &expansion, &prediction, globals)?;
+            let proved = prove(arguments, &network, &expansion, &prediction, &limits, globals)?;
             if let Some((_, time)) = proved {
                 seconds.push(("prove", time));
             }
@@ -333,6 +335,7 @@ fn prove(
     network: &Network,
     expansion: &Expansion,
     plan: &Plan,
+    limits: &Limits,
     globals: &Globals,
 ) -> Result<Option<(usize, f64)>> {
     if let Some(degree) = expansion.truncated() {
@@ -356,14 +359,19 @@ fn prove(
         };
     }
     let points = lattice_points(plan);
-    let cheap = points <= PROVE_POINTS
-        && network.inputs().len() <= PROVE_VARIABLES
-        && plan.bits <= PROVE_BITS;
+    let seconds = proof_seconds(network, plan);
+    let most = limits.seconds.map_or(PROVE_SECONDS, |all| PROVE_SECONDS.min(all - plan.seconds));
+    let cheap =
+        points <= PROVE_POINTS && network.inputs().len() <= PROVE_VARIABLES && seconds <= most;
     if arguments.no_prove || !(arguments.prove || cheap) {
         return Ok(None);
     }
-    if points > PROVE_POINTS {
-        globals.remark(format_args!("proving at {} lattice points", grouped(points)));
+    if seconds > TOLD_SECONDS {
+        globals.remark(format_args!(
+            "proving at {} lattice points, in about {} of processor time",
+            grouped(points),
+            duration(seconds)
+        ));
     }
     let started = Instant::now();
     let proof = prove_equal(network, expansion)

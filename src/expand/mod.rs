@@ -47,5 +47,5 @@ pub use compare::{Comparison, Method, Model, Stage, compare, compare_watched};
 pub use compressed::compressed;
 pub use expansion::{Coefficients, ExactTerm, Expansion};
 pub use plan::{Limits, Plan, Route, plan};
-pub use prove::{Proof, prove_equal};
+pub use prove::{Proof, proof_seconds, prove_equal};
 pub use series::{Computed, Numbers, Part, PartPlan, expand_part, plan_part};
