@@ -1158,3 +1158,38 @@ fn certificates_are_checked_and_described() {
     let text = slnn(here, "describe cert.json").ends(0).out;
     assert!(text.contains("method  C") && text.contains(sum), "{text}");
 }
+
+#[test]
+fn values_that_f64_loses_are_told() {
+    let directory = folder();
+    let at = directory.path();
+    fs::write(at.join("cube.json"), {
+        let input = r#"{"name":"x","lower":1e6,"upper":1000001}"#;
+        format!(
+            r#"{{"format":"slnn.network","version":1,"inputs":[{input}],"outputs":["y"],"head":"identity",
+            "layers":[{{"kind":"affine","weight":[[1]],"bias":[-1000000]}},
+            {{"kind":"slaf","basis":"monomial","coefficients":[[0,0,0,1]]}}]}}"#
+        )
+    })
+    .unwrap();
+    let far = slnn(at, "expand cube.json -o far.json").ends(0);
+    assert!(far.out.contains("--centre 1000000 "), "{}", far.out);
+    let near = slnn(at, "expand cube.json --centre 1000000 -o near.json").ends(0);
+    assert!(!near.out.contains("cancel"), "{}", near.out);
+}
+
+#[test]
+fn a_proof_keeps_within_the_seconds_that_are_given() {
+    let directory = folder();
+    let at = directory.path();
+    slnn(
+        at,
+        "train numbers.csv --hidden 24,24 --degree 4,4 --epochs 1 --basis monomial -o deep.json",
+    )
+    .ends(0);
+    let told = |arguments: &str| {
+        slnn(at, &format!("expand deep.json -o p.json --json {arguments}")).ends(0).json()
+    };
+    assert_eq!(told("")["proved"], true);
+    assert_eq!(told("--limit-seconds 0.02")["proved"], false);
+}

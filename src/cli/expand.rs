@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use ndarray::Array2;
 use num_rational::BigRational;
 use serde_json::{Value, json};
 use slnn::error::{Error, Result};
@@ -12,7 +13,7 @@ use slnn::expand::{
     expand_timed, plan, plan_part, proof_seconds, prove_equal,
 };
 use slnn::network::Network;
-use slnn::numeric::rational::{parse_exact, rational_from_f64};
+use slnn::numeric::rational::{parse_exact, rational_from_f64, rational_to_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
@@ -143,6 +144,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                 }
                 None => expansion,
             };
+            let advice = match arguments.compressed {
+                true => None,
+                false => about_f64(&network, &expansion)?,
+            };
             let (written, underflowed) = match arguments.coefficients {
                 Numbers::Rational => (expansion, 0),
                 Numbers::F64 => expansion.to_f64()?,
@@ -218,6 +223,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                 ));
             }
             answer.line(format_args!("written to {}", output.display()));
+            if let Some(advice) = advice {
+                answer.line(advice);
+            }
             Ok(answer)
         }
         None => Ok(planned(&prediction, &limits)),
@@ -377,6 +385,68 @@ fn prove(
     let proof = prove_equal(network, expansion)
         .map_err(|e| e.within("the proof that the expansion is the network"))?;
     Ok(Some((proof.points, started.elapsed().as_secs_f64())))
+}
+
+/// Terms up to which values in f64 are looked at.
+const LOOKED_AT: usize = 200_000;
+/// The share of its values that a polynomial may lose in f64 without a word.
+const LOST: f64 = 1e-3;
+
+/// What to say where rounding the coefficients alone may change values in the network's box by more than
+/// a share of them: powers of numbers far from the centre cancel.
+fn about_f64(network: &Network, expansion: &Expansion) -> Result<Option<String>> {
+    let ends = network.inputs().iter().map(|input| input.lower.zip(input.upper));
+    let Some(ends) = ends.collect::<Option<Vec<_>>>() else { return Ok(None) };
+    if expansion.terms() > LOOKED_AT {
+        return Ok(None);
+    }
+    let centre = match expansion.centre() {
+        None => vec![0.0; ends.len()],
+        Some(centre) => {
+            centre.iter().map(|c| rational_to_f64(c).unwrap_or(f64::INFINITY)).collect()
+        }
+    };
+    let reach: Vec<f64> = ends
+        .iter()
+        .zip(&centre)
+        .map(|((lower, upper), c)| (lower - c).abs().max((upper - c).abs()))
+        .collect();
+    let middle = |(lower, upper): &(f64, f64)| lower / 2.0 + upper / 2.0;
+    let points = [
+        ends.iter().map(middle).collect(),
+        ends.iter().map(|(lower, _)| *lower).collect(),
+        ends.iter().map(|(_, upper)| *upper).collect::<Vec<_>>(),
+    ];
+    let values =
+        network.forward(Array2::from_shape_fn((3, ends.len()), |(i, j)| points[i][j]).view())?;
+    for (o, (name, own)) in expansion.outputs().iter().zip(values.columns()).enumerate() {
+        let lost: f64 = expansion
+            .exact_terms(o)
+            .map(|(exponents, c)| {
+                let powers = exponents.iter().zip(&reach).filter(|(e, _)| **e > 0);
+                let size = rational_to_f64(&c).map_or(f64::INFINITY, f64::abs);
+                powers.fold(size, |size, (e, reach)| size * reach.powf(f64::from(*e)))
+            })
+            .sum::<f64>()
+            * (f64::EPSILON / 2.0);
+        let size = own.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
+        if lost > LOST * size {
+            let centre: Vec<_> = points[0].iter().map(|x| short_number(*x)).collect();
+            return Ok(Some(format!(
+                "in f64 (--coefficients f64, predictions in Python) {name} may be off by {} in the box: \
+                 powers cancel; --centre {} expands about its middle",
+                short(lost),
+                centre.join(",")
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// A number near another, with three digits and no exponent where that is short.
+fn short_number(x: f64) -> String {
+    let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
+    rounded.to_string()
 }
 
 /// `C(n + D, D)`, saturating.
