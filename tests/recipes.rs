@@ -11,7 +11,7 @@ use slnn::expand::{Limits, expand, prove_equal};
 use slnn::network::{Activation, Basis, Layer, Network};
 use slnn::table::problems;
 use slnn::train::auto::{
-    Choice, Role, Search, SearchCheckpoint, Teacher, choose, method, teachable,
+    Choice, Kind, Role, Search, SearchCheckpoint, Teacher, choose, method, teachable,
 };
 use slnn::train::routine::Named;
 use slnn::train::{
@@ -542,7 +542,7 @@ fn teaching() -> Search {
         trials: 200,
         teacher: Some(Teacher {
             hidden: vec![vec![4]],
-            l2: vec![(1e-5, vec![1e-3])],
+            kinds: vec![Kind { role: Role::Teacher, l2: 1e-5, taught_l2: vec![1e-3] }],
             taught: vec![(vec![8], vec![5]), (vec![2], vec![1])],
             longer: 2,
         }),

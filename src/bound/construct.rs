@@ -313,7 +313,12 @@ fn replace(
             if fit.error > 0.0 {
                 fit.error = with_room(fit.error, value_range(unit, interval).magnitude());
             }
-            let (error, slope) = (fit.error, narrower(slopes, polynomial_slopes(&fit)));
+            let mut slope = narrower(slopes, polynomial_slopes(&fit));
+            if !unit.is_piecewise_polynomial() {
+                // The same room for slopes, whose enclosures differ in their last digits.
+                slope = slope.widened(mul_up(slope.magnitude(), SLOPE_ROOM));
+            }
+            let error = fit.error;
             (Replaced::Fit(fit), error, slope)
         }
     };
@@ -321,6 +326,9 @@ fn replace(
     let proofs = ranged.proofs.clone();
     Ok((made, Neuron { range: ranged.range, lines, interval, error, slope, proofs }))
 }
+
+/// The share of the largest slope by which slopes of curves are widened: 2^-40.
+const SLOPE_ROOM: f64 = 1.0 / (1_u64 << 40) as f64;
 
 /// The share by which the error of a composite block is enlarged.
 const ROOM: f64 = 1.001;

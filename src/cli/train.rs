@@ -597,7 +597,7 @@ impl Arguments {
                 teacher.taught.clone_from(&search.shapes);
             }
             if self.method.l2.is_some() {
-                teacher.l2.iter_mut().for_each(|(_, taught)| taught.clone_from(&search.l2));
+                teacher.kinds.iter_mut().for_each(|own| own.taught_l2.clone_from(&search.l2));
             }
             if self.method.epochs.is_some() {
                 teacher.longer = 1;
@@ -881,7 +881,11 @@ fn choice_value(choice: &Choice) -> Value {
         }),
         "taught": choice.taught,
         "teacher": choice.teacher.iter().map(|own| {
-            json!({"hidden": own.hidden, "l2": own.l2})
+            let activation = match own.activation {
+                HiddenActivation::Function(function) => Some(function.name()),
+                HiddenActivation::Slaf { .. } | HiddenActivation::Hybrid { .. } => None,
+            };
+            json!({"activation": activation, "hidden": own.hidden, "l2": own.l2})
         }).collect::<Vec<_>>(),
     })
 }
@@ -914,7 +918,7 @@ fn choose(
     let search = arguments.search(options, table);
     let teacher = search.affordable_teacher();
     let taught = teacher.map_or(0, Teacher::candidates);
-    let teachers = teacher.map_or(0, |own| own.hidden.len() * own.l2.len());
+    let teachers = teacher.map_or(0, |own| own.hidden.len() * own.kinds.len());
     globals.remark(format_args!(
         "choosing among {}: at most {} of {} on three quarters of {}",
         counted(search.shapes.len() * search.l2.len() + teachers + taught, "candidate"),

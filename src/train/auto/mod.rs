@@ -12,7 +12,7 @@
 //! 1. every candidate on the first fold,
 //! 2. the best of them on the other folds,
 //! 3. the best of all with stronger and weaker L2, on all folds,
-//! 4. networks of tanh, on all folds,
+//! 4. networks of tanh and of ReLU, on all folds,
 //! 5. SLNNs that learn from a teacher, on the first fold: the networks of round 4 and some more, with the
 //!    L2 that is best for all shapes together, label made-up rows ([`Lesson`]),
 //! 6. the better ones of round 5 on the other folds; of a shape with two L2 the weaker is kept where
@@ -39,7 +39,7 @@ use ndarray::{Array2, ArrayView1};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::network::{Activation, Head, Network};
+use crate::network::{Head, Network};
 use crate::table::Table;
 use crate::train::checkpoint::Fingerprint;
 use crate::train::ensemble::{MAX_MEMBERS, member_options, train_members};
@@ -52,7 +52,7 @@ use crate::train::{
     Routine, Trained, metrics,
 };
 
-pub use search::{Search, Teacher, method, teachable};
+pub use search::{Kind, Search, Teacher, method, teachable};
 use trials::predicted;
 pub use trials::{Role, SearchCheckpoint, Trial};
 
@@ -77,6 +77,9 @@ const TAUGHT_NEARLY: f64 = 2.0;
 /// Of what is taught the weaker L2 is kept when its loss is no more than so many times that of the
 /// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
 const WEAKER: f64 = 1.2;
+/// A sharper kind of teacher is chosen where it loses no more than so many times what the best does: with
+/// all rows it gains most.
+const SHARP: f64 = 1.1;
 /// What is taught and loses more than so many times what another does explodes on some row, on whichever
 /// fold that lies.
 const EXPLODED: f64 = 3.0;
@@ -354,24 +357,23 @@ impl State<'_> {
     /// The rounds with a teacher: what is taught and worth it; `None` where it was stopped.
     fn taught(&mut self, teacher: &Teacher, rank: usize) -> Result<Option<Vec<Candidate>>> {
         let shapes: Vec<_> = teacher.hidden.iter().map(|h| (h.clone(), vec![1])).collect();
-        let strengths: Vec<f64> = teacher.l2.iter().map(|(own, _)| *own).collect();
-        let all = candidates(Role::Teacher, &shapes, &strengths);
+        let of = |kind: &Kind| candidates(kind.role, &shapes, &[kind.l2]);
+        let all: Vec<Candidate> = teacher.kinds.iter().flat_map(of).collect();
         if !self.round(&all, 0..FOLDS)? {
             return Ok(None);
         }
         // The loss of one shape is too noisy to choose by; that of all together is not, and unlike networks
         // err less together than the best of them alone.
         let networks = (PAIR + MORE_TEACHERS) * teacher.hidden.len();
-        let loss = |l2: f64| -> f64 {
-            all.iter().filter(|kind| kind.l2 == l2).map(|kind| self.loss(kind, networks)).sum()
-        };
-        let best = teacher.l2.iter().min_by(|(a, _), (b, _)| loss(*a).total_cmp(&loss(*b)));
-        let Some((l2, taught_l2)) = best.filter(|(l2, _)| loss(*l2).is_finite()) else {
+        let loss = |kind: &Kind| -> f64 { of(kind).iter().map(|c| self.loss(c, networks)).sum() };
+        let least = teacher.kinds.iter().map(loss).fold(f64::INFINITY, f64::min);
+        let near = |kind: &&Kind| loss(kind) <= SHARP * least && loss(kind).is_finite();
+        let Some(kind) = teacher.kinds.iter().rev().find(near) else {
             return Ok(Some(Vec::new()));
         };
-        self.teachers = all.into_iter().filter(|kind| kind.l2 == *l2).collect();
+        self.teachers = of(kind);
         self.used += FOLDS * teacher.hidden.len() * MORE_TEACHERS;
-        let all = candidates(Role::Taught, &teacher.taught, taught_l2);
+        let all = candidates(Role::Taught, &teacher.taught, &kind.taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);
         }
@@ -392,15 +394,15 @@ impl State<'_> {
     fn options(&self, candidate: &Candidate) -> Options {
         let Candidate { role, hidden, degrees, l2 } = candidate.clone();
         let own = Options { hidden, degrees, l2, ..self.base.clone() };
-        match role {
-            Role::Alone => own,
-            Role::Taught => {
+        match role.teaches() {
+            None if role == Role::Alone => own,
+            None => {
                 let longer = self.search.teacher.as_ref().map_or(1, |teacher| teacher.longer);
                 Options { epochs: own.epochs.saturating_mul(longer), ..own }
             }
             // What keeps powers in range has nothing to do there.
-            Role::Teacher => Options {
-                activation: HiddenActivation::Function(Activation::Tanh),
+            Some(activation) => Options {
+                activation: HiddenActivation::Function(activation),
                 routine: Routine::Normalised,
                 warm_start: None,
                 optimiser: match own.optimiser {
@@ -584,7 +586,7 @@ impl State<'_> {
         let mut answers = answers.into_iter().flatten();
         for (candidate, fold) in part {
             let pair: Vec<_> = answers.by_ref().take(PAIR).collect();
-            if candidate.role == Role::Teacher {
+            if candidate.role.teaches().is_some() {
                 let networks = pair.iter().flatten().map(|own| own.network.clone()).collect();
                 self.tried[*fold].push((candidate.clone(), networks));
             }

@@ -1,6 +1,6 @@
 //! What a search tries, and what that costs.
 
-use super::{BEST, FINALISTS, FOLDS, MORE_TEACHERS, PAIR};
+use super::{BEST, FINALISTS, FOLDS, MORE_TEACHERS, PAIR, Role};
 use crate::table::Table;
 use crate::train::{HiddenActivation, Loss, Optimiser, Options};
 
@@ -31,10 +31,10 @@ pub struct Search {
 /// Candidates for a teacher and for those that learn from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Teacher {
-    /// Hidden layers of the networks of tanh; those of all shapes are the teacher together.
+    /// Hidden layers of the networks; those of all shapes are the teacher together.
     pub hidden: Vec<Vec<usize>>,
-    /// The L2 to choose from, for all of them, each with the L2 of what learns from them.
-    pub l2: Vec<(f64, Vec<f64>)>,
+    /// What to choose from, from the smoothest to the sharpest.
+    pub kinds: Vec<Kind>,
     /// Hidden layers and degrees of the SLNNs that learn from it.
     pub taught: Vec<(Vec<usize>, Vec<usize>)>,
     /// How many times as long as the others they train: what they learn has no noise, so they come
@@ -42,15 +42,26 @@ pub struct Teacher {
     pub longer: usize,
 }
 
+/// One way for networks to become a teacher.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kind {
+    /// [`Role::Teacher`] or [`Role::ReluTeacher`].
+    pub role: Role,
+    /// The L2 of all of them.
+    pub l2: f64,
+    /// The L2 to choose from of what learns from them.
+    pub taught_l2: Vec<f64>,
+}
+
 impl Teacher {
     /// The most candidates to be taught.
     pub fn candidates(&self) -> usize {
-        self.taught.len() * self.l2.iter().map(|(_, taught)| taught.len()).max().unwrap_or(0)
+        self.taught.len() * self.kinds.iter().map(|own| own.taught_l2.len()).max().unwrap_or(0)
     }
 
     /// The most trainings that it costs, those of candidates included.
     pub fn trainings(&self) -> usize {
-        let teachers = self.hidden.len() * self.l2.len();
+        let teachers = self.hidden.len() * self.kinds.len();
         let taught = self.candidates();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
         PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * MORE_TEACHERS
@@ -89,8 +100,8 @@ impl Search {
         Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76, teacher: None }
     }
 
-    /// With a teacher, and the trainings that it costs: tanh in layers of 48,24, 24,12 or 16,8 neurons
-    /// with weak and strong L2 teaches two SLNNs, the first of total degree 12, 9, 3 and 4
+    /// With a teacher, and the trainings that it costs: tanh with weak L2 or ReLU with strong in layers of
+    /// 48,24, 24,12 and 16,8 neurons teaches two SLNNs, the first of total degree 12, 9, 3 and 4
     /// whose polynomials stay below 200,000 monomials; not both of the deep ones. With more than
     /// 104 inputs none is left, and there is no teacher.
     #[must_use]
@@ -107,7 +118,10 @@ impl Search {
         let teacher = Teacher {
             hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
             // What is smooth is learned by what is smoother.
-            l2: vec![(3e-3, vec![1e-2]), (1e-5, vec![1e-3, 1e-5])],
+            kinds: vec![
+                Kind { role: Role::ReluTeacher, l2: 1e-3, taught_l2: vec![1e-2] },
+                Kind { role: Role::Teacher, l2: 1e-5, taught_l2: vec![1e-3, 1e-5] },
+            ],
             taught,
             longer: 5,
         };

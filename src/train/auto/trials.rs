@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Candidate, PAIR};
 use crate::error::Result;
 use crate::json::{Cursor, Json};
+use crate::network::Activation;
 use crate::train::checkpoint::{read_document, write_document};
 
 const FORMAT: &str = "slnn.search-checkpoint";
@@ -19,6 +20,8 @@ pub enum Role {
     Alone,
     /// A network of tanh that may become a part of the teacher.
     Teacher,
+    /// One of ReLU.
+    ReluTeacher,
     /// A network that learns from the table and a teacher.
     Taught,
 }
@@ -43,7 +46,7 @@ pub struct Trial {
 ///
 /// The file is JSON, `"format": "slnn.search-checkpoint", "version": 2`: `run` is the SHA-256 of
 /// table, rows, options and search, `trials` the list of what is done, each with `role`
-/// (`alone`, `teacher` or `taught`), `hidden`, `degrees`, `l2` and `losses`, a list of pairs.
+/// (`alone`, `teacher`, `relu-teacher` or `taught`), `hidden`, `degrees`, `l2` and `losses`, a list of pairs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchCheckpoint {
     pub(super) run: String,
@@ -78,11 +81,21 @@ impl Trial {
 }
 
 impl Role {
+    /// The activation of what teaches.
+    pub(super) fn teaches(self) -> Option<Activation> {
+        match self {
+            Role::Teacher => Some(Activation::Tanh),
+            Role::ReluTeacher => Some(Activation::Relu),
+            Role::Alone | Role::Taught => None,
+        }
+    }
+
     /// The name in files.
     pub fn name(self) -> &'static str {
         match self {
             Role::Alone => "alone",
             Role::Teacher => "teacher",
+            Role::ReluTeacher => "relu-teacher",
             Role::Taught => "taught",
         }
     }
@@ -151,11 +164,11 @@ fn trial(cursor: &Cursor) -> Result<Trial> {
         }
     };
     let role = fields.take("role")?;
-    let named = [Role::Alone, Role::Teacher, Role::Taught];
+    let named = [Role::Alone, Role::Teacher, Role::ReluTeacher, Role::Taught];
     let trial = Trial {
         role: match named.into_iter().find(|named| role.string().is_ok_and(|s| s == named.name())) {
             Some(named) => named,
-            None => return Err(role.expected("alone, teacher or taught")),
+            None => return Err(role.expected("alone, teacher, relu-teacher or taught")),
         },
         hidden: counts(fields.take("hidden")?)?,
         degrees: counts(fields.take("degrees")?)?,
