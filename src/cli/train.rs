@@ -209,13 +209,13 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 76, and up to 120 more for a
+    /// The most trainings of --auto before the last ones [default: 76, and up to 92 more for a
     /// teacher]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
     /// Let --auto try no teacher: on a regression of up to 10,000 rows it also tries SLNNs that learn,
     /// beside the table, rows that are made up of its values and labelled by some networks of
-    /// tanh together, and takes them where rows held back say that they are better
+    /// tanh or of ReLU together, and takes them where rows held back say that they are better
     #[arg(long, requires = "auto")]
     no_teacher: bool,
     /// Train K networks from different seeds and save their mean, one network of the same degree

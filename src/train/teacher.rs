@@ -1,7 +1,7 @@
 //! Made-up rows that a teacher labels.
 //!
-//! Between and beyond its rows a polynomial may do anything. Networks that saturate, like those of
-//! tanh, do nothing wild there, and several together guess better than one; but they are no
+//! Between and beyond its rows a polynomial may do anything. Networks that saturate or bend, like those of
+//! tanh and ReLU, do nothing wild there, and several together guess better than one; but they are no
 //! polynomial. So they are asked what they would answer on rows that no table holds, and SLNNs learn
 //! these beside the real ones (Hinton, Vinyals and Dean 2015: distillation). The label is the median of
 //! their answers: a single wild one does not move it.

@@ -283,7 +283,7 @@ struct State<'a> {
     used: usize,
     /// The kinds of networks of the teacher.
     teachers: Vec<Candidate>,
-    /// Of every fold, the networks of tanh that were tried there now and not before a checkpoint.
+    /// Of every fold, the networks that may teach and were tried there now and not before a checkpoint.
     tried: Vec<Vec<(Candidate, Vec<Network>)>>,
     /// Of every fold, once it is asked for.
     lessons: Vec<Option<Arc<Lesson>>>,
