@@ -131,13 +131,32 @@ pub fn write_atomically(
         let mut writer = BufWriter::with_capacity(1 << 16, file);
         return fill(&mut writer).and_then(|()| writer.flush()).map_err(at);
     };
-    let file = temporary(&target).map_err(at)?;
-    let mut writer = BufWriter::with_capacity(1 << 16, file);
+    replace(path, &target, staged(path, &target, fill)?)
+}
+
+/// A temporary file beside `target` with what `fill` writes, on the disk.
+fn staged(
+    path: &Path,
+    target: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<tempfile::NamedTempFile> {
+    let at = |source| Error::io(path, source);
+    let mut writer = BufWriter::with_capacity(1 << 16, temporary(target).map_err(at)?);
     fill(&mut writer).map_err(at)?;
     let file = writer.into_inner().map_err(|e| at(e.into_error()))?;
     file.as_file().sync_all().map_err(at)?;
-    file.persist(&target).map_err(|e| at(e.error))?;
-    sync_directory(&target);
+    Ok(file)
+}
+
+/// Puts a staged file in the place of the target, to survive a power cut.
+fn replace(path: &Path, target: &Path, file: tempfile::NamedTempFile) -> Result<()> {
+    file.persist(target).map_err(|e| Error::io(path, e.error))?;
+    // Not every file system can sync a directory.
+    if let Ok((directory, _)) = directory_and_name(target)
+        && let Ok(handle) = File::open(directory)
+    {
+        let _ = handle.sync_all();
+    }
     Ok(())
 }
 
@@ -150,34 +169,18 @@ pub fn write_together(files: &[(&Path, String)]) -> Result<()> {
     let mut ready = Vec::new();
     let mut direct = Vec::new();
     for (path, text) in files {
-        let at = |source| Error::io(path, source);
         let Some(target) = target(path)? else {
             direct.push((path, text));
             continue;
         };
-        let mut file = temporary(&target).map_err(at)?;
-        file.write_all(text.as_bytes()).map_err(at)?;
-        file.as_file().sync_all().map_err(at)?;
+        let file = staged(path, &target, |out| out.write_all(text.as_bytes()))?;
         ready.push((path, target, file));
     }
     // What cannot be taken back comes first: where it fails, nothing else has been replaced.
     for (path, text) in direct {
         write_atomically(path, |out| out.write_all(text.as_bytes()))?;
     }
-    for (path, target, file) in ready {
-        file.persist(&target).map_err(|e| Error::io(path, e.error))?;
-        sync_directory(&target);
-    }
-    Ok(())
-}
-
-/// A rename must survive a power cut; not every file system can sync a directory.
-fn sync_directory(target: &Path) {
-    if let Ok((directory, _)) = directory_and_name(target)
-        && let Ok(handle) = File::open(directory)
-    {
-        let _ = handle.sync_all();
-    }
+    ready.into_iter().try_for_each(|(path, target, file)| replace(path, &target, file))
 }
 
 #[cfg(test)]

@@ -111,10 +111,6 @@ impl<'a> Prefix<'a> {
             trace.rows = vec![Vec::new(); self.layers.len()];
         }
         for k in (0..self.layers.len()).rev() {
-            // An entry that has left the numbers of f64 stands for one that is not known.
-            if !row.iter().all(|r| r.is_finite()) {
-                return f64::NAN;
-            }
             let magnitudes = &self.magnitudes[k];
             match &self.chain.steps[k] {
                 Step::Affine { weight, bias } => {
@@ -154,6 +150,8 @@ impl<'a> Prefix<'a> {
             let vertex = row.iter().zip(self.domain.intervals());
             trace.vertex = vertex.map(|(r, x)| if *r >= 0.0 { x.lower } else { x.upper }).collect();
         }
+        // An entry that leaves the numbers of f64 stands for one that is not known; no weight or slope
+        // brings it back.
         if !row.iter().all(|r| r.is_finite()) {
             return f64::NAN;
         }

@@ -7,12 +7,14 @@ use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use num_rational::BigRational;
 use serde_json::{Value, json};
+use slnn::bound::Domain;
 use slnn::error::{Error, Result};
 use slnn::expand::{
     Coefficients, Computed, Expansion, Limits, Model, Part, Plan, Step, compressed, expand_part,
     expand_timed, plan, plan_part, proof_seconds, prove_equal,
 };
 use slnn::network::Network;
+use slnn::numeric::outward::Interval;
 use slnn::numeric::rational::{parse_exact, rational_from_f64, rational_to_f64};
 
 use super::Globals;
@@ -367,11 +369,14 @@ fn prove(
         };
     }
     let points = lattice_points(plan);
+    let unasked = !arguments.prove;
+    let many = points > PROVE_POINTS || network.inputs().len() > PROVE_VARIABLES;
+    if arguments.no_prove || unasked && many {
+        return Ok(None);
+    }
     let seconds = proof_seconds(network, plan);
     let most = limits.seconds.map_or(PROVE_SECONDS, |all| PROVE_SECONDS.min(all - plan.seconds));
-    let cheap =
-        points <= PROVE_POINTS && network.inputs().len() <= PROVE_VARIABLES && seconds <= most;
-    if arguments.no_prove || !(arguments.prove || cheap) {
+    if unasked && seconds > most {
         return Ok(None);
     }
     if seconds > TOLD_SECONDS {
@@ -395,8 +400,8 @@ const LOST: f64 = 1e-3;
 /// What to say where rounding the coefficients alone may change values in the network's box by more than
 /// a share of them: powers of numbers far from the centre cancel.
 fn about_f64(network: &Network, expansion: &Expansion) -> Result<Option<String>> {
-    let ends = network.inputs().iter().map(|input| input.lower.zip(input.upper));
-    let Some(ends) = ends.collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let Ok(domain) = Domain::of_network(network) else { return Ok(None) };
+    let ends = domain.intervals();
     if expansion.terms() > LOOKED_AT {
         return Ok(None);
     }
@@ -406,16 +411,12 @@ fn about_f64(network: &Network, expansion: &Expansion) -> Result<Option<String>>
             centre.iter().map(|c| rational_to_f64(c).unwrap_or(f64::INFINITY)).collect()
         }
     };
-    let reach: Vec<f64> = ends
-        .iter()
-        .zip(&centre)
-        .map(|((lower, upper), c)| (lower - c).abs().max((upper - c).abs()))
-        .collect();
-    let middle = |(lower, upper): &(f64, f64)| lower / 2.0 + upper / 2.0;
-    let points = [
-        ends.iter().map(middle).collect(),
-        ends.iter().map(|(lower, _)| *lower).collect(),
-        ends.iter().map(|(_, upper)| *upper).collect::<Vec<_>>(),
+    let reach = ends.iter().zip(&centre).map(|(x, c)| (x.lower - c).abs().max((x.upper - c).abs()));
+    let reach: Vec<f64> = reach.collect();
+    let points: [Vec<f64>; 3] = [
+        ends.iter().map(Interval::middle).collect(),
+        ends.iter().map(|x| x.lower).collect(),
+        ends.iter().map(|x| x.upper).collect(),
     ];
     let values =
         network.forward(Array2::from_shape_fn((3, ends.len()), |(i, j)| points[i][j]).view())?;
