@@ -354,6 +354,7 @@ fn a_defect_is_named_and_ends_with_2() {
     write("marked.json", &format!("\u{feff}{}", affine("1", "0")));
     write("null.json", "null");
     write("cut.json", &polynomial("\"truncated\": 2,", "7", "1"));
+    write("stroke.json", &polynomial("", "7", "\"6/\""));
     write("far.csv", "x\n0\n1e200\n");
     let difference = r#""layers": [
         {"kind": "affine", "weight": [[1], [1]], "bias": [0, 0]},
@@ -371,6 +372,11 @@ fn a_defect_is_named_and_ends_with_2() {
         ("train numbers.csv --target y -o numbers.csv", &["-o numbers.csv", "input"]),
         ("train numbers.csv --target y -o absent/x.json", &["-o absent/x.json", "no folder"]),
         ("train numbers.csv --target y -o .", &["folder"]),
+        ("train numbers.csv --target y -o -", &["-o -", "standard output"]),
+        ("train numbers.csv --target y --loss softmax -o x.json", &["numbers.csv", "class labels"]),
+        ("train numbers.csv --target y --loss logistic -o x.json", &["numbers.csv", "row 0"]),
+        ("approximate relu.json --box=-1,1 --epsilon -1 -o x.json", &["--epsilon", "-1"]),
+        ("approximate relu.json --box=-1,1 --degree 2,3 -o x.json", &["--degree", "2 degrees"]),
         ("train numbers.csv --hidden 2,x -o x.json", &["--hidden", "\"x\""]),
         ("train numbers.csv --hidden 0 -o x.json", &["--hidden", "0 neurons"]),
         ("train numbers.csv --degree 2,2,2 -o x.json", &["--degree", "3 degrees"]),
@@ -426,6 +432,7 @@ fn a_defect_is_named_and_ends_with_2() {
         ("describe null.json", &["null.json", "JSON", "format"]),
         ("describe brackets.json", &["brackets.json", "recursion"]),
         ("describe cut.json", &["cut.json", "terms[0].exponents", "7", "\"truncated\": 2"]),
+        ("describe stroke.json", &["stroke.json", "\"6/\"", "p[/q]"]),
         ("train numbers.csv --threads 0 -o x.json", &["--threads", "0"]),
         ("train numbers.csv", &["--output"]),
         ("expand key.json -o x.json", &["key.json", "\"hat\""]),
@@ -444,6 +451,8 @@ fn a_defect_is_named_and_ends_with_2() {
         ("expand net.json --plan -o x.json", &["--plan", "--output"]),
         ("expand net.json --max-degree 1 --prove -o x.json", &["--prove", "--max-degree 1"]),
         ("expand net.json --limit-seconds nan -o x.json", &["--limit-seconds"]),
+        ("expand net.json --limit-bytes 6XB -o x.json", &["--limit-bytes", "6GiB"]),
+        ("expand net.json --limit-bytes 99999999999GiB -o x.json", &["--limit-bytes"]),
         ("evaluate net.json hole.csv -o x.csv", &["hole.csv", "line 3"]),
         ("evaluate net.json classes.csv -o classes.csv", &["-o classes.csv"]),
         ("evaluate net.json xor -o x.csv", &["\"a\"", "x1"]),
@@ -621,8 +630,12 @@ fn expansions_about_a_centre_and_in_fewer_variables() {
     assert_eq!(there["outputs"][0]["terms"].as_array().unwrap().len(), 6);
     slnn(at, "compare net.json there.json").ends(0);
 
-    let run = slnn(at, "expand net.json --memory 1000 -o x.json").ends(2);
-    assert!(run.err.contains("1000 B") || run.err.contains("1000 bytes"), "{}", run.err);
+    let run = slnn(at, "describe there.json").ends(0);
+    assert!(run.out.contains("distances from a -1, b 1, c 4"), "{}", run.out);
+
+    slnn(at, "expand net.json --memory 1GiB -o y.json").ends(0);
+    let run = slnn(at, "expand net.json --memory 1kB -o x.json").ends(2);
+    assert!(run.err.contains("the limit of 1000 bytes"), "{}", run.err);
     assert!(!at.join("x.json").exists());
 }
 
@@ -727,6 +740,8 @@ fn a_bound_stands_in_the_file_of_the_polynomial_that_it_holds_for() {
         let text = fs::read_to_string(at.join("poly.json")).unwrap();
         let file: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(file["about"]["approximates"].is_object(), stands, "{more}");
+        let described = slnn(at, "describe poly.json").ends(0).out;
+        assert_eq!(described.contains("y: said to be within"), stands, "{more}: {described}");
     }
 }
 

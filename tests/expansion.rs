@@ -10,7 +10,9 @@ use slnn::expand::{
     Coefficients, Expansion, Limits, Method, Model, compare, expand, expand_watched, plan,
     prove_equal,
 };
-use slnn::network::{Activation, Affine, Basis, Head, Input, Layer, Network, Slaf};
+use slnn::network::{
+    Activation, Affine, Basis, Conv, Family, Head, Input, Layer, Network, Slaf, Window,
+};
 use slnn::polynomial::Packed;
 use slnn::{Error, Polynomial};
 
@@ -349,6 +351,36 @@ fn what_would_explode_is_refused_with_its_cost_and_a_way_out() {
     assert!(matches!(expand(&deep(3, 2, 3), &limits), Err(Error::TooLarge(_))));
     let limits = Limits { bytes: 100, ..no_limits() };
     assert!(expand(&deep(3, 2, 3), &limits).unwrap_err().to_string().contains("100 bytes"));
+}
+
+#[test]
+fn what_would_not_fit_is_refused_before_it_is_written_out() {
+    let refused = |network: &Network, part: &str| match plan(network, None) {
+        Err(Error::TooLarge(refusal)) => {
+            let text = refusal.to_string();
+            assert!(text.contains(part), "{text}");
+        }
+        other => panic!("{other:?}"),
+    };
+    // 90,000 weights in a file are 2 * 10^8 at all places of the image.
+    let conv = |from: usize, to: usize| {
+        let window = Window::new([48, 48, from], [1, 1], [1, 1], [0, 0]).unwrap();
+        let weight = ndarray::Array2::from_elem((to, from), 1.0);
+        Layer::Conv(Conv::new(window, weight, ndarray::Array1::<f64>::zeros(to)).unwrap())
+    };
+    let inputs = (0..48 * 48).map(|i| Input::named(format!("x{i}"))).collect();
+    let outputs = (0..48 * 48 * 300).map(|i| format!("y{i}")).collect();
+    let layers = vec![conv(1, 300), conv(300, 300)];
+    let network = Network::new(inputs, outputs, layers, Head::Identity).unwrap();
+    refused(&network, "up to layer 1");
+
+    let coefficients = ndarray::Array2::from_elem((1, 20_001), 1.0);
+    let (centre, scale) = (ndarray::arr1(&[0.5]).into(), ndarray::arr1(&[1.0]).into());
+    let basis = Basis::Orthogonal { family: Family::Chebyshev, centre, scale };
+    let layers = vec![Layer::Slaf(Slaf::new(basis, coefficients).unwrap())];
+    let inputs = vec![Input::named("x")];
+    let network = Network::new(inputs, vec!["y".into()], layers, Head::Identity).unwrap();
+    refused(&network, "1 polynomials of degree 20000");
 }
 
 #[test]

@@ -305,6 +305,30 @@ proptest! {
 }
 
 #[test]
+fn a_packed_table_is_the_table() {
+    let options = ReadOptions { labels: None, ..Default::default() };
+    for (name, text) in
+        [("a.csv", "a,b,y\n1,2,3\n4,5,7\n"), ("a.tsv", "a\tb\ty\n1\t2\t3\n4\t5\t7\n")]
+    {
+        let (_plain, path) = file(name, text);
+        let plain = Table::read(&path, &options).unwrap();
+        let tabs = name.ends_with("tsv");
+        for packed in [format!("{name}.gz"), "a.gz".into(), "a".into()] {
+            // Without the name nothing says that tabs separate.
+            if tabs && !packed.starts_with(name) {
+                continue;
+            }
+            let (_packed, path) = file(&packed, gzip(text.as_bytes()));
+            let found = Table::read(&path, &options).unwrap();
+            assert_eq!((found.inputs(), found.targets()), (plain.inputs(), plain.targets()));
+            let cut = &gzip(text.as_bytes())[..20];
+            let (_cut, path) = file(&packed, cut);
+            assert!(Table::read(&path, &options).is_err());
+        }
+    }
+}
+
+#[test]
 fn every_prefix_of_an_idx_file_is_an_error() {
     let images = idx(&[3, 2, 2], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     let labels = idx(&[3], &[0, 1, 1]);

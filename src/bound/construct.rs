@@ -97,19 +97,23 @@ impl Degrees {
     /// # Errors
     /// When there is not one degree for each of the layers, or neurons, of these widths.
     fn check(&self, widths: &[usize]) -> Result<()> {
-        let (found, expected) = match self {
-            Degrees::All(_) => return Ok(()),
-            Degrees::ByLayer(degrees) => (vec![degrees.len()], vec![widths.len()]),
-            Degrees::ByNeuron(degrees) => (degrees.iter().map(Vec::len).collect(), widths.to_vec()),
-        };
-        if found == expected {
-            return Ok(());
+        match self {
+            Degrees::All(_) => Ok(()),
+            Degrees::ByLayer(degrees) if degrees.len() == widths.len() => Ok(()),
+            Degrees::ByLayer(degrees) => Err(Error::invalid(
+                "degrees",
+                format!("{} degrees", degrees.len()),
+                format!("one, or one for each of {} activation layers", widths.len()),
+            )),
+            Degrees::ByNeuron(degrees) => {
+                let found: Vec<usize> = degrees.iter().map(Vec::len).collect();
+                if found == widths {
+                    return Ok(());
+                }
+                let expected = format!("{widths:?}: one for each neuron of each activation layer");
+                Err(Error::invalid("degrees", format!("{found:?} degrees by layer"), expected))
+            }
         }
-        Err(Error::invalid(
-            "degrees",
-            format!("{found:?}"),
-            format!("{expected:?}: one for each activation layer, or for each neuron of each"),
-        ))
     }
 }
 

@@ -165,7 +165,14 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Goal::Expansion => Minimise::Product,
         Goal::Evaluation => Minimise::Sum,
     };
-    let failed = |error: Error| error.within(arguments.network.display());
+    // The library names fields; the user typed flags.
+    let failed = |error: Error| match error {
+        Error::Invalid { place, found, expected } if place == "epsilon" || place == "degrees" => {
+            let flag = if place == "epsilon" { "--epsilon" } else { "--degree" };
+            Error::invalid(flag, found, expected)
+        }
+        error => error.within(arguments.network.display()),
+    };
     let started = Instant::now();
     let mut made = match arguments.epsilon {
         Some(epsilon) => divided(&request, arguments, globals, None, &mut |watch| {

@@ -181,6 +181,11 @@ fn network(network: &Network) -> Outcome {
                 ));
             }
         }
+        Err(error @ Error::TooLarge(_)) => {
+            answer.set("degree", Value::Null);
+            answer.set("monomials", Value::Null);
+            answer.line(format_args!("  degree and monomials are not known: {error}"));
+        }
         Err(error) => return Err(error),
     }
     Ok(answer)
@@ -203,8 +208,12 @@ fn checkpoint(document: &Json) -> Outcome {
     let options = fields.take("options")?.value().to_value();
     if let Value::Object(options) = &options {
         answer.line("  options");
-        for (name, value) in options {
-            answer.line(format_args!("    {name:<14}{}", value.as_str().unwrap_or_default()));
+        // Those that are not given are no news.
+        let given = options.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
+        for (name, value) in given.filter(|(_, value)| *value != "None") {
+            let value =
+                value.strip_prefix("Some(").and_then(|v| v.strip_suffix(')')).unwrap_or(value);
+            answer.line(format_args!("    {name:<14}{value}"));
         }
     }
     answer.set("options", options);
@@ -391,6 +400,7 @@ fn polynomial(expansion: &Expansion) -> Answer {
     if let Some(degree) = expansion.truncated() {
         answer.line(format_args!("  only the terms of total degree up to {degree}"));
     }
+    origin(expansion, &mut answer);
     answer.line(format_args!("  head {}", expansion.head().name()));
     let mut largest = serde_json::Map::new();
     for (o, (terms, output)) in leading.iter().zip(expansion.outputs()).enumerate() {
@@ -409,6 +419,33 @@ fn polynomial(expansion: &Expansion) -> Answer {
     }
     answer.set("largest", largest);
     answer
+}
+
+/// Around which point a polynomial is written, and how near it is to which network.
+fn origin(expansion: &Expansion, answer: &mut Answer) {
+    let centre = expansion.centre().map(|centre| centre.iter().map(format_exact));
+    answer.set("centre", centre.map(Iterator::collect::<Vec<_>>));
+    if let Some(centre) = expansion.centre() {
+        let places = centre.iter().zip(expansion.variables()).take(SHOWN_INPUTS);
+        let end = |c| nearest(c).map_or_else(|| approximate(c), plain);
+        let places = places.map(|(c, name)| format!("{name} {}", end(c)));
+        let more = if centre.len() > SHOWN_INPUTS { ", ..." } else { "" };
+        let places = places.collect::<Vec<_>>().join(", ");
+        answer.line(format_args!("  in powers of the distances from {places}{more}"));
+    }
+    let approximates = expansion.about().get("approximates").cloned().unwrap_or_default();
+    let errors: Option<Vec<f64>> =
+        approximates["error"].as_array().and_then(|e| e.iter().map(Value::as_f64).collect());
+    if let Some(errors) = errors.filter(|errors| errors.len() == expansion.outputs().len()) {
+        let sum = approximates["network_sha256"].as_str().unwrap_or_default();
+        for (output, error) in expansion.outputs().iter().zip(errors) {
+            answer.line(format_args!(
+                "  {output}: said to be within {} of the network of SHA-256 {sum}, on its box",
+                short_up(error)
+            ));
+        }
+    }
+    answer.set("approximates", approximates);
 }
 
 /// A number from 2^(length - 1) to 2^(length + 1).

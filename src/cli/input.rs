@@ -217,12 +217,30 @@ pub struct LimitArguments {
     /// Refuse an expansion with more terms [default: 50000000]
     #[arg(long, value_name = "TERMS")]
     limit_terms: Option<u64>,
-    /// Refuse an expansion that needs more memory [default: half of what is free]
-    #[arg(long, visible_alias = "memory", value_name = "BYTES")]
+    /// Refuse an expansion that needs more memory, such as 6GiB [default: half of what is free]
+    #[arg(long, visible_alias = "memory", value_name = "BYTES", value_parser = parse_bytes)]
     limit_bytes: Option<u64>,
     /// Refuse an expansion that takes longer [default: any time]
     #[arg(long, value_name = "SECONDS")]
     limit_seconds: Option<f64>,
+}
+
+/// A number of bytes, plain or with a unit.
+fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
+    let wrong = || format!("{text:?} is not a number of bytes; examples: 6000000000, 6GB, 6GiB");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1_u64 << 30,
+        _ => return Err(wrong()),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)).ok_or_else(wrong)
 }
 
 impl LimitArguments {
@@ -269,6 +287,10 @@ pub fn is_same_place(one: &Path, other: &Path) -> bool {
 /// # Errors
 /// As [`check_output`].
 pub fn check_target(place: &str, output: &Path, inputs: &[&Path]) -> Result<()> {
+    if output == Path::new("-") {
+        let expected = "the name of a file; ./- is one";
+        return Err(Error::invalid(place, "no file but standard output", expected));
+    }
     if output.is_dir() {
         return Err(Error::invalid(place, "a folder", "the name of a file to write"));
     }

@@ -730,12 +730,13 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         own.into_iter().map(|i| split.test[i]).collect()
     });
     let size = match plan(&network, None) {
-        Ok(plan) => Some((plan.degree, plan.terms)),
-        Err(Error::NotPolynomial { .. }) => None,
-        Err(error) => return Err(error),
+        Err(error) if !matches!(error, Error::NotPolynomial { .. } | Error::TooLarge(_)) => {
+            return Err(error);
+        }
+        size => size,
     };
-    answer.set("degree", size.map_or(Value::Null, |(degree, _)| count(degree)));
-    answer.set("monomials", size.map_or(Value::Null, |(_, terms)| count(terms)));
+    answer.set("degree", size.as_ref().map_or(Value::Null, |plan| count(plan.degree)));
+    answer.set("monomials", size.as_ref().map_or(Value::Null, |plan| count(plan.terms)));
     answer.set("test_outside_box", outside.as_ref().map(Vec::len));
     answer.set("test_outside_rows", outside.clone());
     answer.set("ensemble", members);
@@ -766,12 +767,17 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         }
     ));
     match size {
-        Some((degree, terms)) => answer.line(format_args!(
+        Ok(plan) => answer.line(format_args!(
             "a polynomial of total degree {}: {} monomials",
-            grouped(degree),
-            grouped(terms)
+            grouped(plan.degree),
+            grouped(plan.terms)
         )),
-        None => answer.line("not a polynomial: a conventional activation or max pooling is in it"),
+        Err(Error::TooLarge(error)) => {
+            answer.line(format_args!("a polynomial of a degree that is not known: {error}"));
+        }
+        Err(_) => {
+            answer.line("not a polynomial: a conventional activation or max pooling is in it");
+        }
     }
     if let Some(choice) = &choice {
         answer.line(format_args!("chosen by validation: {}", described(choice)));
@@ -936,9 +942,9 @@ fn choose(
     }
     if let Some(checkpoint) = &checkpoint {
         globals.remark(format_args!(
-            "going on after {} of {}",
-            counted(checkpoint.trainings(), "training"),
-            path.display()
+            "{} stands after {}",
+            path.display(),
+            counted(checkpoint.trainings(), "training")
         ));
     }
     let mut watch = Watch {
@@ -1065,7 +1071,7 @@ fn fit(
     let shown = path.display();
     match &checkpoint {
         Some(checkpoint) => {
-            globals.remark(format_args!("going on from epoch {} of {shown}", checkpoint.epoch()));
+            globals.remark(format_args!("{shown} stands after epoch {}", checkpoint.epoch()));
         }
         // After a search it is to be expected.
         None if arguments.resume && arguments.choice.auto => {}

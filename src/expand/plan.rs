@@ -200,7 +200,7 @@ pub(super) fn predict(network: &Network, max_degree: Option<u32>) -> Result<Pred
         let plan = plan_exact(&ExactNetwork::new(network), max_degree)?;
         // To go through all parameters takes as long again, however little comes of it.
         let seconds = plan.seconds + started.elapsed().as_secs_f64();
-        Ok(Plan { bits, seconds, ..plan })
+        Ok(Plan { bits, seconds, bytes: plan.bytes + stages.bytes(), ..plan })
     };
     let (plan, operations) = match in_residues {
         None => (composed()?, 0.0),
@@ -282,6 +282,7 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, phases: [f64; 
     // the exponents, in buffers of which a few are full at a time.
     let term = 0.6 * bits + 100.0;
     let text = (points as f64 * term).min(WRITTEN.max(32.0 * term));
+    let constants = stages.bytes() + lattice::constants(bounds);
     Plan {
         variables: stages.inputs,
         outputs: bounds.len(),
@@ -291,7 +292,7 @@ fn residual_plan(stages: &Stages, bounds: &[Bound], route: Route, phases: [f64; 
             .iter()
             .fold(0, |sum, d| sum + dense_terms(stages.used.len(), *d)),
         bits,
-        bytes: work.max(numerators + kept + text) + PROGRAM,
+        bytes: work.max(numerators + kept + text) + constants + PROGRAM,
         seconds: rates::seconds(stages, bounds, route, phases, threads),
         operations: operations / RESIDUES,
         primes: lattice::primes_for(bits),

@@ -338,12 +338,8 @@ impl Part {
     fn parse(text: &[u8], kind: &Kind, mut first: bool) -> Option<Self> {
         // The odd part of most denominators comes first.
         let mut part = Part { odds: vec![BigUint::one()], ..Part::default() };
-        let mut parser = Parser {
-            rest: text,
-            denominators: HashMap::new(),
-            latest: (&[], (0, 0)),
-            scratch: Vec::new(),
-        };
+        let mut parser =
+            Parser { rest: text, denominators: HashMap::new(), latest: None, scratch: Vec::new() };
         loop {
             parser.space();
             match parser.rest.first() {
@@ -368,7 +364,7 @@ struct Parser<'a> {
     /// The power of two and the index of the odd part of denominators by their digits, and the
     /// latest of them.
     denominators: HashMap<&'a [u8], (u32, u32)>,
-    latest: (&'a [u8], (u32, u32)),
+    latest: Option<(&'a [u8], (u32, u32))>,
     scratch: Vec<u64>,
 }
 
@@ -519,10 +515,10 @@ impl<'a> Parser<'a> {
             let canonical = digits.first() != Some(&b'0') && digits.len() <= MAX_TEXT_DIGITS;
             (canonical && words::read_decimal(digits, magnitude)).then_some(())
         };
-        let (twos, odd) = match denominator {
-            None => (0, 0),
-            Some(digits) if digits == self.latest.0 => self.latest.1,
-            Some(digits) => {
+        let (twos, odd) = match (denominator, self.latest) {
+            (None, _) => (0, 0),
+            (Some(digits), Some((latest, parts))) if digits == latest => parts,
+            (Some(digits), _) => {
                 let parts = match self.denominators.get(digits) {
                     Some(parts) => *parts,
                     None => {
@@ -539,7 +535,7 @@ impl<'a> Parser<'a> {
                         parts
                     }
                 };
-                self.latest = (digits, parts);
+                self.latest = Some((digits, parts));
                 parts
             }
         };

@@ -72,12 +72,13 @@ pub(crate) enum ExactLayer<S> {
     },
     /// One activation a neuron, over and over where there are more neurons.
     Neurons(Vec<Neuron<S>>),
-    /// Affine maps that share weights: for every output, which of them, and what it is applied to.
+    /// An affine map that is applied at many places, each given by what lies under it there, `None`
+    /// for padding: the outputs of the first place, then those of the second.
     Shared {
         weights: Vec<Vec<S>>,
         bias: Vec<S>,
         zero: S,
-        outputs: Vec<(usize, Vec<Option<usize>>)>,
+        places: Vec<Vec<Option<usize>>>,
     },
     /// The largest of the elements at these places.
     Max(Vec<Vec<usize>>),
@@ -200,11 +201,13 @@ impl<'a> WrittenOut<'a> {
                 self.layers.push((l, Cow::Owned(ExactLayer::Neurons(all))));
                 Ok(width)
             }
-            ExactLayer::Shared { weights, bias, outputs, .. } => {
-                let rows = outputs.iter().map(|(channel, sources)| {
-                    let own = sources.iter().zip(&weights[*channel]);
+            ExactLayer::Shared { weights, bias, places, .. } => {
+                let channels = weights.len();
+                let rows = (0..places.len() * channels).map(|i| {
+                    let (sources, channel) = (&places[i / channels], i % channels);
+                    let own = sources.iter().zip(&weights[channel]);
                     let own = own.filter_map(|(at, w)| at.map(|at| (carried + at, w.clone())));
-                    (own.collect(), bias[*channel].clone())
+                    (own.collect(), bias[channel].clone())
                 });
                 self.affine(l, carried, carried + width, rows)
             }
@@ -300,11 +303,11 @@ fn map_layer<S>(
             };
             ExactLayer::Neurons(neurons.iter().map(neuron).collect::<Result<_>>()?)
         }
-        ExactLayer::Shared { weights, bias, zero, outputs } => ExactLayer::Shared {
+        ExactLayer::Shared { weights, bias, zero, places } => ExactLayer::Shared {
             weights: rows(weights)?,
             bias: bias_of(bias)?,
             zero: single(zero)?,
-            outputs: outputs.clone(),
+            places: places.clone(),
         },
         ExactLayer::Max(places) => ExactLayer::Max(places.clone()),
         ExactLayer::Residual { layers, ones, zero } => ExactLayer::Residual {
@@ -345,18 +348,12 @@ fn exact(layer: &Layer, width: usize) -> ExactLayer<BigRational> {
             ExactLayer::Neurons(neurons)
         }
         Layer::Channels(channels) => exact(channels.layer(), channels.channels()),
-        Layer::Conv(conv) => {
-            let channels = conv.weight().rows();
-            let places = conv.window().sources().into_iter();
-            ExactLayer::Shared {
-                weights: rows(conv.weight()),
-                bias: conv.bias().to_exact().to_vec(),
-                zero: BigRational::zero(),
-                outputs: places
-                    .flat_map(|place| (0..channels).map(move |c| (c, place.clone())))
-                    .collect(),
-            }
-        }
+        Layer::Conv(conv) => ExactLayer::Shared {
+            weights: rows(conv.weight()),
+            bias: conv.bias().to_exact().to_vec(),
+            zero: BigRational::zero(),
+            places: conv.window().sources(),
+        },
         Layer::Pool(pool) => {
             let channels = pool.window().input()[2];
             // A pooling window has no padding.
@@ -375,9 +372,9 @@ fn exact(layer: &Layer, width: usize) -> ExactLayer<BigRational> {
                         weights: vec![vec![scale; rows * columns]],
                         bias: vec![BigRational::zero()],
                         zero: BigRational::zero(),
-                        outputs: outputs
+                        places: outputs
                             .into_iter()
-                            .map(|own| (0, own.into_iter().map(Some).collect()))
+                            .map(|own| own.into_iter().map(Some).collect())
                             .collect(),
                     }
                 }
@@ -481,16 +478,18 @@ fn evaluate_layer<A: Algebra>(
                 });
             }
         }
-        ExactLayer::Shared { weights, bias, zero, outputs } => {
+        ExactLayer::Shared { weights, bias, zero, places } => {
             let padding = algebra.affine(&[], &[], zero);
-            for (i, (channel, sources)) in outputs.iter().enumerate() {
-                watch(l, i)?;
+            for sources in places {
                 let source = |source: &Option<usize>| match source {
                     Some(at) => values[*at].clone(),
                     None => padding.clone(),
                 };
                 let under: Vec<_> = sources.iter().map(source).collect();
-                next.push(algebra.affine(&weights[*channel], &under, &bias[*channel]));
+                for (weights, bias) in weights.iter().zip(bias) {
+                    watch(l, next.len())?;
+                    next.push(algebra.affine(weights, &under, bias));
+                }
             }
         }
         ExactLayer::Max(places) => {

@@ -3,17 +3,20 @@
 use ndarray::Array2;
 use num_bigint::BigInt;
 use num_rational::BigRational;
+use num_traits::{One, Pow, Zero};
 
 use crate::network::layer::{Basis, Family, Slaf};
 use crate::numeric::Dyadic;
-use crate::polynomial::{Coefficient, Univariate};
+use crate::numeric::odd::common_integer;
+use crate::polynomial::Univariate;
 
 impl Slaf {
     /// The polynomial that each of `width` neurons computes, in powers of its pre-activation, exactly.
     ///
     /// For the normalised basis `sum_k c_k (z^k - m_k) s_k` this is `a_k = c_k s_k` and
     /// `a_0 = c_0 - sum_k a_k m_k`; an orthogonal basis is built by its three-term recurrence
-    /// in `t = (z - centre) scale`. Cost: O(degree^2) operations on exact numbers a neuron.
+    /// in `t = (z - centre) scale`. Cost: O(degree^2) operations on exact numbers a neuron, of
+    /// O(degree) words for an orthogonal basis.
     ///
     /// # Panics
     /// When the SLAF does not serve `width` neurons (a [`Network`](crate::Network) checks this).
@@ -32,9 +35,9 @@ impl Slaf {
             }
             Basis::Orthogonal { family, centre, scale } => {
                 let (centre, scale) = (centre.to_exact(), scale.to_exact());
-                (0..width)
-                    .map(|i| fold_orthogonal(*family, &row(i), &centre[i], &scale[i]))
-                    .collect()
+                let rows: Vec<_> = (0..coefficients.nrows()).map(row).collect();
+                let places: Vec<_> = centre.into_iter().zip(scale).collect();
+                fold_orthogonal(*family, &rows, &places)
             }
         }
     }
@@ -55,52 +58,183 @@ fn fold_normalised(
     Univariate::new(coefficients)
 }
 
-/// In dyadic numbers where all parameters are: no greatest common divisor then. The elements of every
-/// family have dyadic coefficients, though Legendre's recurrence divides.
+/// `places` are centre and scale of each neuron, `rows` the coefficients of each or of all.
 fn fold_orthogonal(
     family: Family,
-    coefficients: &[BigRational],
+    rows: &[Vec<BigRational>],
+    places: &[(BigRational, BigRational)],
+) -> Vec<Univariate<BigRational>> {
+    let over_one_denominator = |row: &Vec<BigRational>| {
+        let common = row.iter().fold(BigInt::one(), |d, c| common_integer(d, c.denom()));
+        let row = row.iter().map(|c| c.numer() * (&common / c.denom())).collect();
+        (row, common)
+    };
+    let (rows, denominators): (Vec<_>, Vec<_>) = rows.iter().map(over_one_denominator).unzip();
+    let in_t = in_powers_of_t(family, &rows);
+    let all = places.iter().zip(in_t.iter().zip(&denominators).cycle());
+    all.map(|((centre, scale), (in_t, denominator))| {
+        in_powers_of_z(in_t, denominator, centre, scale)
+    })
+    .collect()
+}
+
+/// A polynomial with dyadic coefficients in `t = (z - centre) scale`, in powers of z.
+///
+/// With `scale = S / Q`, `centre = C / R` and y = R z it is
+/// `sum_j p_j S^j (Q R)^(d-j) (y - C)^j / (Q R)^d`: integers, shifted by C in sums and products by C
+/// alone, without a greatest common divisor on the way.
+fn in_powers_of_z(
+    in_t: &[Dyadic],
+    denominator: &BigInt,
     centre: &BigRational,
     scale: &BigRational,
 ) -> Univariate<BigRational> {
-    let dyadic = coefficients.iter().map(Dyadic::from_rational).collect::<Option<Vec<_>>>();
-    match (dyadic, Dyadic::from_rational(centre), Dyadic::from_rational(scale)) {
-        (Some(coefficients), Some(centre), Some(scale)) => {
-            let divide = |x: &Dyadic, divisor: u32| {
-                let twos = divisor.trailing_zeros();
-                Dyadic::new(x.mantissa() / (divisor >> twos), x.exponent() - i64::from(twos))
-            };
-            recurrence(family, &coefficients, &centre, &scale, divide).map(Dyadic::to_rational)
+    let degree = in_t.len() - 1;
+    let twos = in_t.iter().map(Dyadic::exponent).min().unwrap_or(0);
+    let common = PowerOfTwoTimes::new(scale.denom() * centre.denom());
+    let mut power = BigInt::one();
+    let mut shifted = Vec::with_capacity(degree + 1);
+    for (j, p) in in_t.iter().enumerate() {
+        let integer = p.mantissa() << (p.exponent() - twos).unsigned_abs();
+        shifted.push(common.power_times(degree - j, integer * &power));
+        power *= scale.numer();
+    }
+    if !centre.is_zero() {
+        for i in 0..degree {
+            for j in (i..degree).rev() {
+                let product = &shifted[j + 1] * centre.numer();
+                shifted[j] -= product;
+            }
         }
-        _ => {
-            let divide = |x: &BigRational, divisor: u32| x / BigInt::from(divisor);
-            recurrence(family, coefficients, centre, scale, divide)
+    }
+    let below = PowerOfTwoTimes::new(common.power_times(degree, denominator.clone()));
+    let above = PowerOfTwoTimes::new(centre.denom().clone());
+    let quotient = |(i, integer): (usize, BigInt)| {
+        let numerator = above.power_times(i, integer);
+        let exponent = twos - below.twos as i64;
+        if below.odd.is_one() {
+            return Dyadic::new(numerator, exponent).to_rational();
         }
+        let reduced = BigRational::new(numerator, below.odd.clone());
+        reduced * Dyadic::new(BigInt::one(), exponent).to_rational()
+    };
+    Univariate::new(shifted.into_iter().enumerate().map(quotient).collect())
+}
+
+/// A positive integer `odd 2^twos`: what is multiplied by powers of two alone is shifted.
+struct PowerOfTwoTimes {
+    odd: BigInt,
+    twos: u64,
+}
+
+impl PowerOfTwoTimes {
+    fn new(x: BigInt) -> Self {
+        let twos = x.trailing_zeros().unwrap_or(0);
+        PowerOfTwoTimes { odd: x >> twos, twos }
+    }
+
+    /// `x` times the power `n` of this integer.
+    fn power_times(&self, n: usize, x: BigInt) -> BigInt {
+        let shifted = x << (self.twos * n as u64);
+        if self.odd.is_one() { shifted } else { shifted * Pow::pow(&self.odd, n) }
     }
 }
 
-/// The sum of the elements by their three-term recurrence.
-fn recurrence<C: Coefficient>(
-    family: Family,
-    coefficients: &[C],
-    centre: &C,
-    scale: &C,
-    divide: impl Fn(&C, u32) -> C,
-) -> Univariate<C> {
-    let integer = |n: u32| C::from_u64(u64::from(n));
-    let t = Univariate::new(vec![centre.mul(scale).neg(), scale.clone()]);
-    let mut previous = Univariate::new(vec![C::one()]);
-    let mut current = t.scale(&integer(family.first()));
-    let mut sum = Univariate::new(vec![coefficients.first().cloned().unwrap_or_else(C::zero)]);
-    for (k, c) in coefficients.iter().enumerate().skip(1) {
-        sum = &sum + &current.scale(c);
-        // The degree is at most 2^20 (checked on construction).
-        let ((a, b), divisor) = family.recurrence(k as u32);
-        let mut next = &(&t * &current).scale(&integer(a)) - &previous.scale(&integer(b));
-        if divisor > 1 {
-            next = next.map(|c| divide(c, divisor));
+/// For each of `rows`, the sum of the elements times its integers, in powers of t: the elements of
+/// every family have dyadic coefficients, though Legendre's recurrence divides.
+fn in_powers_of_t(family: Family, rows: &[Vec<BigInt>]) -> Vec<Vec<Dyadic>> {
+    let terms = rows.first().map_or(0, Vec::len);
+    let mut sums = vec![vec![Dyadic::zero(); terms]; rows.len()];
+    let mut previous = Vec::new();
+    let mut current = vec![Dyadic::one()];
+    for k in 0..terms {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            let factor = Dyadic::from(row[k].clone());
+            // Every element is even or odd.
+            for j in (k % 2..=k).step_by(2).filter(|_| !factor.is_zero()) {
+                sum[j] += &(&current[j] * &factor);
+            }
         }
+        let next = element(family, k, &previous, &current);
         previous = std::mem::replace(&mut current, next);
     }
-    sum
+    sums
+}
+
+/// Element k + 1 of a family from those before it, in powers of t.
+fn element(family: Family, k: usize, previous: &[Dyadic], current: &[Dyadic]) -> Vec<Dyadic> {
+    let ((a, b), divisor) = match k {
+        0 => ((family.first(), 0), 1),
+        // The degree is at most 2^20 (checked on construction).
+        k => family.recurrence(k as u32),
+    };
+    let (a, b) = (Dyadic::from(i64::from(a)), Dyadic::from(i64::from(b)));
+    let mut next = vec![Dyadic::zero(); k + 2];
+    for j in (1 - k % 2..=k + 1).step_by(2) {
+        let mut x = if j > 0 { &current[j - 1] * &a } else { Dyadic::zero() };
+        if let Some(y) = previous.get(j) {
+            x -= &(y * &b);
+        }
+        let twos = divisor.trailing_zeros();
+        next[j] = Dyadic::new(x.mantissa() / (divisor >> twos), x.exponent() - i64::from(twos));
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The sum of the elements by their recurrence, on polynomials in z.
+    fn naive(
+        family: Family,
+        coefficients: &[BigRational],
+        centre: &BigRational,
+        scale: &BigRational,
+    ) -> Univariate<BigRational> {
+        let integer = |n: u32| BigRational::from_integer(BigInt::from(n));
+        let t = Univariate::new(vec![-(centre * scale), scale.clone()]);
+        let mut previous = Univariate::new(vec![BigRational::one()]);
+        let mut current = t.scale(&integer(family.first()));
+        let mut sum = Univariate::new(vec![coefficients[0].clone()]);
+        for (k, c) in coefficients.iter().enumerate().skip(1) {
+            sum = &sum + &current.scale(c);
+            let ((a, b), divisor) = family.recurrence(k as u32);
+            let next = &(&t * &current).scale(&integer(a)) - &previous.scale(&integer(b));
+            let next = next.map(|c| c / BigInt::from(divisor));
+            previous = std::mem::replace(&mut current, next);
+        }
+        sum
+    }
+
+    fn any_rational() -> impl Strategy<Value = BigRational> {
+        let quotient = |(n, d): (i64, i64)| BigRational::new(BigInt::from(n), BigInt::from(d));
+        prop_oneof![
+            Just(BigRational::zero()),
+            (-99_i64..99, prop::sample::select(vec![1, 2, 3, 8, 12])).prop_map(quotient),
+            any::<i64>().prop_map(move |n| quotient((n, 1 << 40))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn folding_is_the_recurrence_in_z(
+            family in prop::sample::select(vec![
+                Family::Chebyshev, Family::Legendre, Family::Hermite,
+            ]),
+            rows in prop::collection::vec(prop::collection::vec(any_rational(), 9), 1..3),
+            terms in 1_usize..=9,
+            centre in any_rational(),
+            scale in any_rational(),
+        ) {
+            let rows: Vec<_> = rows.into_iter().map(|row| row[..terms].to_vec()).collect();
+            let places = vec![(centre.clone(), scale.clone()); rows.len()];
+            let folded = fold_orthogonal(family, &rows, &places);
+            for (row, folded) in rows.iter().zip(folded) {
+                prop_assert_eq!(folded, naive(family, row, &centre, &scale));
+            }
+        }
+    }
 }

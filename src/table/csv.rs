@@ -6,9 +6,11 @@
 //! shortest digits that read back to the same bits.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
 use std::path::Path;
 
 use ::csv::{ReaderBuilder, StringRecord};
+use flate2::read::MultiGzDecoder;
 use ndarray::{Array2, ArrayView2};
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
 
-/// Reads a table from CSV text in UTF-8, with quoting as in RFC 4180.
+/// Reads a table from CSV text in UTF-8, plain or gzip, with quoting as in RFC 4180.
 ///
 /// A target of text becomes one-hot classes, sorted by name (numeric labels by value).
 ///
@@ -27,7 +29,7 @@ use crate::file::write_atomically;
 /// an unknown column, several text targets and a constant target; the message names the file,
 /// the line and the column.
 pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Table> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = read_text(path)?;
     parse(&bytes, &path.display().to_string(), &with_delimiter(path, options))
 }
 
@@ -62,7 +64,7 @@ pub(super) fn read_columns(
     names: &[String],
     options: &ReadOptions,
 ) -> Result<Array2<f64>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = read_text(path)?;
     let file = path.display().to_string();
     let sheet =
         Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| names.contains(name))?;
@@ -75,7 +77,7 @@ pub(super) fn read_target_columns(
     names: &[String],
     options: &ReadOptions,
 ) -> Result<Option<Array2<f64>>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = read_text(path)?;
     let file = path.display().to_string();
     let sheet = Sheet::open(&bytes, &file, &with_delimiter(path, options), |name| {
         names.contains(name) || options.targets.contains(name)
@@ -94,13 +96,34 @@ pub(super) fn read_target_columns(
 
 /// The names in the header, or `x1`, `x2`, ...
 pub(super) fn read_names(path: &Path, options: &ReadOptions) -> Result<Vec<String>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = read_text(path)?;
     let file = path.display().to_string();
     Ok(Sheet::open(&bytes, &file, &with_delimiter(path, options), |_| false)?.names)
 }
 
+/// The bytes of a file, unpacked where it is gzip.
+fn read_text(path: &Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    if !bytes.starts_with(super::GZIP_MAGIC) {
+        return Ok(bytes);
+    }
+    // A small file can unpack to a thousand times its size.
+    let most = crate::memory::default_limit();
+    let mut text = Vec::new();
+    MultiGzDecoder::new(&bytes[..])
+        .take(most)
+        .read_to_end(&mut text)
+        .map_err(|e| Error::io(path, e))?;
+    if text.len() as u64 >= most {
+        let expected = "text that fits in half of the memory that is free";
+        return Err(Error::invalid(path.display().to_string(), "more when unpacked", expected));
+    }
+    Ok(text)
+}
+
 fn with_delimiter(path: &Path, options: &ReadOptions) -> ReadOptions {
-    let tabs = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
+    let name = super::name_without_gz(path);
+    let tabs = name.ends_with(".tsv");
     let delimiter = options.delimiter.or(tabs.then_some(b'\t'));
     ReadOptions { delimiter, ..options.clone() }
 }

@@ -12,13 +12,11 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use ndarray::Array2;
 
-use super::{Table, listed, numbered_names};
+use super::{GZIP_MAGIC, Table, listed, numbered_names};
 use crate::error::{Error, Result};
 
 /// The element type of unsigned bytes.
 const BYTE: u8 = 0x08;
-
-pub(super) const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
 /// A byte of DEFLATE becomes at most this many bytes.
 const GZIP_MOST: u64 = 1032;

@@ -28,6 +28,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use crate::error::{Error, Result};
@@ -139,9 +140,9 @@ impl Table {
 
     /// Reads a table from a CSV, `.npy` or IDX file.
     ///
-    /// The format follows the name (`.npy`; `.idx`, `.gz` and `...ubyte` for IDX) and, for
-    /// any other name, the first bytes; what is neither NumPy nor IDX is CSV. An IDX file
-    /// needs [`ReadOptions::labels`].
+    /// The format follows the name (`.csv` and `.tsv`; `.npy`; `.idx` and `...ubyte` for IDX) and, for
+    /// any other name, the first bytes; what is neither NumPy nor IDX is CSV. CSV and IDX may be
+    /// gzip. An IDX file needs [`ReadOptions::labels`].
     ///
     /// # Errors
     /// When the file cannot be read or has a defect; the message names file, line and column.
@@ -408,28 +409,44 @@ impl Format {
     }
 
     fn of(path: &Path) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = name_without_gz(path);
         if name.ends_with(".csv") || name.ends_with(".tsv") {
             return Ok(Format::Csv);
         }
         if name.ends_with(".npy") {
             return Ok(Format::Npy);
         }
-        if name.ends_with(".idx") || name.ends_with(".gz") || name.ends_with("ubyte") {
+        if name.ends_with(".idx") || name.ends_with("ubyte") {
             return Ok(Format::Idx);
         }
-        let mut start = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(6).read_to_end(&mut start))
-            .map_err(|e| Error::io(path, e))?;
+        let open = || std::fs::File::open(path).map_err(|e| Error::io(path, e));
+        let mut start = first_bytes(open()?).map_err(|e| Error::io(path, e))?;
+        if start.starts_with(GZIP_MAGIC) {
+            start = first_bytes(MultiGzDecoder::new(open()?)).map_err(|e| Error::io(path, e))?;
+        }
         Ok(if start.starts_with(npy::MAGIC) {
             Format::Npy
-        } else if start.starts_with(idx::GZIP_MAGIC) || start.starts_with(&[0, 0]) {
+        } else if start.starts_with(&[0, 0]) {
             Format::Idx
         } else {
             Format::Csv
         })
     }
+}
+
+/// How a gzip file begins.
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+
+fn first_bytes(file: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    file.take(6).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// The name of a file in lower case, without the ending of a gzip file.
+fn name_without_gz(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    name.strip_suffix(".gz").map_or(name.clone(), str::to_owned)
 }
 
 /// `x1`, `x2`, ...: the names of columns that have none.

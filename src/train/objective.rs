@@ -289,23 +289,22 @@ fn check_targets(table: &Table, rows: &[usize], loss: Loss) -> Result<()> {
     }
     let targets = table.targets();
     if loss == Loss::SoftmaxCrossEntropy && targets.ncols() < 2 {
-        let expected = "two or more classes, or the loss logistic cross-entropy";
-        return Err(Error::invalid("targets", "one column under softmax", expected));
+        let found = format!("one column of numbers ({}) under softmax", table.target_names()[0]);
+        let expected = "class labels, or the loss logistic for a column of 0 and 1";
+        return Err(Error::invalid(format!("{}: targets", table.source()), found, expected));
     }
     for &row in rows {
         let own = targets.row(row);
         if let Some(t) = own.iter().find(|t| !(0.0..=1.0).contains(*t)) {
             let expected = "0, 1 or a probability between, as cross-entropy needs";
-            return Err(Error::invalid(format!("targets, row {row}"), t.to_string(), expected));
+            let place = format!("{}: targets, row {row}", table.source());
+            return Err(Error::invalid(place, t.to_string(), expected));
         }
         let sum = own.sum();
         if loss == Loss::SoftmaxCrossEntropy && (sum - 1.0).abs() > 1e-9 {
             let expected = "probabilities of sum 1, as softmax cross-entropy needs";
-            return Err(Error::invalid(
-                format!("targets, row {row}"),
-                format!("sum {sum}"),
-                expected,
-            ));
+            let place = format!("{}: targets, row {row}", table.source());
+            return Err(Error::invalid(place, format!("sum {sum}"), expected));
         }
     }
     Ok(())

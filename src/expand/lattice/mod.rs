@@ -171,6 +171,12 @@ pub(super) fn bytes(stages: &Stages, bounds: &[Bound], threads: usize) -> (f64, 
     ((residues + integers.max(differences)) as f64, kept as f64)
 }
 
+/// Bytes of the constants of the reconstruction.
+pub(super) fn constants(bounds: &[Bound]) -> f64 {
+    let bits = bounds.iter().map(|b| b.bits).fold(0.0, f64::max);
+    remainder::bytes(primes_for(bits), words_for(bits))
+}
+
 /// Operations of the reconstruction of so many points, from k primes, to `words` words in all: a
 /// product of words counts 3.5.
 pub(super) fn reconstruction(points: f64, words: f64, k: f64, outputs: f64) -> f64 {

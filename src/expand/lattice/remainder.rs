@@ -75,23 +75,35 @@ fn words_of(x: &BigInt, words: usize) -> Vec<u64> {
     all
 }
 
-/// By word, from which digit on the factors reach it, and all factors.
-fn columns(factors: &[BigInt], words: usize) -> Vec<(usize, Vec<u64>)> {
-    let factors: Vec<Vec<u64>> = factors.iter().map(|x| words_of(x, words)).collect();
-    let column = |w: usize| {
-        let column: Vec<u64> = factors.iter().map(|f| f[w]).collect();
-        (column.iter().position(|f| *f != 0).unwrap_or(factors.len() - 1), column)
-    };
-    (0..words).map(column).collect()
+/// By word, from which digit on the factors reach it, and all factors; one factor is there at a time.
+fn columns(
+    factors: impl Iterator<Item = BigInt>,
+    count: usize,
+    words: usize,
+) -> Vec<(usize, Vec<u64>)> {
+    let mut columns = vec![vec![0; count]; words];
+    for (i, factor) in factors.enumerate() {
+        for (column, word) in columns.iter_mut().zip(words_of(&factor, words)) {
+            column[i] = word;
+        }
+    }
+    let reached = |column: &Vec<u64>| column.iter().position(|f| *f != 0).unwrap_or(count - 1);
+    columns.into_iter().map(|column| (reached(&column), column)).collect()
+}
+
+/// Bytes of the constants for `k` primes and integers of `words` words.
+pub(super) fn bytes(k: usize, words: usize) -> f64 {
+    if k <= HORNER { 0.0 } else { 8.0 * (k + 1) as f64 * words as f64 }
 }
 
 impl<R: Residues> Reconstruction<R> {
     /// For residues that stand in units of four, `places[k]` being the unit and lane of prime k.
     pub(super) fn new(token: R::Token, primes: &[u64], units: &[[u64; 4]], words: usize) -> Self {
         let k = primes.len();
-        let mut factors: Vec<BigInt> = Vec::with_capacity(k + 1);
         let mut correction = Vec::new();
+        let mut all_columns = Vec::new();
         let digits = if k <= GARNER {
+            let mut factors: Vec<BigInt> = Vec::with_capacity(k + 1);
             let mut product = BigUint::one();
             let mut sum = BigUint::zero();
             for p in primes {
@@ -114,9 +126,12 @@ impl<R: Residues> Reconstruction<R> {
                 return Reconstruction {
                     primes: primes.to_vec(),
                     correction,
-                    columns: Vec::new(),
+                    columns: all_columns,
                     digits,
                 };
+            }
+            if k > HORNER {
+                all_columns = columns(factors.into_iter(), k + 1, words);
             }
             let products = primes
                 .iter()
@@ -150,10 +165,9 @@ impl<R: Residues> Reconstruction<R> {
             }
         } else {
             let product: BigUint = primes.iter().fold(BigUint::one(), |x, p| x * *p);
-            for p in primes {
-                factors.push((&product / *p).into());
-            }
-            factors.push(-BigInt::from(product));
+            let cofactors = primes.iter().map(|p| (&product / *p).into());
+            let last = std::iter::once_with(|| -BigInt::from(product.clone()));
+            all_columns = columns(cofactors.chain(last), k + 1, words);
             let inverses = units
                 .iter()
                 .map(|unit| {
@@ -172,9 +186,8 @@ impl<R: Residues> Reconstruction<R> {
                 reciprocals: primes.iter().map(|p| 1.0 / *p as f64).collect(),
             }
         };
-        let columns = if k <= HORNER { Vec::new() } else { columns(&factors, words) };
         let digits = Digits::Many(digits);
-        Reconstruction { primes: primes.to_vec(), correction, columns, digits }
+        Reconstruction { primes: primes.to_vec(), correction, columns: all_columns, digits }
     }
 
     /// The integers of the points of a slab, a lattice in `m` variables of degree `b`, of which
