@@ -542,7 +542,10 @@ fn teaching() -> Search {
         trials: 200,
         teacher: Some(Teacher {
             hidden: vec![vec![4]],
-            kinds: vec![Kind { role: Role::Teacher, l2: 1e-5, taught_l2: vec![1e-3] }],
+            kinds: vec![
+                Kind { role: Role::ReluTeacher, l2: 1e-3, taught_l2: vec![1e-3] },
+                Kind { role: Role::Teacher, l2: 1e-5, taught_l2: vec![1e-3] },
+            ],
             taught: vec![(vec![8], vec![5]), (vec![2], vec![1])],
             longer: 2,
         }),
@@ -564,8 +567,9 @@ fn a_search_takes_a_teacher_where_it_helps_and_goes_on_to_the_same_choice() {
     assert_eq!(whole.options.epochs, 80, "twice those of the others");
     let roles = |choice: &Choice, role| choice.trials.iter().filter(|t| t.role == role).count();
     assert_eq!(
-        [Role::Alone, Role::Teacher, Role::Taught].map(|role| roles(&whole, role)),
-        [1, 1, 2]
+        [Role::Alone, Role::ReluTeacher, Role::Teacher, Role::Taught]
+            .map(|role| roles(&whole, role)),
+        [1, 1, 1, 2]
     );
     let tried = 2 * whole.trials.iter().map(|t| t.losses.len()).sum::<usize>();
     // Two more networks of the one shape on every fold are teachers there.

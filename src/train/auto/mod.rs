@@ -78,8 +78,8 @@ const TAUGHT_NEARLY: f64 = 2.0;
 /// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
 const WEAKER: f64 = 1.2;
 /// A sharper kind of teacher is chosen where it loses no more than so many times what the best does: with
-/// all rows it gains most.
-const SHARP: f64 = 1.1;
+/// all rows, and with more networks, it gains most.
+const SHARP: f64 = 1.25;
 /// What is taught and loses more than so many times what another does explodes on some row, on whichever
 /// fold that lies.
 const EXPLODED: f64 = 3.0;
@@ -362,15 +362,20 @@ impl State<'_> {
         if !self.round(&all, 0..FOLDS)? {
             return Ok(None);
         }
-        // The loss of one shape is too noisy to choose by; that of all together is not, and unlike networks
-        // err less together than the best of them alone.
-        let networks = (PAIR + MORE_TEACHERS) * teacher.hidden.len();
-        let loss = |kind: &Kind| -> f64 { of(kind).iter().map(|c| self.loss(c, networks)).sum() };
-        let least = teacher.kinds.iter().map(loss).fold(f64::INFINITY, f64::min);
-        let near = |kind: &&Kind| loss(kind) <= SHARP * least && loss(kind).is_finite();
-        let Some(kind) = teacher.kinds.iter().rev().find(near) else {
+        if !self.train_again(&all)? {
+            return Ok(None);
+        }
+        let losses: Vec<f64> = teacher
+            .kinds
+            .iter()
+            .map(|kind| self.together_loss(&of(kind)))
+            .collect::<Result<_>>()?;
+        let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let near = |loss: &f64| *loss <= SHARP * least && loss.is_finite();
+        let Some(place) = losses.iter().rposition(near) else {
             return Ok(Some(Vec::new()));
         };
+        let kind = &teacher.kinds[place];
         self.teachers = of(kind);
         self.used += FOLDS * teacher.hidden.len() * MORE_TEACHERS;
         let all = candidates(Role::Taught, &teacher.taught, &kind.taught_l2);
@@ -389,6 +394,54 @@ impl State<'_> {
         };
         let own = finalists.iter().filter(|c| !finalists.iter().any(|other| weaker(c, other)));
         Ok(Some(own.cloned().collect()))
+    }
+
+    /// Trains those networks that may teach and were tried before a checkpoint, which keeps their losses
+    /// alone; `false` where it was stopped.
+    fn train_again(&mut self, teachers: &[Candidate]) -> Result<bool> {
+        let missing =
+            |(fold, c): &(usize, &Candidate)| !self.tried[*fold].iter().any(|(own, _)| own == *c);
+        let all = (0..FOLDS).flat_map(|fold| teachers.iter().map(move |c| (fold, c)));
+        let missing: Vec<(usize, &Candidate)> = all.filter(missing).collect();
+        let table = self.table;
+        let job = |(fold, c): &(usize, &Candidate)| {
+            let rows = self.folds[*fold].0.clone();
+            let own = self.several(c, 0..PAIR).into_iter();
+            own.map(move |options| Job { table, rows: rows.clone(), options, from: None })
+        };
+        let jobs: Vec<Job> = missing.iter().flat_map(job).collect();
+        let answers = run_all(&jobs, &mut self.watch())?;
+        if answers.iter().any(stopped) {
+            return Ok(false);
+        }
+        let mut answers = answers.into_iter().flatten();
+        for (fold, c) in missing {
+            let pair = answers.by_ref().take(PAIR).flatten().map(|own| own.network).collect();
+            self.tried[fold].push((c.clone(), pair));
+        }
+        Ok(true)
+    }
+
+    /// The loss of the mean of all networks of some candidates on the rows held back: that of one
+    /// shape is too noisy to choose by, and unlike networks err less together than the best of them alone.
+    fn together_loss(&self, candidates: &[Candidate]) -> Result<f64> {
+        let mut sum = 0.0;
+        for (fold, (_, held)) in self.folds.iter().enumerate() {
+            let held = self.table.select(held);
+            let own = self.tried[fold].iter().filter(|(own, _)| candidates.contains(own));
+            // One that diverged is left out, as it is in a teacher.
+            let networks: Vec<&Network> = own.flat_map(|(_, networks)| networks).collect();
+            let mut mean = Array2::zeros(held.targets().dim());
+            for network in &networks {
+                mean += &network.forward(held.inputs().view())?;
+            }
+            mean /= networks.len() as f64;
+            if !mean.iter().all(|y: &f64| y.is_finite()) {
+                return Ok(f64::INFINITY);
+            }
+            sum += self.loss_of(&mean, held.targets(), Head::Identity)?;
+        }
+        Ok(sum / FOLDS as f64)
     }
 
     fn options(&self, candidate: &Candidate) -> Options {
