@@ -223,6 +223,8 @@ proptest! {
         let points = ndarray::Array2::from_shape_fn((6, n), |(row, i)| values[(row * 4 + i) % 24]);
         let centre: Vec<_> = (0..n).map(|i| BigRational::new(BigInt::from(i + 1), 7.into())).collect();
         let moved = plain.recentred(&centre).unwrap();
+        let again = expand(&network.moved(&centre).unwrap(), &no_limits()).unwrap();
+        prop_assert_eq!(&again.with_centre(Some(centre)).unwrap(), &moved);
         for (own, plain) in [(&own, &plain), (&packed(&moved), &moved)] {
             let (x, a) = own.forward_with_bounds(points.view()).unwrap();
             let (y, b) = plain.forward_with_bounds(points.view()).unwrap();

@@ -1,5 +1,6 @@
 //! `slnn expand`: a network becomes its polynomials, or a prediction of what that costs.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -110,9 +111,14 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             Numbers::F64 => slnn::expand::Numbers::Float,
         },
     });
+    // What is whole is expanded about 0, where the network is moved to.
+    let about_0 = match &centre {
+        Some(centre) if part.is_none() => Cow::Owned(network.moved(centre)?),
+        _ => Cow::Borrowed(&network),
+    };
     let prediction = match &part {
         Some(part) => plan_part(&network, part)?.plan,
-        None => plan(&network, None)?,
+        None => plan(&about_0, None)?,
     };
     let planning = started.elapsed().as_secs_f64();
     match &arguments.output {
@@ -121,16 +127,12 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             prediction.check(&limits)?;
             let mut answer = Answer::default();
             let (expansion, computed, mut seconds) =
-                expanded(part.as_ref(), &network, &limits, globals)?;
+                expanded(part.as_ref(), &about_0, &limits, globals)?;
             seconds.insert(0, ("plan", planning));
-            let moved = Instant::now();
-            let expansion = match &centre {
-                Some(centre) if part.is_none() => expansion.recentred(centre)?,
-                _ => expansion,
+            let expansion = match about_0 {
+                Cow::Owned(_) => expansion.with_centre(centre)?,
+                Cow::Borrowed(_) => expansion,
             };
-            if centre.is_some() {
-                seconds.push(("centre", moved.elapsed().as_secs_f64()));
-            }
             let proved = prove(arguments, &network, &expansion, &prediction, &limits, globals)?;
             if let Some((_, time)) = proved {
                 seconds.push(("prove", time));
@@ -165,7 +167,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             answer.set("points", proved.map(|(points, _)| points));
             answer.set("underflowed", underflowed);
             answer.set("file", output.display().to_string());
-            let phases = ["plan", "expand", "centre", "prove", "write"];
+            let phases = ["plan", "expand", "prove", "write"];
             let total: f64 =
                 seconds.iter().filter(|(phase, _)| phases.contains(phase)).map(|(_, s)| s).sum();
             answer.line(format_args!(

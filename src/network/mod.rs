@@ -24,9 +24,12 @@ pub use image::{Channels, Conv, Pool, PoolKind, Window};
 pub use layer::{Affine, Basis, Family, Group, Layer, Mixed, Part, Slaf};
 pub use numbers::{Matrix, Numbers, Vector};
 
-use ndarray::ArrayView2;
+use ndarray::{Array1, Array2, ArrayView2};
+use num_rational::BigRational;
 
 use crate::error::{Error, Result};
+use crate::network::exact::MAX_WRITTEN_OUT;
+use crate::numeric::rational::rational_from_f64;
 
 /// An input of a network: its name and, optionally, the interval it is meant for.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +180,49 @@ impl Network {
         self
     }
 
+    /// The network whose values at u are those of this one at u + `point`, exactly, with the same
+    /// remarks: `W (u + point) + b = W u + (W point + b)`. Its inputs have no box.
+    ///
+    /// Cost: a product of the first weights with the point; where the first layer is not affine, one
+    /// that adds the point is put before it.
+    ///
+    /// # Errors
+    /// When there is not one number an input, or the first of more than 4096 inputs' layers is not affine.
+    pub fn moved(&self, point: &[BigRational]) -> Result<Network> {
+        if point.len() != self.inputs.len() {
+            let expected = format!("{}, one an input", self.inputs.len());
+            return Err(Error::invalid("point", format!("{} numbers", point.len()), expected));
+        }
+        let mut layers = self.layers.clone();
+        let exact = |x: &f64| rational_from_f64(*x).unwrap_or_default();
+        match layers.first_mut() {
+            Some(Layer::Affine(first)) => {
+                let mut bias = first.bias().to_exact();
+                match first.weight() {
+                    Matrix::Float(w) => add_product(&mut bias, w, exact, point),
+                    Matrix::Exact(w) => add_product(&mut bias, w, Clone::clone, point),
+                }
+                *first = Affine::new(first.weight().clone(), bias)?;
+            }
+            _ => {
+                if point.len() * point.len() > MAX_WRITTEN_OUT {
+                    let found = format!("no affine layer on {} inputs", point.len());
+                    return Err(Error::invalid(
+                        "layers[0]",
+                        found,
+                        "an affine one, or 4096 inputs",
+                    ));
+                }
+                let weight = Array2::<f64>::eye(point.len());
+                let bias = Array1::from_vec(point.to_vec());
+                layers.insert(0, Layer::Affine(Affine::new(weight, bias)?));
+            }
+        }
+        let inputs = self.inputs.iter().map(|input| Input::named(&*input.name)).collect();
+        let moved = Network::new(inputs, self.outputs.clone(), layers, self.head)?;
+        Ok(moved.with_about(self.about.clone()))
+    }
+
     /// The number of parameters: weights, biases and coefficients (frozen statistics are not counted).
     pub fn parameters(&self) -> usize {
         self.layers.iter().map(Layer::parameters).sum()
@@ -196,6 +242,20 @@ impl Network {
     /// How many layers from the first are polynomial: all of them, or up to the first that is not.
     pub fn polynomial_layers(&self) -> usize {
         self.layers.iter().position(|l| !l.is_polynomial()).unwrap_or(self.layers.len())
+    }
+}
+
+/// Adds the product of a matrix with a point.
+fn add_product<T>(
+    bias: &mut Array1<BigRational>,
+    weight: &Array2<T>,
+    exact: impl Fn(&T) -> BigRational,
+    point: &[BigRational],
+) {
+    for (sum, row) in bias.iter_mut().zip(weight.rows()) {
+        for (w, x) in row.iter().zip(point) {
+            *sum += exact(w) * x;
+        }
     }
 }
 
