@@ -1154,8 +1154,13 @@ struct Watch {
 }
 
 impl Watch {
+    /// Whether it is time to write, so that small epochs do not write thousands of files.
+    fn due(&self) -> bool {
+        self.every.is_some() || self.stop_requested() || self.written.elapsed() >= CHECKPOINT_TIME
+    }
+
     /// A checkpoint that cannot be written is no reason to end what trains, unless it was to stop.
-    fn kept(&mut self, written: Result<()>) -> Result<()> {
+    fn keep(&mut self, written: Result<()>) -> Result<()> {
         self.written = Instant::now();
         match written {
             Err(error) if !self.stop_requested() => {
@@ -1199,24 +1204,15 @@ impl Control for Watch {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.due() {
-            let written = checkpoint.write(&self.path);
-            self.kept(written)?;
-        }
-        Ok(())
+        if self.due() { self.keep(checkpoint.write(&self.path)) } else { Ok(()) }
     }
 
     fn ensemble_checkpoint(&mut self, checkpoint: &EnsembleCheckpoint) -> Result<()> {
-        if self.due() {
-            let written = checkpoint.write(&self.path);
-            self.kept(written)?;
-        }
-        Ok(())
+        if self.due() { self.keep(checkpoint.write(&self.path)) } else { Ok(()) }
     }
 
     fn search_checkpoint(&mut self, checkpoint: &SearchCheckpoint) -> Result<()> {
-        let written = checkpoint.write(&self.path);
-        self.kept(written)
+        self.keep(checkpoint.write(&self.path))
     }
 }
 
@@ -1233,13 +1229,6 @@ impl Control for TeacherWatch {
 
     fn stop_requested(&self) -> bool {
         self.gentle.requested()
-    }
-}
-
-impl Watch {
-    /// Whether it is time to write, so that small epochs do not write thousands of files.
-    fn due(&self) -> bool {
-        self.every.is_some() || self.stop_requested() || self.written.elapsed() >= CHECKPOINT_TIME
     }
 }
 
