@@ -543,8 +543,12 @@ fn teaching() -> Search {
         teacher: Some(Teacher {
             hidden: vec![vec![4]],
             kinds: vec![
-                Kind { role: Role::ReluTeacher, l2: 1e-3, taught_l2: vec![1e-3] },
-                Kind { role: Role::Teacher, l2: 1e-5, taught_l2: vec![1e-3] },
+                Kind {
+                    networks: vec![(Role::ReluTeacher, 1e-3), (Role::Teacher, 1e-5)],
+                    room: 1.0,
+                    taught_l2: vec![1e-3],
+                },
+                Kind { networks: vec![(Role::Teacher, 1e-5)], room: 1.1, taught_l2: vec![1e-3] },
             ],
             taught: vec![(vec![8], vec![5]), (vec![2], vec![1])],
             longer: 2,

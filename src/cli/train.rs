@@ -209,13 +209,14 @@ struct ChoiceArguments {
     /// 10,000 rows where no optimiser is given
     #[arg(long)]
     auto: bool,
-    /// The most trainings of --auto before the last ones [default: 76, and up to 92 more for a
+    /// The most trainings of --auto before the last ones [default: 76, and up to 116 more for a
     /// teacher]
     #[arg(long, value_name = "N", requires = "auto")]
     trials: Option<usize>,
     /// Let --auto try no teacher: on a regression of up to 10,000 rows it also tries SLNNs that learn,
     /// beside the table, rows that are made up of its values and labelled by some networks of
-    /// tanh or of ReLU together, and takes them where rows held back say that they are better
+    /// tanh, of ReLU or of both together, and takes them where rows held back say that they are
+    /// better
     #[arg(long, requires = "auto")]
     no_teacher: bool,
     /// Train K networks from different seeds and save their mean, one network of the same degree
@@ -924,7 +925,7 @@ fn choose(
     let search = arguments.search(options, table);
     let teacher = search.affordable_teacher();
     let taught = teacher.map_or(0, Teacher::candidates);
-    let teachers = teacher.map_or(0, |own| own.hidden.len() * own.kinds.len());
+    let teachers = teacher.map_or(0, Teacher::teachers);
     globals.remark(format_args!(
         "choosing among {}: at most {} of {} on three quarters of {}",
         counted(search.shapes.len() * search.l2.len() + teachers + taught, "candidate"),

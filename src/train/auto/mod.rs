@@ -77,9 +77,6 @@ const TAUGHT_NEARLY: f64 = 2.0;
 /// Of what is taught the weaker L2 is kept when its loss is no more than so many times that of the
 /// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
 const WEAKER: f64 = 1.2;
-/// A sharper kind of teacher is chosen where it loses no more than so many times what the best does: with
-/// all rows, and with more networks, it gains most.
-const SHARP: f64 = 1.25;
 /// What is taught and loses more than so many times what another does explodes on some row, on whichever
 /// fold that lies.
 const EXPLODED: f64 = 3.0;
@@ -357,27 +354,25 @@ impl State<'_> {
     /// The rounds with a teacher: what is taught and worth it; `None` where it was stopped.
     fn taught(&mut self, teacher: &Teacher, rank: usize) -> Result<Option<Vec<Candidate>>> {
         let shapes: Vec<_> = teacher.hidden.iter().map(|h| (h.clone(), vec![1])).collect();
-        let of = |kind: &Kind| candidates(kind.role, &shapes, &[kind.l2]);
-        let all: Vec<Candidate> = teacher.kinds.iter().flat_map(of).collect();
+        let of = |networks: &[(Role, f64)]| -> Vec<Candidate> {
+            networks.iter().flat_map(|(role, l2)| candidates(*role, &shapes, &[*l2])).collect()
+        };
+        let all = of(&teacher.networks());
         if !self.round(&all, 0..FOLDS)? {
             return Ok(None);
         }
         if !self.train_again(&all)? {
             return Ok(None);
         }
-        let losses: Vec<f64> = teacher
-            .kinds
-            .iter()
-            .map(|kind| self.together_loss(&of(kind)))
-            .collect::<Result<_>>()?;
+        let loss = |kind: &Kind| self.together_loss(&of(&kind.networks));
+        let losses: Vec<f64> = teacher.kinds.iter().map(loss).collect::<Result<_>>()?;
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
-        let near = |loss: &f64| *loss <= SHARP * least && loss.is_finite();
-        let Some(place) = losses.iter().rposition(near) else {
+        let near = |(kind, loss): &(&Kind, f64)| *loss <= kind.room * least && loss.is_finite();
+        let Some((kind, _)) = teacher.kinds.iter().zip(losses).rfind(near) else {
             return Ok(Some(Vec::new()));
         };
-        let kind = &teacher.kinds[place];
-        self.teachers = of(kind);
-        self.used += FOLDS * teacher.hidden.len() * MORE_TEACHERS;
+        self.teachers = of(&kind.networks);
+        self.used += FOLDS * self.teachers.len() * MORE_TEACHERS;
         let all = candidates(Role::Taught, &teacher.taught, &kind.taught_l2);
         if !self.round(&all, 0..1)? {
             return Ok(None);

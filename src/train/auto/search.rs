@@ -42,18 +42,35 @@ pub struct Teacher {
     pub longer: usize,
 }
 
-/// One way for networks to become a teacher.
+/// One kind of teacher.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kind {
-    /// [`Role::Teacher`] or [`Role::ReluTeacher`].
-    pub role: Role,
-    /// The L2 of all of them.
-    pub l2: f64,
-    /// The L2 to choose from of what learns from them.
+    /// Its networks in each of the shapes: [`Role::Teacher`] or [`Role::ReluTeacher`], and their L2.
+    pub networks: Vec<(Role, f64)>,
+    /// It is chosen where it loses no more than so many times the least that a kind does: a sharp one
+    /// gains most from the rows that are held back now and from more networks.
+    pub room: f64,
+    /// The L2 to choose from of what learns from it.
     pub taught_l2: Vec<f64>,
 }
 
 impl Teacher {
+    /// The networks of all kinds, each once.
+    pub(super) fn networks(&self) -> Vec<(Role, f64)> {
+        let mut all = Vec::new();
+        for network in self.kinds.iter().flat_map(|kind| &kind.networks) {
+            if !all.contains(network) {
+                all.push(*network);
+            }
+        }
+        all
+    }
+
+    /// The most candidates that teach.
+    pub fn teachers(&self) -> usize {
+        self.hidden.len() * self.networks().len()
+    }
+
     /// The most candidates to be taught.
     pub fn candidates(&self) -> usize {
         self.taught.len() * self.kinds.iter().map(|own| own.taught_l2.len()).max().unwrap_or(0)
@@ -61,10 +78,10 @@ impl Teacher {
 
     /// The most trainings that it costs, those of candidates included.
     pub fn trainings(&self) -> usize {
-        let teachers = self.hidden.len() * self.kinds.len();
         let taught = self.candidates();
         let taught = taught + (FOLDS - 1) * BEST.min(taught);
-        PAIR * (FOLDS * teachers + taught) + FOLDS * self.hidden.len() * MORE_TEACHERS
+        let most = self.kinds.iter().map(|kind| kind.networks.len()).max().unwrap_or(0);
+        PAIR * (FOLDS * self.teachers() + taught) + FOLDS * self.hidden.len() * most * MORE_TEACHERS
     }
 }
 
@@ -100,8 +117,8 @@ impl Search {
         Search { shapes, l2, step: 10f64.sqrt(), members: None, trials: 76, teacher: None }
     }
 
-    /// With a teacher, and the trainings that it costs: tanh with weak L2 or ReLU with strong in layers of
-    /// 48,24, 24,12 and 16,8 neurons teaches two SLNNs, the first of total degree 12, 9, 3 and 4
+    /// With a teacher, and the trainings that it costs: ReLU with strong L2, tanh with weak or both, in
+    /// layers of 48,24, 24,12 and 16,8 neurons, teach two SLNNs, the first of total degree 12, 9, 3 and 4
     /// whose polynomials stay below 200,000 monomials; not both of the deep ones. With more than
     /// 104 inputs none is left, and there is no teacher.
     #[must_use]
@@ -115,12 +132,14 @@ impl Search {
         if taught.is_empty() {
             return self;
         }
+        let (smooth, sharp) = ((Role::ReluTeacher, 1e-3), (Role::Teacher, 1e-5));
         let teacher = Teacher {
             hidden: vec![vec![48, 24], vec![24, 12], vec![16, 8]],
             // What is smooth is learned by what is smoother.
             kinds: vec![
-                Kind { role: Role::ReluTeacher, l2: 1e-3, taught_l2: vec![1e-2] },
-                Kind { role: Role::Teacher, l2: 1e-5, taught_l2: vec![1e-3, 1e-5] },
+                Kind { networks: vec![smooth], room: 1.0, taught_l2: vec![1e-2] },
+                Kind { networks: vec![smooth, sharp], room: 1.03, taught_l2: vec![1e-2, 1e-3] },
+                Kind { networks: vec![sharp], room: 1.25, taught_l2: vec![1e-3, 1e-5] },
             ],
             taught,
             longer: 5,
