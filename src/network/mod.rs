@@ -187,7 +187,7 @@ impl Network {
     /// that adds the point is put before it.
     ///
     /// # Errors
-    /// When there is not one number an input, or the first of more than 4096 inputs' layers is not affine.
+    /// When there is not one number an input, or a layer would have to be put before more than 4096 inputs.
     pub fn moved(&self, point: &[BigRational]) -> Result<Network> {
         if point.len() != self.inputs.len() {
             let expected = format!("{}, one an input", self.inputs.len());

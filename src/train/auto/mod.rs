@@ -280,7 +280,8 @@ struct State<'a> {
     used: usize,
     /// The kinds of networks of the teacher.
     teachers: Vec<Candidate>,
-    /// Of every fold, the networks that may teach and were tried there now and not before a checkpoint.
+    /// Of every fold, the networks that may teach and were tried there; those of before a checkpoint once
+    /// they are trained again.
     tried: Vec<Vec<(Candidate, Vec<Network>)>>,
     /// Of every fold, once it is asked for.
     lessons: Vec<Option<Arc<Lesson>>>,
@@ -391,11 +392,16 @@ impl State<'_> {
         Ok(Some(own.cloned().collect()))
     }
 
+    /// The networks of a candidate that may teach, once they were tried on a fold.
+    fn tried_on(&self, fold: usize, candidate: &Candidate) -> Option<&[Network]> {
+        let found = self.tried[fold].iter().find(|(own, _)| own == candidate);
+        found.map(|(_, networks)| &networks[..])
+    }
+
     /// Trains those networks that may teach and were tried before a checkpoint, which keeps their losses
     /// alone; `false` where it was stopped.
     fn train_again(&mut self, teachers: &[Candidate]) -> Result<bool> {
-        let missing =
-            |(fold, c): &(usize, &Candidate)| !self.tried[*fold].iter().any(|(own, _)| own == *c);
+        let missing = |(fold, c): &(usize, &Candidate)| self.tried_on(*fold, c).is_none();
         let all = (0..FOLDS).flat_map(|fold| teachers.iter().map(move |c| (fold, c)));
         let missing: Vec<(usize, &Candidate)> = all.filter(missing).collect();
         let table = self.table;
@@ -423,9 +429,10 @@ impl State<'_> {
         let mut sum = 0.0;
         for (fold, (_, held)) in self.folds.iter().enumerate() {
             let held = self.table.select(held);
-            let own = self.tried[fold].iter().filter(|(own, _)| candidates.contains(own));
-            // One that diverged is left out, as it is in a teacher.
-            let networks: Vec<&Network> = own.flat_map(|(_, networks)| networks).collect();
+            // One that diverged is left out, as it is in a teacher. The order is one whatever a
+            // checkpoint knew: sums are rounded.
+            let own = candidates.iter().filter_map(|c| self.tried_on(fold, c));
+            let networks: Vec<&Network> = own.flatten().collect();
             let mut mean = Array2::zeros(held.targets().dim());
             for network in &networks {
                 mean += &network.forward(held.inputs().view())?;
@@ -476,13 +483,9 @@ impl State<'_> {
             return Ok(Some(known.clone()));
         }
         let (table, rows) = (self.table, &self.folds[fold].0);
-        let known = |kind: &Candidate| self.tried[fold].iter().any(|(own, _)| own == kind);
-        let missing = |kind: &Candidate| {
-            let first = if known(kind) { PAIR } else { 0 };
-            self.several(kind, first..PAIR + MORE_TEACHERS)
-        };
+        let more = |kind: &Candidate| self.several(kind, PAIR..PAIR + MORE_TEACHERS);
         let job = |options| Job { table, rows: rows.clone(), options, from: None };
-        let jobs: Vec<Job> = self.teachers.iter().flat_map(missing).map(job).collect();
+        let jobs: Vec<Job> = self.teachers.iter().flat_map(more).map(job).collect();
         let answers = run_all(&jobs, &mut self.watch())?;
         if answers.iter().any(stopped) {
             return Ok(None);
@@ -491,8 +494,8 @@ impl State<'_> {
         let (trained, diverged): (Vec<_>, Vec<_>) =
             answers.into_iter().flatten().partition(Result::is_ok);
         let trained: Vec<Trained> = trained.into_iter().flatten().collect();
-        let known = self.tried[fold].iter().filter(|(kind, _)| self.teachers.contains(kind));
-        let mut networks: Vec<&Network> = known.flat_map(|(_, networks)| networks).collect();
+        let known = self.teachers.iter().filter_map(|kind| self.tried_on(fold, kind));
+        let mut networks: Vec<&Network> = known.flatten().collect();
         networks.extend(trained.iter().map(|trained| &trained.network));
         if let (true, Some(Err(error))) = (networks.is_empty(), diverged.into_iter().next()) {
             return Err(error);
