@@ -382,7 +382,7 @@ fn what_would_not_fit_is_refused_before_it_is_written_out() {
     let layers = vec![Layer::Slaf(Slaf::new(basis, coefficients).unwrap())];
     let inputs = vec![Input::named("x")];
     let network = Network::new(inputs, vec!["y".into()], layers, Head::Identity).unwrap();
-    refused(&network, "1 polynomials of degree 20000");
+    refused(&network, "the SLAFs up to layer 0");
 }
 
 #[test]

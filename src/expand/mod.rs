@@ -40,6 +40,7 @@ mod prove;
 mod rates;
 mod roots;
 mod series;
+mod size;
 mod stages;
 
 pub use carry_out::{Seconds, Step, expand, expand_packed, expand_timed, expand_watched};

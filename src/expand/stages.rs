@@ -17,7 +17,8 @@ use num_bigint::BigUint;
 use num_rational::BigRational;
 use num_traits::One;
 
-use crate::error::{Error, Result, TooLarge};
+use crate::error::{Error, Result};
+use crate::expand::size::check_size;
 use crate::network::{
     Activation, Basis, Layer, Matrix, Network, Numbers, Part, PoolKind, Slaf, Vector,
 };
@@ -26,13 +27,6 @@ use crate::numeric::rational::rational_from_f64;
 
 /// Bits of the longest odd part of a denominator that is written down: more than all primes determine.
 pub(super) const LONGEST: u64 = 1 << 19;
-
-/// The most weights of the stages, those that images share counted at every place: so many take a
-/// second and 1.5 GiB, and every method goes through all of them for each of many points.
-const MOST_WEIGHTS: usize = 1 << 26;
-
-/// The most operations on words to bring the SLAFs of a layer into powers: some minutes.
-const MOST_WORDS: f64 = 1e11;
 
 /// A parameter, exactly.
 #[derive(Clone, Debug)]
@@ -232,8 +226,6 @@ pub(super) struct Bound {
 /// What [`Stages`] are made from, layer by layer.
 struct Builder {
     hidden: Vec<Stage>,
-    /// Weights so far, of layers on images.
-    weights: usize,
     /// The affine map that waits for its polynomials.
     waiting: Option<Vec<Row>>,
 }
@@ -242,13 +234,6 @@ impl Builder {
     /// Adds a layer on `width` numbers that stand behind `carried` others, which stay as they are:
     /// the input of a residual waits there for what its layers make.
     fn layer(&mut self, l: usize, layer: &Layer, carried: usize, width: usize) -> Result<()> {
-        match layer {
-            Layer::Conv(conv) => self.count(l, conv.window().positions() * conv.weight().len())?,
-            Layer::Pool(pool) => {
-                self.count(l, pool.window().positions() * pool.window().length())?;
-            }
-            _ => {}
-        }
         match layer {
             Layer::Affine(affine) => {
                 self.affine(affine_rows(affine.weight(), affine.bias()), carried);
@@ -310,25 +295,6 @@ impl Builder {
         Ok(())
     }
 
-    /// Counts the weights of layer `l` before they are written out.
-    fn count(&mut self, l: usize, weights: usize) -> Result<()> {
-        self.weights = self.weights.saturating_add(weights);
-        if self.weights <= MOST_WEIGHTS {
-            return Ok(());
-        }
-        Err(TooLarge {
-            what: format!(
-                "the network up to layer {l}, its shared weights written out at each place"
-            ),
-            count: format!("{} weights", self.weights),
-            bytes: self.weights as f64 * size_of::<(u32, Number)>() as f64,
-            seconds: self.weights as f64 * 2e-8,
-            limit: format!("{MOST_WEIGHTS} weights"),
-            advice: "expand a network of smaller images or fewer channels".into(),
-        }
-        .into())
-    }
-
     /// Adds an affine map behind `carried` numbers.
     fn affine(&mut self, mut rows: Vec<Row>, carried: usize) {
         if let Some(rows) = self.waiting.take() {
@@ -354,14 +320,15 @@ impl Row {
 
 impl Stages {
     /// # Errors
-    /// When an activation that can reach an output is not a polynomial.
+    /// When an activation that can reach an output is not a polynomial, or the network is too large.
     pub(super) fn new(network: &Network) -> Result<Self> {
-        let mut builder = Builder { hidden: Vec::new(), weights: 0, waiting: None };
+        check_size(network)?;
+        let mut builder = Builder { hidden: Vec::new(), waiting: None };
         let widths = network.widths();
         for (l, layer) in network.layers().iter().enumerate() {
             builder.layer(l, layer, 0, widths[l])?;
         }
-        let Builder { hidden, waiting, .. } = builder;
+        let Builder { hidden, waiting } = builder;
         let width = network.outputs().len();
         let mut stages = Stages {
             inputs: network.inputs().len(),
@@ -375,10 +342,14 @@ impl Stages {
         Ok(stages)
     }
 
-    /// Bytes of the weights.
+    /// Bytes of the numbers, and of the neurons that hold them.
     pub(super) fn bytes(&self) -> f64 {
+        let of_row =
+            |row: &Row| size_of_val(row) + row.weights.capacity() * size_of::<(u32, Number)>();
+        let of_list = |c: &Vec<Number>| size_of_val(c) + c.capacity() * size_of::<Number>();
         let rows = self.hidden.iter().flat_map(|stage| &stage.rows).chain(&self.outputs);
-        rows.map(|row| row.weights.capacity() * size_of::<(u32, Number)>()).sum::<usize>() as f64
+        let lists = self.hidden.iter().flat_map(|stage| &stage.polynomials);
+        rows.map(of_row).chain(lists.map(of_list)).map(|bytes| bytes as f64).sum()
     }
 
     /// Leaves out what no output depends on, from the outputs backward.
@@ -629,7 +600,7 @@ fn polynomials(l: usize, layer: &Layer, width: usize) -> Result<Vec<Vec<Number>>
         }
     };
     match layer {
-        Layer::Slaf(slaf) => slaf_polynomials(l, slaf, width),
+        Layer::Slaf(slaf) => Ok(slaf_polynomials(slaf, width)),
         Layer::Activation(function) => {
             let one = conventional(*function, None)?;
             Ok(vec![one; width])
@@ -644,7 +615,7 @@ fn polynomials(l: usize, layer: &Layer, width: usize) -> Result<Vec<Vec<Number>>
                         }
                     }
                     Part::Slaf(slaf) => {
-                        let parts = slaf_polynomials(l, slaf, group.neurons.len())?;
+                        let parts = slaf_polynomials(slaf, group.neurons.len());
                         for (&i, part) in group.neurons.iter().zip(parts) {
                             all[i] = part;
                         }
@@ -658,32 +629,14 @@ fn polynomials(l: usize, layer: &Layer, width: usize) -> Result<Vec<Vec<Number>>
     }
 }
 
-/// # Errors
-/// When the powers of an orthogonal basis would take too long: they come from sums of integers of
-/// about 106 bits for each degree, half of the square of the degree for a neuron.
-fn slaf_polynomials(l: usize, slaf: &Slaf, width: usize) -> Result<Vec<Vec<Number>>> {
-    if let Basis::Orthogonal { .. } = slaf.basis() {
-        let (degree, neurons) = (slaf.coefficients().columns() as f64, width as f64);
-        let words = neurons * degree.powi(3) * 106.0 / 128.0;
-        if words > MOST_WORDS {
-            return Err(TooLarge {
-                what: format!("layer {l} in powers of its pre-activations"),
-                count: format!("{width} polynomials of degree {}", degree - 1.0),
-                bytes: neurons * degree.powi(2) * 106.0 / 8.0,
-                seconds: words * 3e-9,
-                limit: format!("{MOST_WORDS:e} operations on words"),
-                advice: "lower its degree".into(),
-            }
-            .into());
-        }
-    }
+fn slaf_polynomials(slaf: &Slaf, width: usize) -> Vec<Vec<Number>> {
     let trimmed = |mut c: Vec<Number>| {
         while c.len() > 1 && c[c.len() - 1].is_zero() {
             c.pop();
         }
         if c.is_empty() { vec![Number::ZERO] } else { c }
     };
-    Ok(match (slaf.basis(), slaf.coefficients()) {
+    match (slaf.basis(), slaf.coefficients()) {
         (Basis::Monomial, Numbers::Float(c)) => (0..width)
             .map(|i| {
                 let row: Cow<[f64]> = match c.row(if c.nrows() == 1 { 0 } else { i }).to_slice() {
@@ -698,5 +651,5 @@ fn slaf_polynomials(l: usize, slaf: &Slaf, width: usize) -> Result<Vec<Vec<Numbe
             .into_iter()
             .map(|p| trimmed(p.into_coefficients().iter().map(Number::from_rational).collect()))
             .collect(),
-    })
+    }
 }

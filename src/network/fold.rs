@@ -2,6 +2,7 @@
 
 use ndarray::Array2;
 use num_bigint::BigInt;
+use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Pow, Zero};
 
@@ -40,6 +41,18 @@ impl Slaf {
                 fold_orthogonal(*family, &rows, &places)
             }
         }
+    }
+
+    /// About how many operations on words [`Slaf::fold`] takes for `width` neurons of an orthogonal
+    /// basis: half of the square of the degree for each neuron, on integers that grow by the bits of
+    /// centre and scale with every degree.
+    pub(crate) fn fold_words(&self, width: usize) -> f64 {
+        let Basis::Orthogonal { centre, scale, .. } = self.basis() else { return 0.0 };
+        let bits = |x: &BigRational| (x.numer().bits() + x.denom().bits()) as f64;
+        let of_neuron = |(centre, scale): (&BigRational, &BigRational)| bits(centre) + bits(scale);
+        let (centre, scale) = (centre.to_exact(), scale.to_exact());
+        let each = centre.iter().zip(&scale).map(of_neuron).sum::<f64>() / centre.len() as f64;
+        width as f64 * (self.degree() as f64).powi(3) * each / 128.0
     }
 }
 
@@ -115,8 +128,11 @@ fn in_powers_of_z(
         if below.odd.is_one() {
             return Dyadic::new(numerator, exponent).to_rational();
         }
-        let reduced = BigRational::new(numerator, below.odd.clone());
-        reduced * Dyadic::new(BigInt::one(), exponent).to_rational()
+        // Of two long numbers, the second short where it can be.
+        let divisor = (&numerator % &below.odd).gcd(&below.odd);
+        let numerator = Dyadic::new(numerator / &divisor, exponent).to_rational();
+        let (above, twos) = numerator.into_raw();
+        BigRational::new_raw(above, twos * (&below.odd / divisor))
     };
     Univariate::new(shifted.into_iter().enumerate().map(quotient).collect())
 }

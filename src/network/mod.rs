@@ -28,7 +28,6 @@ use ndarray::{Array1, Array2, ArrayView2};
 use num_rational::BigRational;
 
 use crate::error::{Error, Result};
-use crate::network::exact::MAX_WRITTEN_OUT;
 use crate::numeric::rational::rational_from_f64;
 
 /// An input of a network: its name and, optionally, the interval it is meant for.
@@ -183,41 +182,31 @@ impl Network {
     /// The network whose values at u are those of this one at u + `point`, exactly, with the same
     /// remarks: `W (u + point) + b = W u + (W point + b)`. Its inputs have no box.
     ///
-    /// Cost: a product of the first weights with the point; where the first layer is not affine, one
-    /// that adds the point is put before it.
+    /// Cost: a product of the first weights with the point.
     ///
     /// # Errors
-    /// When there is not one number an input, or a layer would have to be put before more than 4096 inputs.
+    /// When there is not one number an input, or the first layer is not affine.
     pub fn moved(&self, point: &[BigRational]) -> Result<Network> {
         if point.len() != self.inputs.len() {
             let expected = format!("{}, one an input", self.inputs.len());
             return Err(Error::invalid("point", format!("{} numbers", point.len()), expected));
         }
         let mut layers = self.layers.clone();
+        let Some(Layer::Affine(first)) = layers.first_mut() else {
+            let found = layers.first().map_or("no layer", Layer::kind);
+            return Err(Error::invalid(
+                "layers[0]",
+                found,
+                "an affine layer, which takes the point",
+            ));
+        };
         let exact = |x: &f64| rational_from_f64(*x).unwrap_or_default();
-        match layers.first_mut() {
-            Some(Layer::Affine(first)) => {
-                let mut bias = first.bias().to_exact();
-                match first.weight() {
-                    Matrix::Float(w) => add_product(&mut bias, w, exact, point),
-                    Matrix::Exact(w) => add_product(&mut bias, w, Clone::clone, point),
-                }
-                *first = Affine::new(first.weight().clone(), bias)?;
-            }
-            _ => {
-                if point.len() * point.len() > MAX_WRITTEN_OUT {
-                    let found = format!("no affine layer on {} inputs", point.len());
-                    return Err(Error::invalid(
-                        "layers[0]",
-                        found,
-                        "an affine one, or 4096 inputs",
-                    ));
-                }
-                let weight = Array2::<f64>::eye(point.len());
-                let bias = Array1::from_vec(point.to_vec());
-                layers.insert(0, Layer::Affine(Affine::new(weight, bias)?));
-            }
+        let mut bias = first.bias().to_exact();
+        match first.weight() {
+            Matrix::Float(w) => add_product(&mut bias, w, exact, point),
+            Matrix::Exact(w) => add_product(&mut bias, w, Clone::clone, point),
         }
+        *first = Affine::new(first.weight().clone(), bias)?;
         let inputs = self.inputs.iter().map(|input| Input::named(&*input.name)).collect();
         let moved = Network::new(inputs, self.outputs.clone(), layers, self.head)?;
         Ok(moved.with_about(self.about.clone()))

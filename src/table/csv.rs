@@ -110,10 +110,10 @@ fn read_text(path: &Path) -> Result<Vec<u8>> {
     // A small file can unpack to a thousand times its size.
     let most = crate::memory::default_limit();
     let mut text = Vec::new();
-    MultiGzDecoder::new(&bytes[..])
-        .take(most)
-        .read_to_end(&mut text)
-        .map_err(|e| Error::io(path, e))?;
+    MultiGzDecoder::new(&bytes[..]).take(most).read_to_end(&mut text).map_err(|e| {
+        let found = format!("a gzip file that cannot be unpacked ({e})");
+        Error::invalid(path.display().to_string(), found, "a whole one, with nothing behind it")
+    })?;
     if text.len() as u64 >= most {
         let expected = "text that fits in half of the memory that is free";
         return Err(Error::invalid(path.display().to_string(), "more when unpacked", expected));

@@ -408,13 +408,25 @@ impl Format {
         }
     }
 
+    /// # Errors
+    /// When the file is packed: there is no need to, and those of NumPy never are.
+    fn npy(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+        let start = first_bytes(file).map_err(|e| Error::io(path, e))?;
+        if start.starts_with(GZIP_MAGIC) {
+            let expected = "a NumPy file as numpy.save writes it: unpack it first";
+            return Err(Error::invalid(path.display().to_string(), "a gzip file", expected));
+        }
+        Ok(Format::Npy)
+    }
+
     fn of(path: &Path) -> Result<Self> {
         let name = name_without_gz(path);
         if name.ends_with(".csv") || name.ends_with(".tsv") {
             return Ok(Format::Csv);
         }
         if name.ends_with(".npy") {
-            return Ok(Format::Npy);
+            return Self::npy(path);
         }
         if name.ends_with(".idx") || name.ends_with("ubyte") {
             return Ok(Format::Idx);
@@ -425,7 +437,7 @@ impl Format {
             start = first_bytes(MultiGzDecoder::new(open()?)).map_err(|e| Error::io(path, e))?;
         }
         Ok(if start.starts_with(npy::MAGIC) {
-            Format::Npy
+            return Self::npy(path);
         } else if start.starts_with(&[0, 0]) {
             Format::Idx
         } else {

@@ -297,13 +297,13 @@ fn check_targets(table: &Table, rows: &[usize], loss: Loss) -> Result<()> {
         let own = targets.row(row);
         if let Some(t) = own.iter().find(|t| !(0.0..=1.0).contains(*t)) {
             let expected = "0, 1 or a probability between, as cross-entropy needs";
-            let place = format!("{}: targets, row {row}", table.source());
+            let place = format!("{}: targets, row {row} (from 0)", table.source());
             return Err(Error::invalid(place, t.to_string(), expected));
         }
         let sum = own.sum();
         if loss == Loss::SoftmaxCrossEntropy && (sum - 1.0).abs() > 1e-9 {
             let expected = "probabilities of sum 1, as softmax cross-entropy needs";
-            let place = format!("{}: targets, row {row}", table.source());
+            let place = format!("{}: targets, row {row} (from 0)", table.source());
             return Err(Error::invalid(place, format!("sum {sum}"), expected));
         }
     }

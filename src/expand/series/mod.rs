@@ -23,6 +23,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::expand::compose::kept_remarks;
 use crate::expand::plan::dense_terms;
+use crate::expand::size::check_size;
 use crate::expand::{Coefficients, Expansion, Limits, Plan, Route, Step};
 use crate::network::Network;
 use crate::network::exact::ExactNetwork;
@@ -278,6 +279,7 @@ fn next_monomial(exponents: &mut [u32]) {
 impl Series {
     fn new(network: &Network, part: &Part) -> Result<Self> {
         let started = Instant::now();
+        check_size(network)?;
         let layers = Layers::new(&ExactNetwork::new(network), part.centre)?;
         let whole = layers.degree();
         let truncated = (whole > u128::from(part.max_degree)).then_some(part.max_degree);

@@ -787,7 +787,8 @@ impl Watch for Trainings<'_> {
         let done: f64 = begun.clone().map(|p| p.epoch as f64 / p.epochs.max(1) as f64).sum();
         let Some(last) = begun.last() else { return };
         self.control.progress(&Progress {
-            epoch: self.before + done as usize,
+            // Those that are trained again after a checkpoint are not counted.
+            epoch: (self.before + done as usize).min(self.total),
             epochs: self.total,
             ..last.clone()
         });

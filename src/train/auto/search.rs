@@ -138,7 +138,7 @@ impl Search {
             // What is smooth is learned by what is smoother.
             kinds: vec![
                 Kind { networks: vec![smooth], room: 1.0, taught_l2: vec![1e-2] },
-                Kind { networks: vec![smooth, sharp], room: 1.03, taught_l2: vec![1e-2, 1e-3] },
+                Kind { networks: vec![smooth, sharp], room: 1.0, taught_l2: vec![1e-2, 1e-3] },
                 Kind { networks: vec![sharp], room: 1.25, taught_l2: vec![1e-3, 1e-5] },
             ],
             taught,
