@@ -425,15 +425,15 @@ fn polynomial(expansion: &Expansion) -> Answer {
 fn origin(expansion: &Expansion, answer: &mut Answer) {
     let centre = expansion.centre().map(|centre| centre.iter().map(format_exact));
     answer.set("centre", centre.map(Iterator::collect::<Vec<_>>));
+    let end = |c| nearest(c).map_or_else(|| approximate(c), plain);
     if let Some([first, others @ ..]) = expansion.centre()
         && !others.is_empty()
         && others.iter().all(|c| c == first)
     {
-        let place = nearest(first).map_or_else(|| approximate(first), plain);
+        let place = end(first);
         answer.line(format_args!("  in powers of the distances from {place} in every variable"));
     } else if let Some(centre) = expansion.centre() {
         let places = centre.iter().zip(expansion.variables()).take(SHOWN_INPUTS);
-        let end = |c| nearest(c).map_or_else(|| approximate(c), plain);
         let places = places.map(|(c, name)| format!("{name} {}", end(c)));
         let more = if centre.len() > SHOWN_INPUTS { ", ..." } else { "" };
         let places = places.collect::<Vec<_>>().join(", ");

@@ -293,18 +293,17 @@ fn check_targets(table: &Table, rows: &[usize], loss: Loss) -> Result<()> {
         let expected = "class labels, or the loss logistic for a column of 0 and 1";
         return Err(Error::invalid(format!("{}: targets", table.source()), found, expected));
     }
+    let place = |row: usize| format!("{}: targets, row {row} (from 0)", table.source());
     for &row in rows {
         let own = targets.row(row);
         if let Some(t) = own.iter().find(|t| !(0.0..=1.0).contains(*t)) {
             let expected = "0, 1 or a probability between, as cross-entropy needs";
-            let place = format!("{}: targets, row {row} (from 0)", table.source());
-            return Err(Error::invalid(place, t.to_string(), expected));
+            return Err(Error::invalid(place(row), t.to_string(), expected));
         }
         let sum = own.sum();
         if loss == Loss::SoftmaxCrossEntropy && (sum - 1.0).abs() > 1e-9 {
             let expected = "probabilities of sum 1, as softmax cross-entropy needs";
-            let place = format!("{}: targets, row {row} (from 0)", table.source());
-            return Err(Error::invalid(place, format!("sum {sum}"), expected));
+            return Err(Error::invalid(place(row), format!("sum {sum}"), expected));
         }
     }
     Ok(())
