@@ -3,9 +3,11 @@
 //! Two polynomials of total degree at most `D` that agree on the principal lattice
 //! `{a in N^n : a_1 + ... + a_n <= D}` are equal (`proofs/representation.md`). So the
 //! network is evaluated layer by layer, exactly, at every lattice point, and compared
-//! with the value of its expansion there. No polynomial arithmetic of the expansion
-//! is trusted; what the two share is the folding of each SLAF into powers of its
-//! pre-activation, which is tested against the bases' own definitions.
+//! with the value of its expansion there. Neither residues and interpolation nor polynomial
+//! arithmetic of the expansion is trusted. What the two share is the bound `D` on the degree, the
+//! folding of each SLAF into powers of its pre-activation, which is tested against the bases' own
+//! definitions, and, where polynomials are composed, [`ExactNetwork`] and its walk from layer to
+//! layer, of which only the numbers differ.
 
 use num_bigint::BigInt;
 use num_integer::Integer;

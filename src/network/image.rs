@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::network::layer::Layer;
 use crate::network::numbers::{Matrix, Vector};
 
-/// The most numbers that one layer on images may take in or give out.
+/// The most numbers that one layer on images may take in or give out, and that may lie under its
+/// windows at all places together.
 const MAX_WIDTH: usize = 1 << 28;
 
 /// Height, width and channels of an image.
@@ -49,7 +50,8 @@ impl Window {
     ///
     /// # Errors
     /// When a dimension, size or stride is 0, a padding is not smaller than the window, the window
-    /// is larger than the padded image, or the image has more than 2^28 numbers.
+    /// is larger than the padded image, or the image or the windows at all places together have more
+    /// than 2^28 numbers.
     pub fn new(
         input: Shape,
         size: [usize; 2],
@@ -65,14 +67,28 @@ impl Window {
             if stride == 0 {
                 return wrong("stride", stride, "at least 1".into());
             }
-            if size == 0 || size > n + 2 * padding {
-                return wrong("size", size, format!("1 to {}, the padded image", n + 2 * padding));
-            }
-            if padding >= size {
+            if padding >= size.max(1) {
                 return wrong("padding", padding, format!("less than {size}, the window's size"));
             }
+            let padded = n.saturating_add(padding).saturating_add(padding);
+            if size == 0 || size > padded {
+                return wrong("size", size, format!("1 to {padded}, the padded image"));
+            }
+            if size > MAX_WIDTH {
+                return wrong("size", size, format!("at most {MAX_WIDTH}"));
+            }
         }
-        Ok(Window { input, size, stride, padding })
+        let window = Window { input, size, stride, padding };
+        let numbers = [size[0], size[1], input[2], window.positions()];
+        let product = numbers.into_iter().fold(1_usize, usize::saturating_mul);
+        if product > MAX_WIDTH {
+            let found = format!(
+                "{} x {} x {} numbers at {} places",
+                numbers[0], numbers[1], numbers[2], numbers[3]
+            );
+            return Err(Error::invalid("windows", found, format!("at most {MAX_WIDTH} together")));
+        }
+        Ok(window)
     }
 
     /// Height, width and channels of the images.
@@ -426,5 +442,27 @@ impl Channels {
     /// What the channels compute.
     pub fn layer(&self) -> &Layer {
         &self.layer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_whose_numbers_no_memory_holds_are_refused() {
+        let new = |input, size, padding| Window::new(input, size, [1, 1], padding);
+        assert!(new([28, 28, 1], [5, 5], [4, 4]).is_ok());
+        // The product of the sizes is 26 modulo 2^64.
+        let wrapped = [3_062_868_337, 2_007_567_422];
+        for (input, size, padding) in [
+            ([1, 1, 1], [1000, 1000], [999, 999]),
+            ([1, 1, 3], wrapped, [wrapped[0] - 1, wrapped[1] - 1]),
+            ([1, 1, 1], [usize::MAX, 1], [usize::MAX - 1, 0]),
+            ([1 << 14, 1 << 14, 1], [2, 1], [0, 0]),
+        ] {
+            let error = new(input, size, padding).map_err(|e| e.to_string());
+            assert!(error.as_ref().is_err_and(|e| e.contains("at most 268435456")), "{error:?}");
+        }
     }
 }

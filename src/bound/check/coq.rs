@@ -4,10 +4,12 @@
 //! instance is data (box, weights, polynomials, claims, bounds, bands) and the theorem `certificate`, proved by
 //! `Checker.check_sound` or `Division.divided_sound` and a computation. Where the SLNN has several layers in
 //! the place of one these are data too, and the theorem speaks of them, by another one, `by_layers`, which
-//! `Layers.layers_spec` proves. Nothing written here has to be trusted but that the data are those of the
-//! certificate: a wrong hint or claim makes `coqc` refuse the file. The data are of the certificate if the
-//! reader is right, if the affine layers beside spans, of which there is one copy, are the same in both
-//! networks, and if polynomials of any basis are rightly made Chebyshev series and, in spans, powers.
+//! `Layers.layers_spec` proves. A wrong hint or claim makes `coqc` refuse the file. What has to be trusted
+//! beside Coq, its virtual machine included, is that the data and the statement are those of the certificate:
+//! that the reader is right, that names of activations, weights, box, bounds and what spans replace are
+//! written as they are, with layers of mixed neurons and of shared SLAFs written out, that the affine layers
+//! beside spans, of which there is one copy, are the same in both networks, and that polynomials of any basis
+//! are rightly made Chebyshev series and, in spans, powers. The sums of the files are a comment.
 
 use std::fmt::Write as _;
 
