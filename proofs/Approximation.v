@@ -221,7 +221,7 @@ Definition tame_layer L w g r :=
 Definition tame L w := Forall2 (tame_layer L w).
 
 Definition degree (L delta : R) (i : R * R) : nat :=
-  S (Z.to_nat (up ((L * (snd i - fst i + 2) / (2 * delta)) * (L * (snd i - fst i + 2) / (2 * delta))))).
+  Z.to_nat (up ((L * (snd i - fst i + 2) / (2 * delta)) * (L * (snd i - fst i + 2) / (2 * delta)))).
 Definition replace_neuron L delta (s : R -> R) (i : R * R) := bernstein (degree L delta i) (fst i - 1) (snd i + 1) s.
 Definition replace_layer L delta g r :=
   match g with Weights W b => Weights W b | Activations l => Activations (zip (replace_neuron L delta) l r) end.
@@ -231,12 +231,12 @@ Lemma replace_neuron_error L delta s i z : 0 < delta -> tame_neuron L s i -> fst
   Rabs (replace_neuron L delta s i z - s z) <= delta.
 Proof.
   intros Hd [Hi Hs] Hz. unfold replace_neuron, degree.
-  set (x := L * (snd i - fst i + 2) / (2 * delta)). set (n := S (Z.to_nat (up (x * x)))).
+  set (x := L * (snd i - fst i + 2) / (2 * delta)). set (n := Z.to_nat (up (x * x))).
   assert (x * x < INR n) as Hx.
-  { destruct (archimed (x * x)) as [H _]. unfold n. rewrite S_INR, INR_IZR_INZ.
+  { destruct (archimed (x * x)) as [H _]. unfold n. rewrite INR_IZR_INZ.
     assert (IZR (up (x * x)) <= IZR (Z.of_nat (Z.to_nat (up (x * x))))) by (apply IZR_le; lia). lra. }
-  assert (0 < INR n) as Hn by (apply lt_0_INR; unfold n; lia).
-  eapply Rle_trans; [apply (bernstein_error n (fst i - 1) (snd i + 1) s L); auto; [unfold n; lia|lra]|].
+  assert (0 < INR n) as Hn by nra.
+  eapply Rle_trans; [apply (bernstein_error n (fst i - 1) (snd i + 1) s L); auto; [apply INR_lt; exact Hn|lra]|].
   replace (L * (snd i + 1 - (fst i - 1))) with (x * (2 * delta)) by (unfold x; field; lra).
   pose proof (sqrt_lt_R0 _ Hn) as Hq. pose proof (sqrt_sqrt (INR n) (Rlt_le _ _ Hn)) as E.
   assert (x <= sqrt (INR n)) by nra.
