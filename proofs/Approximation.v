@@ -18,8 +18,10 @@
     is the mean of s(a + (b - a) K / n) for a binomial K, so that |B - s| <= L (b - a) E|K/n - t|
     <= L (b - a) sqrt(t (1 - t) / n) by the variance of K and Cauchy's inequality. *)
 
-From Coq Require Import Reals List Lra Lia Psatz.
-From SLNN Require Import Propagation.
+From Coq Require Import Reals ZArith Lra Lia Psatz.
+From Coquelicot Require Import Coquelicot.
+From SLNN Require Import Propagation Dyadic Tanh Exponential Gaussian Activations.
+From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -465,4 +467,135 @@ Proof.
   destruct (constants net (length B) M HM Hk Hs) as (rs & L & w & HL & Hw & HR & HT).
   destruct (approximation net rs (cube (length B) M) L w eps HL Hw He HR HT) as [H1 H2].
   eexists; split; [exact H1|]. intros v Hv; apply H2; auto.
+Qed.
+
+(** ** The activations of the library are Lipschitz on bounded intervals *)
+
+Lemma lipschitz_from_derivative (s s' : R -> R) a b K : (forall z, is_derive s z (s' z)) ->
+  (forall z, a <= z <= b -> Rabs (s' z) <= K) -> lipschitz K a b s.
+Proof.
+  intros Hd HK. assert (forall u v, a <= v -> v <= u -> u <= b -> Rabs (s u - s v) <= K * (u - v)) as H.
+  { intros u v Hv Huv Hu.
+    assert (forall z, v <= z <= u -> - K <= s' z <= K) as HB by (intros z Hz; apply Rabs_le_between, HK; lra).
+    pose proof (mean_value_low s s' v u (- K) Huv (fun z _ => Hd z) (fun z Hz => proj1 (HB z Hz))).
+    pose proof (mean_value_high s s' v u K Huv (fun z _ => Hd z) (fun z Hz => proj2 (HB z Hz))).
+    apply Rabs_le; lra. }
+  intros u v Hu Hv. destruct (Rle_dec v u).
+  - rewrite (Rabs_right (u - v)) by lra. apply H; lra.
+  - rewrite (Rabs_minus_sym u v), (Rabs_right (v - u)), Rabs_minus_sym by lra. apply H; lra.
+Qed.
+
+(** Two Lipschitz functions that meet at 0. *)
+Lemma lipschitz_glued (f g s : R -> R) K a b : 0 <= K -> lipschitz K (Rmin a 0) (Rmax b 0) f ->
+  lipschitz K (Rmin a 0) (Rmax b 0) g ->
+  (forall z, z <= 0 -> s z = f z) -> (forall z, 0 <= z -> s z = g z) -> lipschitz K a b s.
+Proof.
+  intros HK Hf Hg Ef Eg. pose proof (Rmin_l a 0); pose proof (Rmin_r a 0); pose proof (Rmax_l b 0); pose proof (Rmax_r b 0).
+  assert (forall u v, a <= u <= b -> a <= v <= b -> u <= 0 <= v -> Rabs (s u - s v) <= K * (v - u)) as H3.
+  { intros u v Hu Hv Huv. replace (s u - s v) with ((f u - f 0) + (g 0 - g v))
+      by (rewrite (Ef u), (Eg v), <- (Ef 0), <- (Eg 0) by lra; ring).
+    eapply Rle_trans; [apply Rabs_triang|].
+    specialize (Hf u 0 ltac:(lra) ltac:(lra)). specialize (Hg 0 v ltac:(lra) ltac:(lra)).
+    rewrite (Rabs_left1 (u - 0)) in Hf by lra. rewrite (Rabs_left1 (0 - v)) in Hg by lra. lra. }
+  intros u v Hu Hv. destruct (Rle_dec 0 u), (Rle_dec 0 v).
+  - rewrite !Eg by lra. apply Hg; lra.
+  - rewrite Rabs_minus_sym, (Rabs_right (u - v)) by lra. apply H3; lra.
+  - rewrite (Rabs_left1 (u - v)) by lra. replace (- (u - v)) with (v - u) by ring. apply H3; lra.
+  - rewrite !Ef by lra. apply Hf; lra.
+Qed.
+Lemma lipschitz_line c a b : lipschitz (Rabs c) a b (fun z => c * z).
+Proof. intros u v _ _. replace (c * u - c * v) with (c * (u - v)) by ring. rewrite Rabs_mult; lra. Qed.
+Lemma lipschitz_mono L L' a b s : L <= L' -> lipschitz L a b s -> lipschitz L' a b s.
+Proof. intros HL H u v Hu Hv. eapply Rle_trans; [apply H; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|exact HL]. Qed.
+Lemma lines_lipschitz (s : R -> R) c d : (forall z, z <= 0 -> s z = c * z) -> (forall z, 0 <= z -> s z = d * z) ->
+  locally_lipschitz s.
+Proof.
+  intros Hc Hd a b. exists (Rabs c + Rabs d). pose proof (Rabs_pos c); pose proof (Rabs_pos d).
+  apply (lipschitz_glued (fun z => c * z) (fun z => d * z)); auto; [lra| |];
+    (eapply lipschitz_mono; [|apply lipschitz_line]); lra.
+Qed.
+(** The derivative may grow as |z| does. *)
+Lemma locally_lipschitz_from_derivative (s s' : R -> R) : (forall z, is_derive s z (s' z)) ->
+  (forall z, Rabs (s' z) <= 1 + Rabs z) -> locally_lipschitz s.
+Proof.
+  intros Hd Hs a b. exists (1 + (Rabs a + Rabs b)). apply (lipschitz_from_derivative s s'); auto.
+  intros z Hz. eapply Rle_trans; [apply Hs|]. apply Rplus_le_compat_l.
+  unfold Rabs; repeat destruct (Rcase_abs _); lra.
+Qed.
+
+Lemma normal_between z : 0 <= normal z <= 1.
+Proof.
+  assert (forall x, 0 <= x -> 0 <= area x / root <= / 2) as H.
+  { intros x Hx. pose proof root_large. pose proof (area_below x Hx). pose proof (area_growing 0 x Hx) as P; rewrite area_0 in P.
+    split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+    apply Rmult_le_reg_r with root; [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra. lra. }
+  unfold normal. destruct (Rle_dec 0 z) as [Hz|Hz]; [specialize (H z Hz); lra|].
+  specialize (H (- z) ltac:(lra)). rewrite area_opp in H. unfold Rdiv in *. rewrite Ropp_mult_distr_l_reverse in H. lra.
+Qed.
+Lemma normal_density_between z : 0 <= normal_density z <= 1.
+Proof.
+  unfold normal_density. pose proof root_large. pose proof (bell_pos z).
+  assert (bell z <= 1) by (unfold bell; rewrite <- exp_0; apply exp_growing; nra).
+  split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+  apply Rmult_le_reg_r with root; [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra. lra.
+Qed.
+Lemma slope_size x y z : 0 <= x <= 1 -> 0 <= y <= 1 -> Rabs (x + z * y) <= 1 + Rabs z.
+Proof.
+  intros Hx Hy. eapply Rle_trans; [apply Rabs_triang|]. rewrite Rabs_mult, !(Rabs_right x), (Rabs_right y) by lra.
+  pose proof (Rabs_pos z). nra.
+Qed.
+Lemma tanh_lipschitz a b : lipschitz 1 a b tanh.
+Proof.
+  apply (lipschitz_from_derivative tanh _ a b 1 tanh_derivative). intros z _.
+  pose proof (tanh_below_1 z). pose proof (Rle_0_sqr (tanh z)) as Q; unfold Rsqr in Q. apply Rabs_le; lra.
+Qed.
+Lemma elu_lipschitz c : locally_lipschitz (elu c).
+Proof.
+  intros a b. exists (Rabs c * exp (Rmax b 0) + 1).
+  pose proof (Rabs_pos c). pose proof (exp_pos (Rmax b 0)).
+  assert (0 <= Rabs c * exp (Rmax b 0)) by (apply Rmult_le_pos; lra).
+  apply (lipschitz_glued (fun z => c * exp z + - c) (fun z => 1 * z)); [lra| | | |].
+  - apply (lipschitz_from_derivative _ (fun z => c * exp z + 0)).
+    + intros z. apply (sum_derivative (fun z => c * exp z) (fun _ => - c)); [|apply constant_derivative].
+      exact (is_derive_scal exp z c _ (is_derive_exp z)).
+    + intros z [_ Hz]. rewrite Rplus_0_r, Rabs_mult, (Rabs_right (exp z)) by (pose proof (exp_pos z); lra).
+      pose proof (exp_growing z _ Hz). nra.
+  - eapply lipschitz_mono; [|apply lipschitz_line]. rewrite Rabs_R1; lra.
+  - intros z Hz. unfold elu. destruct (Rle_dec 0 z); [replace z with 0 by lra; rewrite exp_0|]; ring.
+  - intros z Hz. unfold elu. destruct (Rle_dec 0 z); [ring|contradiction].
+Qed.
+
+Theorem activations_lipschitz f : locally_lipschitz (function f).
+Proof.
+  destruct (halves f) as [[c d]|] eqn:E.
+  { pose proof (halves_spec f c d) as H. apply (lines_lipschitz _ (value c) (value d)); intros z; apply (H z E). }
+  destruct f; try discriminate; cbn [function].
+  - intros a b; exists 1; intros u v _ _. pose proof (hard_tanh_slopes u v) as H1; pose proof (hard_tanh_slopes v u) as H2.
+    rewrite Rmult_1_l. destruct (Rle_dec v u).
+    + specialize (H1 ltac:(lra)). rewrite !Rabs_right; lra.
+    + specialize (H2 ltac:(lra)). rewrite !Rabs_left1; lra.
+  - intros a b; exists 1; apply tanh_lipschitz.
+  - intros a b; exists 1; intros u v Hu Hv. rewrite !sigmoid_tanh.
+    pose proof (tanh_lipschitz (a / 2) (b / 2) (u / 2) (v / 2) ltac:(lra) ltac:(lra)) as H.
+    replace ((1 + tanh (u / 2)) / 2 - (1 + tanh (v / 2)) / 2) with ((tanh (u / 2) - tanh (v / 2)) * / 2) by field.
+    replace (u / 2 - v / 2) with ((u - v) * / 2) in H by field.
+    rewrite Rabs_mult, (Rabs_right (/ 2)) in * by lra. pose proof (Rabs_pos (u - v)). lra.
+  - apply (locally_lipschitz_from_derivative _ _ softplus_derivative). intros z.
+    pose proof (sigmoid_between z). pose proof (Rabs_pos z). rewrite Rabs_right; lra.
+  - apply elu_lipschitz.
+  - apply (locally_lipschitz_from_derivative _ _ silu_derivative). intros z.
+    pose proof (sigmoid_between z). apply slope_size; [lra|nra].
+  - apply (locally_lipschitz_from_derivative _ _ gelu_derivative). intros z.
+    apply slope_size; [apply normal_between|apply normal_density_between].
+  - apply (locally_lipschitz_from_derivative _ _ sin_derivative). intros z.
+    pose proof (COS_bound z). pose proof (Rabs_pos z). eapply Rle_trans; [apply (Rabs_le _ 1); lra|lra].
+Qed.
+
+(** [existence] for networks of these activations, each neuron with its own. *)
+Corollary existence_for_activations net (B : box) eps : shaped (length B) net ->
+  Forall (fun s => exists f, s = function f) (flat_map activations_of net) -> 0 < eps ->
+  exists net', slnn_of net net' /\ forall v, in_box B v -> Forall (within eps) (minus (network net' v) (network net v)).
+Proof.
+  intros Hk Hs He. apply existence; auto. eapply Forall_impl; [|exact Hs].
+  intros s [f ->]; apply activations_lipschitz.
 Qed.
