@@ -22,7 +22,9 @@
           polynomial of total degree at most D with at most C(n + D, n) terms
           ([representation]).
 
-    Code: src/network/fold.rs ([Slaf::fold], its fold_normalised and recurrence).
+    Code: src/network/fold.rs ([Slaf::fold]). It runs the recurrences in powers of t on integers
+    over powers of two, and puts (z - centre) scale for t in integers over one denominator;
+    that the divisions of Legendre's leave no remainder is not proved here.
     Tests: tests/representation.rs (folding_preserves_every_basis). *)
 
 From mathcomp Require Import all_ssreflect all_algebra.
