@@ -2,7 +2,15 @@
 
     For every network whose activations are Lipschitz on bounded intervals, every box
     [a_1, b_1] x ... x [a_n, b_n] of inputs and every eps > 0 there is an SLNN with the same weights that
-    differs from the network by at most eps at every output, everywhere on the box ([existence]).
+    differs from the network by at most eps at every output, everywhere on the box ([existence]).  Its
+    coefficients are real numbers, made of values of the activations.  Every activation of Activations.v is
+    Lipschitz on bounded intervals ([activations_lipschitz]), so that nothing is asked of networks of these
+    ([existence_for_activations]).
+
+    Each output of an SLNN is one polynomial in the inputs, of total degree at most the product of the degrees
+    of its layers ([outputs_are_polynomials]); so each output of the network is within eps of one on the box
+    ([existence_of_polynomials]).  This is Representation.v, (a) and (b), once more: rings of mathcomp come with a
+    choice function, which the axioms under Coq's real numbers do not give them.
 
     Degrees are explicit ([approximation]).  Let R_i be ranges of the pre-activations, J_i = [a, b] the
     range enlarged by 1 at both ends, L >= 1 a Lipschitz constant of all activations on all J_i, w >= 1
@@ -18,8 +26,10 @@
     is the mean of s(a + (b - a) K / n) for a binomial K, so that |B - s| <= L (b - a) E|K/n - t|
     <= L (b - a) sqrt(t (1 - t) / n) by the variance of K and Cauchy's inequality. *)
 
-From Coq Require Import Reals List Lra Lia Psatz.
-From SLNN Require Import Propagation.
+From Coq Require Import Reals ZArith Lra Lia Psatz.
+From Coquelicot Require Import Coquelicot.
+From SLNN Require Import Propagation Dyadic Tanh Exponential Gaussian Activations.
+From Coq Require Import List.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -221,7 +231,7 @@ Definition tame_layer L w g r :=
 Definition tame L w := Forall2 (tame_layer L w).
 
 Definition degree (L delta : R) (i : R * R) : nat :=
-  S (Z.to_nat (up ((L * (snd i - fst i + 2) / (2 * delta)) * (L * (snd i - fst i + 2) / (2 * delta))))).
+  Z.to_nat (up ((L * (snd i - fst i + 2) / (2 * delta)) * (L * (snd i - fst i + 2) / (2 * delta)))).
 Definition replace_neuron L delta (s : R -> R) (i : R * R) := bernstein (degree L delta i) (fst i - 1) (snd i + 1) s.
 Definition replace_layer L delta g r :=
   match g with Weights W b => Weights W b | Activations l => Activations (zip (replace_neuron L delta) l r) end.
@@ -231,12 +241,12 @@ Lemma replace_neuron_error L delta s i z : 0 < delta -> tame_neuron L s i -> fst
   Rabs (replace_neuron L delta s i z - s z) <= delta.
 Proof.
   intros Hd [Hi Hs] Hz. unfold replace_neuron, degree.
-  set (x := L * (snd i - fst i + 2) / (2 * delta)). set (n := S (Z.to_nat (up (x * x)))).
+  set (x := L * (snd i - fst i + 2) / (2 * delta)). set (n := Z.to_nat (up (x * x))).
   assert (x * x < INR n) as Hx.
-  { destruct (archimed (x * x)) as [H _]. unfold n. rewrite S_INR, INR_IZR_INZ.
+  { destruct (archimed (x * x)) as [H _]. unfold n. rewrite INR_IZR_INZ.
     assert (IZR (up (x * x)) <= IZR (Z.of_nat (Z.to_nat (up (x * x))))) by (apply IZR_le; lia). lra. }
-  assert (0 < INR n) as Hn by (apply lt_0_INR; unfold n; lia).
-  eapply Rle_trans; [apply (bernstein_error n (fst i - 1) (snd i + 1) s L); auto; [unfold n; lia|lra]|].
+  assert (0 < INR n) as Hn by nra.
+  eapply Rle_trans; [apply (bernstein_error n (fst i - 1) (snd i + 1) s L); auto; [apply INR_lt; exact Hn|lra]|].
   replace (L * (snd i + 1 - (fst i - 1))) with (x * (2 * delta)) by (unfold x; field; lra).
   pose proof (sqrt_lt_R0 _ Hn) as Hq. pose proof (sqrt_sqrt (INR n) (Rlt_le _ _ Hn)) as E.
   assert (x <= sqrt (INR n)) by nra.
@@ -465,4 +475,308 @@ Proof.
   destruct (constants net (length B) M HM Hk Hs) as (rs & L & w & HL & Hw & HR & HT).
   destruct (approximation net rs (cube (length B) M) L w eps HL Hw He HR HT) as [H1 H2].
   eexists; split; [exact H1|]. intros v Hv; apply H2; auto.
+Qed.
+
+(** ** The activations of the library are Lipschitz on bounded intervals *)
+
+Lemma lipschitz_from_derivative (s s' : R -> R) a b K : (forall z, is_derive s z (s' z)) ->
+  (forall z, a <= z <= b -> Rabs (s' z) <= K) -> lipschitz K a b s.
+Proof.
+  intros Hd HK. assert (forall u v, a <= v -> v <= u -> u <= b -> Rabs (s u - s v) <= K * (u - v)) as H.
+  { intros u v Hv Huv Hu.
+    assert (forall z, v <= z <= u -> - K <= s' z <= K) as HB by (intros z Hz; apply Rabs_le_between, HK; lra).
+    pose proof (mean_value_low s s' v u (- K) Huv (fun z _ => Hd z) (fun z Hz => proj1 (HB z Hz))).
+    pose proof (mean_value_high s s' v u K Huv (fun z _ => Hd z) (fun z Hz => proj2 (HB z Hz))).
+    apply Rabs_le; lra. }
+  intros u v Hu Hv. destruct (Rle_dec v u).
+  - rewrite (Rabs_right (u - v)) by lra. apply H; lra.
+  - rewrite (Rabs_minus_sym u v), (Rabs_right (v - u)), Rabs_minus_sym by lra. apply H; lra.
+Qed.
+
+(** Two Lipschitz functions that meet at 0. *)
+Lemma lipschitz_glued (f g s : R -> R) K a b : 0 <= K -> lipschitz K (Rmin a 0) (Rmax b 0) f ->
+  lipschitz K (Rmin a 0) (Rmax b 0) g ->
+  (forall z, z <= 0 -> s z = f z) -> (forall z, 0 <= z -> s z = g z) -> lipschitz K a b s.
+Proof.
+  intros HK Hf Hg Ef Eg. pose proof (Rmin_l a 0); pose proof (Rmin_r a 0); pose proof (Rmax_l b 0); pose proof (Rmax_r b 0).
+  assert (forall u v, a <= u <= b -> a <= v <= b -> u <= 0 <= v -> Rabs (s u - s v) <= K * (v - u)) as H3.
+  { intros u v Hu Hv Huv. replace (s u - s v) with ((f u - f 0) + (g 0 - g v))
+      by (rewrite (Ef u), (Eg v), <- (Ef 0), <- (Eg 0) by lra; ring).
+    eapply Rle_trans; [apply Rabs_triang|].
+    specialize (Hf u 0 ltac:(lra) ltac:(lra)). specialize (Hg 0 v ltac:(lra) ltac:(lra)).
+    rewrite (Rabs_left1 (u - 0)) in Hf by lra. rewrite (Rabs_left1 (0 - v)) in Hg by lra. lra. }
+  intros u v Hu Hv. destruct (Rle_dec 0 u), (Rle_dec 0 v).
+  - rewrite !Eg by lra. apply Hg; lra.
+  - rewrite Rabs_minus_sym, (Rabs_right (u - v)) by lra. apply H3; lra.
+  - rewrite (Rabs_left1 (u - v)) by lra. replace (- (u - v)) with (v - u) by ring. apply H3; lra.
+  - rewrite !Ef by lra. apply Hf; lra.
+Qed.
+Lemma lipschitz_line c a b : lipschitz (Rabs c) a b (fun z => c * z).
+Proof. intros u v _ _. replace (c * u - c * v) with (c * (u - v)) by ring. rewrite Rabs_mult; lra. Qed.
+Lemma lipschitz_mono L L' a b s : L <= L' -> lipschitz L a b s -> lipschitz L' a b s.
+Proof. intros HL H u v Hu Hv. eapply Rle_trans; [apply H; auto|]. apply Rmult_le_compat_r; [apply Rabs_pos|exact HL]. Qed.
+Lemma lines_lipschitz (s : R -> R) c d : (forall z, z <= 0 -> s z = c * z) -> (forall z, 0 <= z -> s z = d * z) ->
+  locally_lipschitz s.
+Proof.
+  intros Hc Hd a b. exists (Rabs c + Rabs d). pose proof (Rabs_pos c); pose proof (Rabs_pos d).
+  apply (lipschitz_glued (fun z => c * z) (fun z => d * z)); auto; [lra| |];
+    (eapply lipschitz_mono; [|apply lipschitz_line]); lra.
+Qed.
+(** The derivative may grow as |z| does. *)
+Lemma locally_lipschitz_from_derivative (s s' : R -> R) : (forall z, is_derive s z (s' z)) ->
+  (forall z, Rabs (s' z) <= 1 + Rabs z) -> locally_lipschitz s.
+Proof.
+  intros Hd Hs a b. exists (1 + (Rabs a + Rabs b)). apply (lipschitz_from_derivative s s'); auto.
+  intros z Hz. eapply Rle_trans; [apply Hs|]. apply Rplus_le_compat_l.
+  unfold Rabs; repeat destruct (Rcase_abs _); lra.
+Qed.
+
+Lemma normal_between z : 0 <= normal z <= 1.
+Proof.
+  assert (forall x, 0 <= x -> 0 <= area x / root <= / 2) as H.
+  { intros x Hx. pose proof root_large. pose proof (area_below x Hx). pose proof (area_growing 0 x Hx) as P; rewrite area_0 in P.
+    split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+    apply Rmult_le_reg_r with root; [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra. lra. }
+  unfold normal. destruct (Rle_dec 0 z) as [Hz|Hz]; [specialize (H z Hz); lra|].
+  specialize (H (- z) ltac:(lra)). rewrite area_opp in H. unfold Rdiv in *. rewrite Ropp_mult_distr_l_reverse in H. lra.
+Qed.
+Lemma normal_density_between z : 0 <= normal_density z <= 1.
+Proof.
+  unfold normal_density. pose proof root_large. pose proof (bell_pos z).
+  assert (bell z <= 1) by (unfold bell; rewrite <- exp_0; apply exp_growing; nra).
+  split; [apply Rmult_le_pos; [lra|left; apply Rinv_0_lt_compat; lra]|].
+  apply Rmult_le_reg_r with root; [lra|]. unfold Rdiv; rewrite Rmult_assoc, Rinv_l by lra. lra.
+Qed.
+Lemma slope_size x y z : 0 <= x <= 1 -> 0 <= y <= 1 -> Rabs (x + z * y) <= 1 + Rabs z.
+Proof.
+  intros Hx Hy. eapply Rle_trans; [apply Rabs_triang|]. rewrite Rabs_mult, !(Rabs_right x), (Rabs_right y) by lra.
+  pose proof (Rabs_pos z). nra.
+Qed.
+Lemma tanh_lipschitz a b : lipschitz 1 a b tanh.
+Proof.
+  apply (lipschitz_from_derivative tanh _ a b 1 tanh_derivative). intros z _.
+  pose proof (tanh_below_1 z). pose proof (Rle_0_sqr (tanh z)) as Q; unfold Rsqr in Q. apply Rabs_le; lra.
+Qed.
+Lemma elu_lipschitz c : locally_lipschitz (elu c).
+Proof.
+  intros a b. exists (Rabs c * exp (Rmax b 0) + 1).
+  pose proof (Rabs_pos c). pose proof (exp_pos (Rmax b 0)).
+  assert (0 <= Rabs c * exp (Rmax b 0)) by (apply Rmult_le_pos; lra).
+  apply (lipschitz_glued (fun z => c * exp z + - c) (fun z => 1 * z)); [lra| | | |].
+  - apply (lipschitz_from_derivative _ (fun z => c * exp z + 0)).
+    + intros z. apply (sum_derivative (fun z => c * exp z) (fun _ => - c)); [|apply constant_derivative].
+      exact (is_derive_scal exp z c _ (is_derive_exp z)).
+    + intros z [_ Hz]. rewrite Rplus_0_r, Rabs_mult, (Rabs_right (exp z)) by (pose proof (exp_pos z); lra).
+      pose proof (exp_growing z _ Hz). nra.
+  - eapply lipschitz_mono; [|apply lipschitz_line]. rewrite Rabs_R1; lra.
+  - intros z Hz. unfold elu. destruct (Rle_dec 0 z); [replace z with 0 by lra; rewrite exp_0|]; ring.
+  - intros z Hz. unfold elu. destruct (Rle_dec 0 z); [ring|contradiction].
+Qed.
+
+Theorem activations_lipschitz f : locally_lipschitz (function f).
+Proof.
+  destruct (halves f) as [[c d]|] eqn:E.
+  { pose proof (halves_spec f c d) as H. apply (lines_lipschitz _ (value c) (value d)); intros z; apply (H z E). }
+  destruct f; try discriminate; cbn [function].
+  - intros a b; exists 1; intros u v _ _. pose proof (hard_tanh_slopes u v) as H1; pose proof (hard_tanh_slopes v u) as H2.
+    rewrite Rmult_1_l. destruct (Rle_dec v u).
+    + specialize (H1 ltac:(lra)). rewrite !Rabs_right; lra.
+    + specialize (H2 ltac:(lra)). rewrite !Rabs_left1; lra.
+  - intros a b; exists 1; apply tanh_lipschitz.
+  - intros a b; exists 1; intros u v Hu Hv. rewrite !sigmoid_tanh.
+    pose proof (tanh_lipschitz (a / 2) (b / 2) (u / 2) (v / 2) ltac:(lra) ltac:(lra)) as H.
+    replace ((1 + tanh (u / 2)) / 2 - (1 + tanh (v / 2)) / 2) with ((tanh (u / 2) - tanh (v / 2)) * / 2) by field.
+    replace (u / 2 - v / 2) with ((u - v) * / 2) in H by field.
+    rewrite Rabs_mult, (Rabs_right (/ 2)) in * by lra. pose proof (Rabs_pos (u - v)). lra.
+  - apply (locally_lipschitz_from_derivative _ _ softplus_derivative). intros z.
+    pose proof (sigmoid_between z). pose proof (Rabs_pos z). rewrite Rabs_right; lra.
+  - apply elu_lipschitz.
+  - apply (locally_lipschitz_from_derivative _ _ silu_derivative). intros z.
+    pose proof (sigmoid_between z). apply slope_size; [lra|nra].
+  - apply (locally_lipschitz_from_derivative _ _ gelu_derivative). intros z.
+    apply slope_size; [apply normal_between|apply normal_density_between].
+  - apply (locally_lipschitz_from_derivative _ _ sin_derivative). intros z.
+    pose proof (COS_bound z). pose proof (Rabs_pos z). eapply Rle_trans; [apply (Rabs_le _ 1); lra|lra].
+Qed.
+
+(** [existence] for networks of these activations, each neuron with its own. *)
+Corollary existence_for_activations net (B : box) eps : shaped (length B) net ->
+  Forall (fun s => exists f, s = function f) (flat_map activations_of net) -> 0 < eps ->
+  exists net', slnn_of net net' /\ forall v, in_box B v -> Forall (within eps) (minus (network net' v) (network net v)).
+Proof.
+  intros Hk Hs He. apply existence; auto. eapply Forall_impl; [|exact Hs].
+  intros s [f ->]; apply activations_lipschitz.
+Qed.
+
+(** ** An SLNN is a list of polynomials in its inputs *)
+
+(** Terms, each a coefficient and exponents; one monomial may occur more than once. *)
+Definition terms := list (R * list nat).
+Definition monomial_value (a : list nat) (v : list R) := fold_right Rmult 1 (zip (fun k z => z ^ k) a v).
+Definition terms_value (p : terms) (v : list R) := fold_right (fun t r => fst t * monomial_value (snd t) v + r) 0 p.
+(** In n variables, of total degree at most D. *)
+Definition terms_of (n D : nat) : terms -> Prop := Forall (fun t => length (snd t) = n /\ (list_sum (snd t) <= D)%nat).
+(** F is a list of such polynomials. *)
+Definition polynomials (n D : nat) (F : list R -> list R) :=
+  exists ps, Forall (terms_of n D) ps /\ forall v, length v = n -> F v = map (fun p => terms_value p v) ps.
+
+(** The activations of each layer have degree at most its d; D is the product of these. *)
+Inductive of_degree : list given -> nat -> Prop :=
+| of_degree_nil : of_degree [] 1
+| of_degree_weights W b net D : of_degree net D -> of_degree (Weights W b :: net) D
+| of_degree_activations l d net D : Forall (polynomial d) l -> of_degree net D -> of_degree (Activations l :: net) (d * D).
+
+Definition constant_terms n c : terms := [(c, repeat O n)].
+Definition scaled_terms (c : R) : terms -> terms := map (fun t => (c * fst t, snd t)).
+Definition product_terms (p q : terms) : terms :=
+  flat_map (fun s => map (fun t => (fst s * fst t, zip Nat.add (snd s) (snd t))) q) p.
+(** Horner's rule. *)
+Definition composed_terms n (c : list R) (p : terms) : terms :=
+  fold_right (fun a r => constant_terms n a ++ product_terms p r) [] c.
+Fixpoint combined_terms (w : list R) (ps : list terms) : terms :=
+  match w, ps with a :: w', p :: ps' => scaled_terms a p ++ combined_terms w' ps' | _, _ => [] end.
+Fixpoint variables n : list terms :=
+  match n with
+  | O => []
+  | S n' => [(1, 1%nat :: repeat O n')] :: map (map (fun t => (fst t, O :: snd t))) (variables n')
+  end.
+
+Lemma terms_value_app p q v : terms_value (p ++ q) v = terms_value p v + terms_value q v.
+Proof. unfold terms_value; induction p as [|t p IH]; simpl; [ring|]. rewrite IH; ring. Qed.
+Lemma terms_value_scaled c p v : terms_value (scaled_terms c p) v = c * terms_value p v.
+Proof. unfold terms_value; induction p as [|t p IH]; simpl; [ring|]. rewrite IH; ring. Qed.
+Lemma monomial_value_repeat v : forall n, monomial_value (repeat O n) v = 1.
+Proof. unfold monomial_value; induction v as [|z v IH]; intros [|n]; simpl; auto. rewrite IH; ring. Qed.
+Lemma terms_value_constant n c v : terms_value (constant_terms n c) v = c.
+Proof. unfold terms_value; simpl. rewrite monomial_value_repeat; ring. Qed.
+Lemma monomial_value_product v : forall a b, length a = length v -> length b = length v ->
+  monomial_value (zip Nat.add a b) v = monomial_value a v * monomial_value b v.
+Proof.
+  unfold monomial_value; induction v as [|z v IH]; intros [|i a] [|j b] Ha Hb; simpl in *; try discriminate; [ring|].
+  rewrite IH, pow_add by lia. ring.
+Qed.
+Lemma terms_value_cons t p v : terms_value (t :: p) v = fst t * monomial_value (snd t) v + terms_value p v.
+Proof. reflexivity. Qed.
+Lemma terms_value_product n D E p q v : terms_of n D p -> terms_of n E q -> length v = n ->
+  terms_value (product_terms p q) v = terms_value p v * terms_value q v.
+Proof.
+  intros Hp Hq Hv. induction Hp as [|s p [Hs _] Hp IH]; [unfold terms_value; simpl; ring|].
+  unfold product_terms in *; cbn [flat_map]. rewrite terms_value_app, IH, terms_value_cons, Rmult_plus_distr_r. f_equal.
+  clear IH; induction Hq as [|t q [Ht _] Hq IH]; [unfold terms_value; simpl; ring|].
+  cbn [map]. rewrite !terms_value_cons, IH; cbn [fst snd]. rewrite monomial_value_product by congruence. ring.
+Qed.
+Lemma terms_of_constant n D c : terms_of n D (constant_terms n c).
+Proof. constructor; [split; [apply repeat_length|]|constructor]. simpl; induction n; simpl; lia. Qed.
+Lemma list_sum_zip a : forall b, length a = length b -> list_sum (zip Nat.add a b) = (list_sum a + list_sum b)%nat.
+Proof. induction a as [|i a IH]; intros [|j b] H; simpl in *; try discriminate; auto. rewrite IH; lia. Qed.
+Lemma terms_of_product n D E p q : terms_of n D p -> terms_of n E q -> terms_of n (D + E) (product_terms p q).
+Proof.
+  intros Hp Hq; induction Hp as [|s p [Hs1 Hs2] Hp IH]; [constructor|].
+  apply Forall_app; split; [|exact IH]. apply Forall_map. eapply Forall_impl; [|exact Hq].
+  intros t [Ht1 Ht2]; cbn [fst snd]. rewrite zip_length, list_sum_zip by congruence. lia.
+Qed.
+Lemma terms_of_composed n D p : terms_of n D p -> forall c d, (length c <= S d)%nat -> terms_of n (d * D) (composed_terms n c p).
+Proof.
+  intros Hp; induction c as [|a c IH]; intros d Hd; [constructor|].
+  apply Forall_app; split; [apply terms_of_constant|]. simpl in Hd.
+  destruct c as [|a' c]; [clear; induction p; [constructor|exact IHp]|].
+  destruct d as [|d]; [simpl in Hd; lia|]. apply (terms_of_product n D (d * D)); [exact Hp|apply IH; simpl in *; lia].
+Qed.
+Lemma terms_value_composed n D p v : terms_of n D p -> length v = n -> forall c,
+  terms_value (composed_terms n c p) v = fold_right (fun a r => a + terms_value p v * r) 0 c.
+Proof.
+  intros Hp Hv; induction c as [|a c IH]; [reflexivity|].
+  unfold composed_terms in *; cbn [fold_right]. rewrite terms_value_app, terms_value_constant, <- IH. f_equal.
+  apply (terms_value_product n D (length c * D)); auto. apply terms_of_composed; auto.
+Qed.
+
+(** Each layer takes such lists to such lists. *)
+Lemma polynomials_inputs n : polynomials n 1 (fun v => v).
+Proof.
+  exists (variables n); split.
+  - induction n as [|n IH]; simpl; constructor.
+    + constructor; [|constructor]. simpl; rewrite repeat_length; split; auto.
+      pose proof (terms_of_constant n 0 0) as H; inversion H as [|? ? [_ Hz]]; simpl in Hz. lia.
+    + apply Forall_map; eapply Forall_impl; [|exact IH]. intros p Hp. apply Forall_map; eapply Forall_impl; [|exact Hp].
+      intros t [Ht1 Ht2]; simpl; split; auto.
+  - induction n as [|n IH]; intros [|z v] Hv; try discriminate; [reflexivity|]. simpl in *. f_equal.
+    + unfold monomial_value; simpl; fold (monomial_value (repeat O n) v). rewrite monomial_value_repeat; ring.
+    + rewrite map_map. rewrite (IH v) at 1 by lia. apply map_ext; intros p.
+      induction p as [|t p IHp]; [reflexivity|]. cbn [map]. rewrite !terms_value_cons, IHp; cbn [fst snd].
+      unfold monomial_value; simpl; ring.
+Qed.
+Lemma polynomials_weights n D W b F : polynomials n D F -> polynomials n D (fun v => affine reals W b (F v)).
+Proof.
+  intros (ps & Hps & E). exists (zip (fun w c => combined_terms w ps ++ constant_terms n c) W b).
+  assert (forall w, terms_of n D (combined_terms w ps)) as Hc.
+  { clear E; induction Hps as [|p ps Hp Hps IH]; intros [|a w]; try constructor.
+    apply Forall_app; split; [|apply IH]. apply Forall_map; eapply Forall_impl; [|exact Hp]; auto. }
+  assert (forall w v, terms_value (combined_terms w ps) v = dot reals w (map (fun p => terms_value p v) ps)) as Ec.
+  { clear; induction ps as [|p ps IH]; intros [|a w] v; try reflexivity. simpl.
+    rewrite terms_value_app, terms_value_scaled, IH; reflexivity. }
+  split.
+  - revert b; induction W as [|w W IH]; intros [|c b]; simpl; constructor; auto.
+    apply Forall_app; split; [apply Hc|apply terms_of_constant].
+  - intros v Hv; rewrite (E v Hv); unfold affine. revert b; induction W as [|w W IH]; intros [|c b]; simpl; auto.
+    rewrite IH, terms_value_app, terms_value_constant, Ec; reflexivity.
+Qed.
+Lemma polynomials_activations n d D l F : Forall (polynomial d) l -> polynomials n D F ->
+  polynomials n (d * D) (fun v => zip (fun s z => s z) l (F v)).
+Proof.
+  intros Hl (ps & Hps & E).
+  assert (exists qs, Forall (terms_of n (d * D)) qs /\ forall v, length v = n ->
+    zip (fun s z => s z) l (map (fun p => terms_value p v) ps) = map (fun q => terms_value q v) qs) as (qs & Hqs & Eq).
+  { clear E; revert ps Hps; induction Hl as [|s l (c & Hc & Es) Hl IH]; intros ps Hps; [exists []; split; auto|].
+    destruct Hps as [|p ps Hp Hps]; [exists []; split; auto|]. destruct (IH ps Hps) as (qs & Hqs & Eq).
+    exists (composed_terms n c p :: qs); split; [constructor; [apply terms_of_composed|]; auto|].
+    intros v Hv; simpl. rewrite Eq, Es, (terms_value_composed n D); auto. }
+  exists qs; split; auto. intros v Hv; rewrite E; auto.
+Qed.
+
+(** Every output is one polynomial in the inputs, of total degree at most the product of the degrees. *)
+Theorem outputs_are_polynomials net D n : of_degree net D -> polynomials n D (network net).
+Proof.
+  intros H. enough (forall E F, polynomials n E F -> polynomials n (E * D) (fun v => network net (F v))) as HN.
+  { specialize (HN 1%nat _ (polynomials_inputs n)). rewrite Nat.mul_1_l in HN; exact HN. }
+  induction H as [|W b net D H IH|l d net D Hl H IH]; intros E F HF; cbn [network fold_left].
+  - rewrite Nat.mul_1_r; exact HF.
+  - apply (IH E), (polynomials_weights n E W b F HF).
+  - replace (E * (d * D))%nat with (d * E * D)%nat by ring.
+    apply (IH (d * E)%nat), (polynomials_activations n d E l F Hl HF).
+Qed.
+
+Lemma polynomial_mono n m f : (n <= m)%nat -> polynomial n f -> polynomial m f.
+Proof. intros H (c & Hc & E); exists c; split; auto; lia. Qed.
+Lemma slnn_of_degree net net' : slnn_of net net' -> exists D, of_degree net' D.
+Proof.
+  induction 1 as [|W b net net' H [D HD]|l l' net net' Hl Hp H [D HD]].
+  - exists 1%nat; constructor.
+  - exists D; constructor; auto.
+  - assert (exists d, Forall (polynomial d) l') as [d Hd].
+    { clear Hl; induction Hp as [|p l' [m Hm] Hp [d Hd]]; [exists O; constructor|].
+      exists (Nat.max m d); constructor; [apply (polynomial_mono m); auto; lia|].
+      eapply Forall_impl; [|exact Hd]. intros q; apply polynomial_mono; lia. }
+    exists (d * D)%nat; constructor; auto.
+Qed.
+Lemma slnn_of_length net net' : slnn_of net net' -> forall v v', length v = length v' ->
+  length (network net' v') = length (network net v).
+Proof.
+  induction 1 as [|W b net net' H IH|l l' net net' Hl Hp H IH]; intros v v' E; cbn [network fold_left]; auto;
+    apply IH; simpl; unfold affine; rewrite !zip_length; lia.
+Qed.
+
+(** [existence], and what the SLNN computes: a list of polynomials, each within eps of its output on the box. *)
+Corollary existence_of_polynomials net (B : box) eps : shaped (length B) net ->
+  Forall locally_lipschitz (flat_map activations_of net) -> 0 < eps ->
+  exists net' D ps, slnn_of net net' /\ of_degree net' D /\ Forall (terms_of (length B) D) ps /\ forall v, in_box B v ->
+    network net' v = map (fun p => terms_value p v) ps /\
+    Forall2 (fun p y => Rabs (terms_value p v - y) <= eps) ps (network net v).
+Proof.
+  intros Hk Hs He. destruct (existence net B eps Hk Hs He) as (net' & H1 & H2). destruct (slnn_of_degree net net' H1) as [D HD].
+  destruct (outputs_are_polynomials net' D (length B) HD) as (ps & Hps & E).
+  destruct (box_in_cube B) as (M & _ & HB).
+  exists net', D, ps; repeat split; auto; specialize (E v (proj1 (HB v H))); auto.
+  specialize (H2 v H). pose proof (slnn_of_length net net' H1 v v eq_refl) as HL.
+  rewrite E in H2, HL. revert H2 HL; generalize (network net v) as ys. unfold minus.
+  clear; induction ps as [|p ps IH]; intros [|y ys] H HL; simpl in *; try discriminate; constructor; inversion H; auto.
 Qed.

@@ -20,7 +20,9 @@
     = t.x with t = (k - |s|, s).  So the sums of polynomials of these t.x have its value for every s
     in F^(n-1), and with it the powers of all j.x that (a) needs, which are multiples.
 
-    Code: src/network/converse.rs.
+    Code: src/network/converse.rs. It applies (a) to each term, as here; its weights are not those
+    of (b) but the primitive directions, the j divided by their greatest common divisors,
+    and each of several outputs has neurons of its own.
     Tests: tests/representation.rs (the_converse_round_trip_is_equal). *)
 
 From mathcomp Require Import all_ssreflect all_algebra.

@@ -17,8 +17,14 @@
       (c) So a network of SLAFs is the network of their folded polynomials
           ([folded_evaluates]), and the expansion of that one evaluates to it
           ([folded_expansion]).
+      (d) With D the product of the degrees of the layers, each the largest d of its neurons,
+          every output of a network of SLAFs in n inputs is, at every point, the value of one
+          polynomial of total degree at most D with at most C(n + D, n) terms
+          ([representation]).
 
-    Code: src/network/fold.rs ([Slaf::fold], its fold_normalised and recurrence).
+    Code: src/network/fold.rs ([Slaf::fold]). It runs the recurrences in powers of t on integers
+    over powers of two, and puts (z - centre) scale for t in integers over one denominator;
+    that the divisions of Legendre's leave no remainder is not proved here.
     Tests: tests/representation.rs (folding_preserves_every_basis). *)
 
 From mathcomp Require Import all_ssreflect all_algebra.
@@ -161,6 +167,15 @@ Fixpoint folded (F : fieldType) n l (N : slaf_network F n l) : network F n l :=
   | Slafs _ _ s N' => Activation (fun i => fold (s i)) (folded N')
   end.
 
+(** D: the product of the degrees of the layers, as their numbers of coefficients say them;
+    that a leading one is zero does not count. *)
+Fixpoint nominal_degree (F : fieldType) n l (N : slaf_network F n l) : nat :=
+  match N with
+  | Outputs _ => 1
+  | Linear _ _ _ _ _ N' => nominal_degree N'
+  | Slafs n _ s N' => (\max_(i < n) (size (coefficients (s i))).-1) * nominal_degree N'
+  end.
+
 (** (c) *)
 Theorem folded_evaluates (F : fieldType) n l (N : slaf_network F n l) x :
   evaluate (folded N) x = outputs N x.
@@ -172,3 +187,25 @@ Qed.
 Theorem folded_expansion (F : fieldType) n l (N : slaf_network F n l) (v : 'cV[F]_n) o :
   (expansion (folded N) o 0).@[fun i => v i 0] = outputs N v o 0.
 Proof. by rewrite expansion_evaluates folded_evaluates. Qed.
+
+Lemma folded_degree (F : fieldType) n l (N : slaf_network F n l) :
+  (degree (folded N) <= nominal_degree N)%N.
+Proof.
+elim: N => //= {n l} n l s N IH; apply: leq_mul => //; apply/bigmax_leqP => i _.
+apply: leq_trans (leq_bigmax i); rewrite -!subn1; apply: leq_sub2r; exact: fold_size.
+Qed.
+
+(** (d) *)
+Corollary representation (F : fieldType) n l (N : slaf_network F n l) o :
+  let D := nominal_degree N in
+  exists p : {mpoly F[n]},
+    [/\ forall v : 'cV[F]_n, outputs N v o 0 = p.@[fun i => v i 0],
+        degree_le D p & (size (msupp p) <= 'C(n + D, n))%N].
+Proof.
+move=> D; have le : (output_degree (folded N) o <= D)%N.
+  exact: leq_trans (output_degree_le _ _) (folded_degree N).
+exists (expansion (folded N) o 0); split=> [v||]; first by rewrite folded_expansion.
+  by apply: (degree_le_mono le); exact: expansion_degree.
+apply: leq_trans (expansion_terms _ _) _.
+by rewrite -[X in 'C(_, X)](addKn n) bin_sub ?leq_addr // leq_bin2l // leq_add2l.
+Qed.

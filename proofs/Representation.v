@@ -23,8 +23,14 @@
     of total degree at most D with (a): see Interpolation.v.
 
     Code: src/network/exact.rs ([Algebra]: it is (a); [ExactNetwork::over] is [over],
-    [ExactNetwork::evaluate] is [evaluate]), src/expand/compose.rs ([expand_watched]: (a)
-    and (d)), src/expand/plan.rs ([Sizes]: (b) and (c)).
+    [ExactNetwork::evaluate] is [evaluate] on the layers [ExactLayer::Affine] and, where
+    all are polynomials or the identity, [ExactLayer::Neurons], whose list is repeated for
+    a wider layer), src/expand/compose.rs ([expand_watched]: (a) and (d)),
+    src/expand/plan.rs ([Sizes]: (b) and (c)).
+    The Rust also evaluates, as they stand, [ExactLayer::Shared], an affine map at many
+    places (convolution, average pooling), and [ExactLayer::Residual], y + f(y). These are
+    affine layers with most weights 0, and identity neurons that carry y along; that is
+    not proved here. [ExactLayer::Max] and other activations are no polynomials.
     Tests: tests/representation.rs (every_expansion_equals_its_network),
     tests/expansion.rs (the_plan_bounds_the_expansion,
     the_low_degree_part_is_that_of_the_whole). *)
