@@ -224,7 +224,15 @@ proptest! {
         let centre: Vec<_> = (0..n).map(|i| BigRational::new(BigInt::from(i + 1), 7.into())).collect();
         let moved = plain.recentred(&centre).unwrap();
         let again = expand(&network.moved(&centre).unwrap(), &no_limits()).unwrap();
-        prop_assert_eq!(&again.with_centre(Some(centre)).unwrap(), &moved);
+        prop_assert_eq!(&again.with_centre(Some(centre.clone())).unwrap(), &moved);
+        // Where SLAFs come first, which take no point.
+        let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
+        let squares = Slaf::new(Basis::Monomial, ndarray::array![[0.5, 1.0, 0.25]]).unwrap();
+        let layers = [Layer::Slaf(squares)].into_iter().chain(network.layers().iter().cloned());
+        let first = Network::new(inputs, outputs, layers.collect(), network.head()).unwrap();
+        let moved_first = expand(&first, &no_limits()).unwrap().recentred(&centre).unwrap();
+        let again = expand(&first.moved(&centre).unwrap(), &no_limits()).unwrap();
+        prop_assert_eq!(&again.with_centre(Some(centre)).unwrap(), &moved_first);
         for (own, plain) in [(&own, &plain), (&packed(&moved), &moved)] {
             let (x, a) = own.forward_with_bounds(points.view()).unwrap();
             let (y, b) = plain.forward_with_bounds(points.view()).unwrap();

@@ -14,7 +14,7 @@ use slnn::expand::{
     Coefficients, Computed, Expansion, Limits, Model, Part, Plan, Step, compressed, expand_part,
     expand_timed, plan, plan_part, proof_seconds, prove_equal,
 };
-use slnn::network::{Layer, Network};
+use slnn::network::Network;
 use slnn::numeric::outward::Interval;
 use slnn::numeric::rational::{parse_exact, rational_from_f64, rational_to_f64};
 
@@ -111,11 +111,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             Numbers::F64 => slnn::expand::Numbers::Float,
         },
     });
-    // What is whole is expanded about 0, where the network is moved to if an affine layer takes that up.
-    let about_0 = match (&centre, network.layers().first()) {
-        (Some(centre), Some(Layer::Affine(_))) if part.is_none() => {
-            Cow::Owned(network.moved(centre)?)
-        }
+    // What is whole is expanded about 0, so the network is moved there.
+    let about_0 = match &centre {
+        Some(centre) if part.is_none() => Cow::Owned(network.moved(centre)?),
         _ => Cow::Borrowed(&network),
     };
     let prediction = match &part {
@@ -131,10 +129,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             let (expansion, computed, mut seconds) =
                 expanded(part.as_ref(), &about_0, &limits, globals)?;
             seconds.insert(0, ("plan", planning));
-            let expansion = match (about_0, &centre) {
-                (Cow::Owned(_), _) => expansion.with_centre(centre)?,
-                (_, Some(centre)) if part.is_none() => expansion.recentred(centre)?,
-                _ => expansion,
+            let expansion = match about_0 {
+                Cow::Owned(_) => expansion.with_centre(centre)?,
+                Cow::Borrowed(_) => expansion,
             };
             let proved = prove(arguments, &network, &expansion, &prediction, &limits, globals)?;
             if let Some((_, time)) = proved {

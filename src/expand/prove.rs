@@ -120,13 +120,12 @@ pub fn prove_equal(network: &Network, expansion: &Expansion) -> Result<Proof> {
                 count += 1;
                 let y = values.at(point)?;
                 for (o, ((p, common), y)) in p.iter().zip(&common).zip(&y).enumerate() {
-                    if *p != y * BigRational::from(common.clone()) {
+                    // p / common = y, without the common divisors of fractions.
+                    if p * y.denom() != y.numer() * common {
+                        let p = BigRational::new(p.clone(), common.clone());
                         return Err(Error::invalid(
                             format!("output {:?} at {point:?}", network.outputs()[o]),
-                            format!(
-                                "the polynomial's value {}",
-                                p / BigRational::from(common.clone())
-                            ),
+                            format!("the polynomial's value {p}"),
                             format!("the network's value {y}"),
                         ));
                     }
@@ -155,7 +154,7 @@ fn check_face(network: &Network, expansion: &Expansion) -> Result<()> {
 }
 
 /// Sees a lattice point and the values of the polynomials there.
-type Visit<'a> = dyn FnMut(&[u32], &[BigRational]) -> Result<()> + 'a;
+type Visit<'a> = dyn FnMut(&[u32], &[BigInt]) -> Result<()> + 'a;
 
 /// Visits every lattice point with `rest` left to spend on the first `free` variables; `p` are the
 /// polynomials with the others fixed.
@@ -169,10 +168,8 @@ fn walk(
     // With nothing left to spend the other variables are 0: only the constant term speaks.
     if free == 0 || rest == 0 {
         let zero = vec![0; point.len()];
-        let values: Vec<_> = p
-            .iter()
-            .map(|p| BigRational::from(p.coefficient(&zero).cloned().unwrap_or_default()))
-            .collect();
+        let values: Vec<_> =
+            p.iter().map(|p| p.coefficient(&zero).cloned().unwrap_or_default()).collect();
         return visit(point, &values);
     }
     for value in 0..=rest {

@@ -26,6 +26,7 @@ pub use numbers::{Matrix, Numbers, Vector};
 
 use ndarray::{Array1, Array2, ArrayView2};
 use num_rational::BigRational;
+use num_traits::One;
 
 use crate::error::{Error, Result};
 use crate::numeric::rational::rational_from_f64;
@@ -180,33 +181,34 @@ impl Network {
     }
 
     /// The network whose values at u are those of this one at u + `point`, exactly, with the same
-    /// remarks: `W (u + point) + b = W u + (W point + b)`. Its inputs have no box.
+    /// remarks. A first affine layer takes the point, `W (u + point) + b = W u + (W point + b)`; before
+    /// any other comes a layer of SLAFs that add it. Its inputs have no box.
     ///
     /// Cost: a product of the first weights with the point.
     ///
     /// # Errors
-    /// When there is not one number an input, or the first layer is not affine.
+    /// When there is not one number an input.
     pub fn moved(&self, point: &[BigRational]) -> Result<Network> {
         if point.len() != self.inputs.len() {
             let expected = format!("{}, one an input", self.inputs.len());
             return Err(Error::invalid("point", format!("{} numbers", point.len()), expected));
         }
         let mut layers = self.layers.clone();
-        let Some(Layer::Affine(first)) = layers.first_mut() else {
-            let found = layers.first().map_or("no layer", Layer::kind);
-            return Err(Error::invalid(
-                "layers[0]",
-                found,
-                "an affine layer, which takes the point",
-            ));
-        };
-        let exact = |x: &f64| rational_from_f64(*x).unwrap_or_default();
-        let mut bias = first.bias().to_exact();
-        match first.weight() {
-            Matrix::Float(w) => add_product(&mut bias, w, exact, point),
-            Matrix::Exact(w) => add_product(&mut bias, w, Clone::clone, point),
+        if let Some(Layer::Affine(first)) = layers.first_mut() {
+            let exact = |x: &f64| rational_from_f64(*x).unwrap_or_default();
+            let mut bias = first.bias().to_exact();
+            match first.weight() {
+                Matrix::Float(w) => add_product(&mut bias, w, exact, point),
+                Matrix::Exact(w) => add_product(&mut bias, w, Clone::clone, point),
+            }
+            *first = Affine::new(first.weight().clone(), bias)?;
+        } else {
+            let rows = Array2::from_shape_fn((point.len(), 2), |(i, power)| match power {
+                0 => point[i].clone(),
+                _ => BigRational::one(),
+            });
+            layers.insert(0, Layer::Slaf(Slaf::new(Basis::Monomial, rows)?));
         }
-        *first = Affine::new(first.weight().clone(), bias)?;
         let inputs = self.inputs.iter().map(|input| Input::named(&*input.name)).collect();
         let moved = Network::new(inputs, self.outputs.clone(), layers, self.head)?;
         Ok(moved.with_about(self.about.clone()))
