@@ -749,6 +749,18 @@ fn ranges_at_known_places() {
     }
 }
 
+#[test]
+fn bands_are_few_where_roundings_outweigh_the_tolerance() {
+    let interval = Interval::new(3.0, 3.0000001);
+    let fit = fit(Activation::Gelu, interval, 2, Method::Minimax).unwrap();
+    for (fit, tolerance) in [(Some(&fit), fit.error / 8.0), (None, 1e-18)] {
+        let made = bands(Activation::Gelu, interval, fit, tolerance).unwrap();
+        assert!(made.parts().len() < 200, "{}", made.parts().len());
+        let widest = made.parts().iter().map(|band| band.radius).fold(0.0, f64::max);
+        assert!(widest <= 1e-7, "{widest}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 

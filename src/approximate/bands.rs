@@ -131,6 +131,12 @@ fn cover_all<S: Sampled>(
         for band in bands[first..].iter_mut().filter(|_| turned) {
             (band.slope, band.middle) = (-band.slope, -band.middle);
         }
+        // Of a short piece roundings may be more than what lines gain.
+        let level = constant(lower, upper);
+        if bands[first..].iter().all(|band| band.radius >= level.radius) {
+            bands.truncate(first);
+            bands.push(level);
+        }
     }
     bands
 }
@@ -187,11 +193,13 @@ fn cover<S: Sampled>(
         // Gallop to a part that is too long, then halve the last step.
         let (mut good, mut step) = (from + 1, 1);
         let mut band = fine.band(from, good);
+        // Where roundings alone are more, narrow bands would be no nearer.
+        let most = if band.radius <= tolerance { tolerance } else { 2.0 * band.radius };
         let mut growing = true;
         while step > 0 && good < last {
             let to = (good + step).min(last);
             let wider = fine.band(from, to);
-            if wider.radius <= tolerance {
+            if wider.radius <= most {
                 (good, band) = (to, wider);
                 if growing {
                     step *= 2;
