@@ -277,6 +277,8 @@ fn what_cannot_be_fitted_is_refused() {
     assert_eq!(message, "degree: found 1001, expected at most 1000");
     let message = refused(Activation::Elu { alpha: f64::NAN }, good, 3);
     assert_eq!(message, "alpha: found NaN, expected a finite number");
+    let message = refused(Activation::Elu { alpha: -1e40 }, good, 3);
+    assert_eq!(message, "alpha: found -1e40, expected at most 2^64 in size");
     let huge = Activation::LeakyRelu { slope: -1e300 };
     let message = refused(huge, Interval::new(-1e100, 1e100), 3);
     assert!(message.contains("overflow"), "{message}");

@@ -330,6 +330,8 @@ fn a_defect_is_named_and_ends_with_2() {
     slnn(at, "expand net.json -o poly.json").ends(0);
     let write = |name: &str, text: &str| fs::write(at.join(name), text).unwrap();
     write("hole.csv", "a,b,y\n1,2,3\n1,,4\n");
+    write("two-spirals", "a,b,y\n1,2,3\n4,5,6\n");
+    write("spelled.csv", "a,y\n1,1\n2,2\n3,1.0\n");
     write("text.csv", "a,b,y\n1,2,3\n1,green,4\n");
     write("ragged.csv", "a,b,y\n1,2,3\n1,2\n");
     write("key.json", &affine("1", "0").replace("\"head\"", "\"hat\": 1, \"head\""));
@@ -395,6 +397,22 @@ fn a_defect_is_named_and_ends_with_2() {
         ("train numbers.csv --hidden 99 --rationalise -o x.json", &["--rationalise", "parameters"]),
         ("train numbers.csv --hidden none --degree 5 -o x.json", &["--degree", "--hidden none"]),
         ("train numbers.csv --hidden none --shared -o x.json", &["--shared", "--hidden none"]),
+        (
+            "train numbers.csv --hidden none --routine boundary -o x.json",
+            &["--routine", "boundary"],
+        ),
+        ("train numbers.csv --hidden none --warm-start tanh -o x.json", &["--warm-start"]),
+        (
+            "train numbers.csv --activation relu --routine max-scaled -o x.json",
+            &["--routine", "max-scaled with --activation relu"],
+        ),
+        (
+            "train numbers.csv --layers dense3,relu --basis legendre -o x.json",
+            &["--basis", "--layers without a slaf"],
+        ),
+        ("train xor --no-header -o x.json", &["--no-header", "built-in"]),
+        ("train two-spirals -o x.json", &["two-spirals", "./two-spirals"]),
+        ("train spelled.csv --classes -o x.json", &["spelled.csv", "\"1\" and \"1.0\""]),
         ("train xor --optimiser lbfgs --learning-rate 5 -o x.json", &["--learning-rate", "lbfgs"]),
         ("train xor --optimiser lbfgs --schedule constant -o x.json", &["--schedule", "lbfgs"]),
         ("train numbers.csv --labels classes.csv -o x.json", &["--labels", "numbers.csv"]),
@@ -450,6 +468,18 @@ fn a_defect_is_named_and_ends_with_2() {
         ("expand net.json --prove --no-prove -o x.json", &["--prove", "--no-prove"]),
         ("expand net.json --plan -o x.json", &["--plan", "--output"]),
         ("expand net.json --max-degree 1 --prove -o x.json", &["--prove", "--max-degree 1"]),
+        (
+            "expand net.json --max-degree 9 --coefficients f64 --prove -o x.json",
+            &["--prove", "which rounds"],
+        ),
+        (
+            "approximate relu.json --box=-1,1 --degree 3 --method c --parts 9 -o x.json",
+            &["--parts", "--method D"],
+        ),
+        (
+            "approximate relu.json --box=-1,1 --epsilon 0.3 --seconds 9 -o x.json",
+            &["--seconds", "--method D"],
+        ),
         ("expand net.json --limit-seconds nan -o x.json", &["--limit-seconds"]),
         ("expand net.json --limit-bytes 6XB -o x.json", &["--limit-bytes", "6GiB"]),
         ("expand net.json --limit-bytes 99999999999GiB -o x.json", &["--limit-bytes"]),

@@ -118,7 +118,8 @@ pub enum Method {
 ///
 /// # Errors
 /// An interval with ends that are not numbers, out of order or above 2^500 in size; a degree
-/// above 1000; an activation with a parameter that is not finite; numbers that overflow.
+/// above 1000; an activation with a parameter that is not finite, or an alpha beyond 2^64; numbers
+/// that overflow.
 pub fn fit(
     activation: Activation,
     interval: Interval,
@@ -204,10 +205,19 @@ fn check_interval(interval: Interval) -> Result<()> {
     Err(Error::invalid("interval", format!("[{lower}, {upper}]"), expected))
 }
 
+/// The largest alpha, in size.
+const MOST_ALPHA: f64 = (1_u128 << 64) as f64;
+
 fn check_activation(activation: Activation) -> Result<()> {
     match activation.parameter() {
         Some((key, value)) if !value.is_finite() => {
             Err(Error::invalid(key, value.to_string(), "a finite number"))
+        }
+        // Beyond it a check could not confirm the error.
+        Some((key, value))
+            if matches!(activation, Activation::Elu { .. }) && value.abs() > MOST_ALPHA =>
+        {
+            Err(Error::invalid(key, format!("{value:e}"), "at most 2^64 in size"))
         }
         _ => Ok(()),
     }

@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N[,N]", value_delimiter = ',')]
     degree: Vec<usize>,
     /// What --epsilon keeps small: the total degree, for expansion, or the work of an evaluation
-    #[arg(long, value_enum, default_value_t = Goal::Expansion)]
+    #[arg(long, value_enum, default_value_t = Goal::Expansion, conflicts_with = "degree")]
     minimise: Goal,
     /// How errors are propagated: A by norms, B by component, C with their signs, C2 jointly with the
     /// inputs, D by C2 on the parts of a divided box [default: C, and D with few inputs where the
@@ -62,9 +62,9 @@ pub struct Arguments {
     /// Parts into which the box may be split to sharpen one end of one range; 0 for none
     #[arg(long, value_name = "N", default_value_t = 16)]
     leaves: usize,
-    /// Parts into which method D may split the box
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    parts: usize,
+    /// Parts into which method D may split the box [default: 1000]
+    #[arg(long, value_name = "N")]
+    parts: Option<usize>,
     /// Seconds after which method D splits no further [default: no limit]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seconds: Option<f64>,
@@ -126,6 +126,16 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     if let Some(most) = arguments.seconds.filter(|most| most.is_nan() || *most < 0.0) {
         return Err(Error::invalid("--seconds", most.to_string(), "a number from 0"));
     }
+    // Where no method is named D may follow, but not where an epsilon chose the degrees.
+    let divides = match arguments.method {
+        Some(method) => method == Propagation::D,
+        None => arguments.epsilon.is_none(),
+    };
+    let of_division =
+        [(arguments.parts.is_some(), "--parts"), (arguments.seconds.is_some(), "--seconds")];
+    if let Some((_, flag)) = of_division.into_iter().find(|(given, _)| *given && !divides) {
+        return Err(Error::invalid(flag, "another method than D", "--method D beside it"));
+    }
     let Model::Network(network) = read_model(&arguments.network, globals)? else {
         return Err(Error::invalid(
             arguments.network.display().to_string(),
@@ -137,11 +147,11 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Some(text) => Domain::new(parse_box(text, network.inputs().len())?)?,
         None => Domain::of_network(&network)?,
     };
+    let default = Request::degrees(match arguments.degree[..] {
+        [degree] => Degrees::All(degree),
+        _ => Degrees::ByLayer(arguments.degree.clone()),
+    });
     let request = Request {
-        degrees: match arguments.degree[..] {
-            [degree] => Degrees::All(degree),
-            _ => Degrees::ByLayer(arguments.degree.clone()),
-        },
         fit: match arguments.fit {
             Fitting::Minimax => FitMethod::Minimax,
             Fitting::Interpolation => FitMethod::Interpolation,
@@ -156,8 +166,8 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
             Some(Propagation::D) => Method::D,
         },
         leaves: arguments.leaves,
-        parts: arguments.parts,
-        blocks: Vec::new(),
+        parts: arguments.parts.unwrap_or(default.parts),
+        ..default
     };
     let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
     budget.check(domain.len(), network.outputs().len())?;

@@ -6,12 +6,12 @@ use clap::Args;
 use ndarray::{Array2, ArrayView1};
 use slnn::error::{Error, Result};
 use slnn::expand::Model;
-use slnn::export::read_model;
 use slnn::file::write_atomically;
 use slnn::network::Head;
 
+use super::Globals;
 use super::answer::{Answer, Outcome, counted};
-use super::input::{TableArguments, check_output};
+use super::input::{TableArguments, check_output, read_model};
 use super::score::{Score, check_finite, outside};
 
 /// Writes the outputs for every row of a table
@@ -41,11 +41,11 @@ pub struct Arguments {
     columns: TableArguments,
 }
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let mut files = vec![arguments.model.as_path(), &arguments.table];
     files.extend(arguments.columns.labels.as_deref());
     check_output(&arguments.output, &files)?;
-    let model = read_model(&arguments.model)?;
+    let model = read_model(&arguments.model, globals)?;
     let (names, outputs, head) = match &model {
         Model::Network(n) => (n.input_names(), n.outputs().to_vec(), n.head()),
         Model::Expansion(e) => (e.variables().to_vec(), e.outputs().to_vec(), e.head()),

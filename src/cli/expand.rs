@@ -120,6 +120,9 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Some(part) => plan_part(&network, part)?.plan,
         None => plan(&about_0, None)?,
     };
+    if let (Some(part), true) = (&part, arguments.prove) {
+        check_provable(&network, part)?;
+    }
     let planning = started.elapsed().as_secs_f64();
     match &arguments.output {
         Some(output) => {
@@ -341,6 +344,22 @@ fn expanded(
     Ok((expansion, computed, seconds))
 }
 
+/// # Errors
+/// When a part is no expansion that could be proved equal to its network.
+fn check_provable(network: &Network, part: &Part) -> Result<()> {
+    let whole = plan(network, None).is_ok_and(|plan| plan.degree <= u128::from(part.max_degree));
+    let (found, expected) = if !whole {
+        let found = format!("--max-degree {}, which leaves terms out", part.max_degree);
+        (found, "the whole expansion: a part is not equal to the network")
+    } else if part.numbers == slnn::expand::Numbers::Float {
+        let found = "--max-degree with --coefficients f64, which rounds";
+        (found.into(), "exact coefficients")
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid("--prove", found, expected))
+}
+
 /// The number of lattice points of the proof and its seconds, or `None` where none is made.
 fn prove(
     arguments: &Arguments,
@@ -350,25 +369,10 @@ fn prove(
     limits: &Limits,
     globals: &Globals,
 ) -> Result<Option<(usize, f64)>> {
-    if let Some(degree) = expansion.truncated() {
-        return match arguments.prove {
-            false => Ok(None),
-            true => Err(Error::invalid(
-                "--prove",
-                format!("--max-degree {degree}, which leaves terms out"),
-                "the whole expansion: a part is not equal to the network",
-            )),
-        };
-    }
-    if matches!(expansion.coefficients(), Coefficients::Float(_)) {
-        return match arguments.prove {
-            false => Ok(None),
-            true => Err(Error::invalid(
-                "--prove",
-                "--max-degree with --coefficients f64, which rounds",
-                "exact coefficients",
-            )),
-        };
+    // What is left out or rounded equals nothing; that it was asked for was refused before.
+    if expansion.truncated().is_some() || matches!(expansion.coefficients(), Coefficients::Float(_))
+    {
+        return Ok(None);
     }
     let points = lattice_points(plan);
     let unasked = !arguments.prove;

@@ -114,6 +114,14 @@ impl TableArguments {
                 "nothing: a built-in table is taken whole",
             ));
         }
+        let of_files = [
+            (self.no_header, "--no-header"),
+            (self.delimiter.is_some(), "--delimiter"),
+            (self.classes, "--classes"),
+        ];
+        if let Some((_, flag)) = of_files.into_iter().find(|(given, _)| *given) {
+            return Err(Error::invalid(flag, "a built-in table", "a file, or the flag left out"));
+        }
         if let Some(labels) = &self.labels {
             let found = labels.display().to_string();
             return Err(Error::invalid("--labels", found, "an IDX file of images beside it"));
@@ -173,16 +181,25 @@ impl TableArguments {
 }
 
 /// Their sizes and seeds are fixed, so that the name says everything about the numbers.
+///
+/// # Errors
+/// When a file has that name.
 fn built_in(name: &Path) -> Option<Result<Table>> {
-    match name.to_str()? {
-        "xor" => Some(Ok(problems::xor())),
-        "two-spirals" => Some(problems::two_spirals(1000, 0)),
+    let table = match name.to_str()? {
+        "xor" => Ok(problems::xor()),
+        "two-spirals" => problems::two_spirals(1000, 0),
         "sparse-polynomial" => {
-            Some(problems::sparse_polynomial(10, 5, 3..=3, 2000, 0).map(|(table, _)| table))
+            problems::sparse_polynomial(10, 5, 3..=3, 2000, 0).map(|(table, _)| table)
         }
-        "auto-mpg" => Some(Ok(problems::auto_mpg())),
-        _ => None,
+        "auto-mpg" => Ok(problems::auto_mpg()),
+        _ => return None,
+    };
+    if name.is_file() {
+        let found = "the name of a built-in table and of a file";
+        let expected = format!("./{} for the file, or another folder", name.display());
+        return Some(Err(Error::invalid(name.display().to_string(), found, expected)));
     }
+    Some(table)
 }
 
 /// Reads a network or a polynomial; where an ONNX file was rounded or a part of it passed over,

@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
         None => demo::run(globals),
         Some(Verb::Train(arguments)) => train::run(arguments, globals),
         Some(Verb::Expand(arguments)) => expand::run(arguments, globals),
-        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments),
+        Some(Verb::Evaluate(arguments)) => evaluate::run(arguments, globals),
         Some(Verb::Compare(arguments)) => compare::run(arguments, globals),
         Some(Verb::Approximate(arguments)) => approximate::run(arguments, globals),
         Some(Verb::Check(arguments)) => check::run(arguments, globals),

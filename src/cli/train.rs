@@ -339,7 +339,7 @@ impl Arguments {
         if let Some(degree) = &shape.degree {
             options.degrees.clone_from(&degree.0);
         }
-        options.activation = self.activation(&options.activation)?;
+        options.activation = self.activation(&options.activation);
         options.loss = match method.loss {
             Some(LossName::Mse) => Loss::MeanSquaredError,
             Some(LossName::Softmax) => Loss::SoftmaxCrossEntropy,
@@ -410,7 +410,7 @@ impl Arguments {
         Ok(options)
     }
 
-    fn activation(&self, default: &HiddenActivation) -> Result<HiddenActivation> {
+    fn activation(&self, default: &HiddenActivation) -> HiddenActivation {
         let Shape { shared, attention, .. } = self.shape;
         let named = self.shape.basis.as_deref().and_then(BasisKind::from_name);
         let basis = named.or(default.basis()).unwrap_or(BasisKind::NormalisedMonomial);
@@ -418,7 +418,7 @@ impl Arguments {
             HiddenActivation::Hybrid { fraction, .. } => Some(*fraction),
             _ => None,
         };
-        Ok(match (self.shape.activation, self.shape.hybrid.or(fraction)) {
+        match (self.shape.activation, self.shape.hybrid.or(fraction)) {
             (None, None) => HiddenActivation::Slaf { basis, shared, attention },
             (function, Some(fraction)) => HiddenActivation::Hybrid {
                 function: function.unwrap_or(Activation::Relu),
@@ -427,23 +427,8 @@ impl Arguments {
                 shared,
                 attention,
             },
-            (Some(function), None) => {
-                let slaf_only = [
-                    (named.is_some(), "--basis"),
-                    (shared, "--shared"),
-                    (attention, "--attention"),
-                    (self.shape.degree.is_some(), "--degree"),
-                ];
-                if let Some((_, flag)) = slaf_only.into_iter().find(|(given, _)| *given) {
-                    return Err(Error::invalid(
-                        flag,
-                        format!("--activation {}, which has none", function.name()),
-                        "--hybrid beside it, or one of the two left out",
-                    ));
-                }
-                HiddenActivation::Function(function)
-            }
-        })
+            (Some(function), None) => HiddenActivation::Function(function),
+        }
     }
 
     /// # Errors
@@ -492,16 +477,31 @@ impl Arguments {
             Some((_, flag)) => Err(Error::invalid(*flag, found, expected)),
             None => Ok(()),
         };
-        if hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty()) {
+        let linear = hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty());
+        if linear {
+            let flags = [(activation.is_some(), "--activation")];
+            refuse(&flags, "--hidden none", "hidden layers, or one of the two left out")?;
+        }
+        if let Some((found, expected)) = self.without_slafs() {
             let flags = [
-                (degree.is_some(), "--degree"),
+                (degree.is_some() && self.shape.layers.is_none(), "--degree"),
                 (basis.is_some(), "--basis"),
                 (*shared, "--shared"),
                 (*attention, "--attention"),
-                (activation.is_some(), "--activation"),
                 (hybrid.is_some(), "--hybrid"),
+                (self.method.warm_start.is_some(), "--warm-start"),
+                (self.method.boundary.is_some(), "--boundary"),
             ];
-            refuse(&flags, "--hidden none", "hidden layers, or one of the two left out")?;
+            refuse(&flags, &found, expected)?;
+            // The others clip and penalise weights too.
+            let mut of_slafs = self.method.routine.iter().filter(|routine| {
+                use Named::*;
+                matches!(routine, Normalised | MaxScaled | Hybrid | WarmStart | Boundary)
+            });
+            if let Some(routine) = of_slafs.next() {
+                let found = format!("{} with {found}", routine.name());
+                return Err(Error::invalid("--routine", found, expected));
+            }
         }
         if self.shape.layers.is_some() {
             let flags = [
@@ -549,6 +549,24 @@ impl Arguments {
         Ok(())
     }
 
+    /// What leaves the network without SLAFs, and what would give it some.
+    fn without_slafs(&self) -> Option<(String, &'static str)> {
+        let Shape { hidden, layers, activation, hybrid, .. } = &self.shape;
+        if hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty()) {
+            return Some(("--hidden none".into(), "hidden layers, or one of the two left out"));
+        }
+        if let Some(layers) = layers {
+            let slaf = |layer: &LayerSpec| matches!(layer, LayerSpec::Slaf(_));
+            let found = "--layers without a slaf";
+            return (!layers.0.iter().any(|layer| layer.has(slaf)))
+                .then(|| (found.into(), "a slaf, or one of the two left out"));
+        }
+        let function = activation.as_ref()?;
+        let mixed = hybrid.is_some() || self.method.routine.contains(&Named::Hybrid);
+        let found = format!("--activation {}, which has none", function.name());
+        (!mixed).then_some((found, "--hybrid beside it, or one of the two left out"))
+    }
+
     /// The default options, with the method of the search under --auto where none is given.
     fn choice_method(&self, rows: usize) -> Options {
         let default = Options::default();
@@ -570,6 +588,8 @@ impl Arguments {
         if let Some(hidden) = hidden {
             let degrees: Vec<Vec<usize>> = match degree {
                 Some(degree) => vec![degree.0.clone()],
+                // Without a hidden layer it is a linear model of any degree.
+                None if hidden.0.is_empty() => vec![options.degrees.clone()],
                 None => vec![vec![3], vec![2]],
             };
             search.shapes = degrees.into_iter().map(|d| (hidden.0.clone(), d)).collect();
@@ -846,6 +866,9 @@ fn described(choice: &Choice) -> String {
     let text = |counts: &[usize]| counts.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     let flags = |options: &Options| {
         let Options { hidden, degrees, l2, activation, .. } = options;
+        if hidden.is_empty() {
+            return format!("--hidden none --l2 {}", short(*l2));
+        }
         let degree = match activation.basis() {
             Some(_) => format!(" --degree {}", text(degrees)),
             None => String::new(),

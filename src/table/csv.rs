@@ -189,6 +189,17 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<T
     match target {
         Some(Target::Labels(labels)) => {
             let (labels, classes) = labels.sorted(&options.classes);
+            // Equal numbers stand side by side.
+            let value = |name: &String| name.parse::<f64>().ok();
+            let twice =
+                |pair: &&[String]| value(&pair[0]).is_some_and(|x| value(&pair[1]) == Some(x));
+            if let Some([a, b]) = classes.windows(2).find(twice) {
+                return Err(Error::invalid(
+                    format!("{file}: target column {}", shown(&target_names[0])),
+                    format!("the classes {} and {}", shown(a), shown(b)),
+                    "one spelling of a number",
+                ));
+            }
             if labels.iter().all(|label| *label == labels[0]) {
                 return Err(Error::invalid(
                     format!("{file}: target column {}", shown(&target_names[0])),

@@ -51,7 +51,7 @@ pub struct PoolSpec {
 
 impl LayerSpec {
     /// Whether it, or a layer inside it, is such a one.
-    pub(super) fn has(&self, is: fn(&LayerSpec) -> bool) -> bool {
+    pub fn has(&self, is: fn(&LayerSpec) -> bool) -> bool {
         match self {
             LayerSpec::Residual(layers) => layers.iter().any(|layer| layer.has(is)),
             layer => is(layer),

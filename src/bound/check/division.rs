@@ -168,7 +168,7 @@ fn confirm(polynomial: &Chebyshev, function: Activation, band: &Band) -> Result<
             Decision::Proven => {}
             Decision::Refuted { at, least } => {
                 return Err(format!(
-                    "{place} is at least {least} from the function at {at}, not {}",
+                    "{place} is at least {least:e} from the function at {at}, not {:e}",
                     band.radius
                 ));
             }

@@ -947,9 +947,9 @@ impl Residual<'_> {
         let what = match decision {
             Decision::Proven => return None,
             Decision::Refuted { at, least } => {
-                format!("the error at {at} is at least {least}, the certificate says {error}")
+                format!("the error at {at} is at least {least:e}, the certificate says {error:e}")
             }
-            Decision::Undecided(why) => format!("the error {error} cannot be confirmed: {why}"),
+            Decision::Undecided(why) => format!("the error {error:e} cannot be confirmed: {why}"),
         };
         Some(Failure::new(Some(self.layer), Some(self.neuron), what))
     }
