@@ -34,7 +34,7 @@ use super::progress::{Gentle, Progress};
 --certificate cert.json"
 )]
 pub struct Arguments {
-    /// The network
+    /// The network, or an ONNX file with one
     #[arg(value_name = "NET")]
     network: PathBuf,
     /// The box: lower,upper for every input, a JSON file [[lower, upper], ...], or a network file
@@ -170,18 +170,19 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         ..default
     };
     let budget = Budget { points: arguments.attack, seed: arguments.seed, ..Budget::default() };
-    budget.check(domain.len(), network.outputs().len())?;
+    // The library names fields; the user typed flags.
+    let failed = |error: Error| match error {
+        Error::Invalid { place, found, expected } => match place.as_str() {
+            "epsilon" | "attack" => Error::invalid(format!("--{place}"), found, expected),
+            "degrees" => Error::invalid("--degree", found, expected),
+            _ => Error::Invalid { place, found, expected }.within(arguments.network.display()),
+        },
+        error => error.within(arguments.network.display()),
+    };
+    budget.check(domain.len(), network.outputs().len()).map_err(failed)?;
     let minimise = match arguments.minimise {
         Goal::Expansion => Minimise::Product,
         Goal::Evaluation => Minimise::Sum,
-    };
-    // The library names fields; the user typed flags.
-    let failed = |error: Error| match error {
-        Error::Invalid { place, found, expected } if place == "epsilon" || place == "degrees" => {
-            let flag = if place == "epsilon" { "--epsilon" } else { "--degree" };
-            Error::invalid(flag, found, expected)
-        }
-        error => error.within(arguments.network.display()),
     };
     let started = Instant::now();
     let mut made = match arguments.epsilon {

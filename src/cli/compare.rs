@@ -34,11 +34,11 @@ use super::progress::{Gentle, Progress};
     after_help = "Example: slnn compare cars.json cars.polynomial.json"
 )]
 pub struct Arguments {
-    /// A network or a polynomial
-    #[arg(value_name = "A.json")]
+    /// A network, also in an ONNX file, or a polynomial
+    #[arg(value_name = "A")]
     a: PathBuf,
     /// Another
-    #[arg(value_name = "B.json")]
+    #[arg(value_name = "B")]
     b: PathBuf,
     /// The box in which the largest difference is looked for: lower,upper for every input, a JSON
     /// file [[lower, upper], ...], or a network file, whose box is taken [default: the networks' own]

@@ -25,8 +25,8 @@ use super::score::{Score, check_finite, outside};
     after_help = "Example: slnn evaluate cars.json cars.csv -o predictions.csv"
 )]
 pub struct Arguments {
-    /// A network or a polynomial
-    #[arg(value_name = "NET-or-POLY.json")]
+    /// A network, also in an ONNX file, or a polynomial
+    #[arg(value_name = "NET-or-POLY")]
     model: PathBuf,
     /// A CSV, .npy or IDX file with the inputs, or the name of a built-in table
     #[arg(value_name = "TABLE")]
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     }
     if let Some(outside) = outside.filter(|rows| *rows > 0) {
         answer.line(format_args!(
-            "{outside} of {} lie outside the training box: there the outputs mean little",
+            "outside the training box, where the outputs mean little: {outside} of {}",
             counted(predictions.nrows(), "row")
         ));
     }

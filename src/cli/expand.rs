@@ -46,8 +46,8 @@ const PROVE_VARIABLES: usize = 32;
     after_help = "Example: slnn expand cars.json -o cars.polynomial.json"
 )]
 pub struct Arguments {
-    /// The network
-    #[arg(value_name = "NET.json")]
+    /// The network, or an ONNX file with one
+    #[arg(value_name = "NET")]
     network: PathBuf,
     /// Where to write the polynomials
     #[arg(short, long, value_name = "POLY.json", required_unless_present = "plan")]

@@ -813,7 +813,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     }
     if let (Some(outside), Some(split)) = (&outside, &split) {
         answer.line(format_args!(
-            "{} of {} lie outside the training box{}",
+            "outside the training box: {} of {}{}",
             outside.len(),
             counted(split.test.len(), "test row"),
             listed(outside)

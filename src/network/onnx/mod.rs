@@ -131,17 +131,6 @@ impl OnnxNetwork {
     }
 }
 
-impl Network {
-    /// Reads the network of an ONNX file; [`OnnxNetwork::read`] says also where it differs from
-    /// the file's function.
-    ///
-    /// # Errors
-    /// As [`OnnxNetwork::read`].
-    pub fn from_onnx(path: &Path) -> Result<Network> {
-        OnnxNetwork::read(path).map(|onnx| onnx.network)
-    }
-}
-
 /// Whether the file is taken for an ONNX file: by its name, or by its first byte, the tag of the
 /// version that every exporter writes first and no text begins with.
 ///
