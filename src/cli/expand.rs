@@ -1,7 +1,7 @@
 //! `slnn expand`: a network becomes its polynomials, or a prediction of what that costs.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -124,118 +124,122 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         check_provable(&network, part)?;
     }
     let planning = started.elapsed().as_secs_f64();
-    match &arguments.output {
-        Some(output) => {
-            globals.remark(describe_plan(&prediction));
-            prediction.check(&limits)?;
-            let mut answer = Answer::default();
-            let (expansion, computed, mut seconds) =
-                expanded(part.as_ref(), &about_0, &limits, globals)?;
-            seconds.insert(0, ("plan", planning));
-            let expansion = match about_0 {
-                Cow::Owned(_) => expansion.with_centre(centre)?,
-                Cow::Borrowed(_) => expansion,
-            };
-            let proved = prove(arguments, &network, &expansion, &prediction, &limits, globals)?;
-            if let Some((_, time)) = proved {
-                seconds.push(("prove", time));
-            }
-            let started = Instant::now();
-            // What the variables are belongs to the compressed form.
-            let expansion = match network.about().get("variables").filter(|_| arguments.compressed)
-            {
-                Some(variables) => {
-                    let mut about = expansion.about().clone();
-                    about.insert("variables".into(), variables.clone());
-                    expansion.with_about(about)
-                }
-                None => expansion,
-            };
-            let advice = match arguments.compressed {
-                true => None,
-                false => about_f64(&network, &expansion)?,
-            };
-            let (written, underflowed) = match arguments.coefficients {
-                Numbers::Rational => (expansion, 0),
-                Numbers::F64 => expansion.to_f64()?,
-            };
-            slnn::file::remove_stale(output)?;
-            written.write(output)?;
-            seconds.push(("write", started.elapsed().as_secs_f64()));
-            fill(&mut answer, &written, &prediction, &seconds);
-            answer.set("computed", computed.map(Computed::name));
-            let rounded = arguments.coefficients == Numbers::F64;
-            answer.set("proved", proved.is_some());
-            answer.set("rounded", rounded);
-            answer.set("points", proved.map(|(points, _)| points));
-            answer.set("underflowed", underflowed);
-            answer.set("file", output.display().to_string());
-            let phases = ["plan", "expand", "prove", "write"];
-            let total: f64 =
-                seconds.iter().filter(|(phase, _)| phases.contains(phase)).map(|(_, s)| s).sum();
-            answer.line(format_args!(
-                "{} in {}: {}, total degree {}, in {}",
-                counted(written.outputs().len(), "polynomial"),
-                counted(written.variables().len(), "variable"),
-                counted(written.terms(), "term"),
-                written.degree(),
-                duration(total),
-            ));
-            if let Some(computed) = computed
-                && rounded
-            {
-                answer.line(format_args!(
-                    "computed in {}; each term carries a proven bound of its error",
-                    match computed {
-                        Computed::Exact => "exact numbers, and rounded once",
-                        computed => computed.name(),
-                    }
-                ));
-            }
-            match (proved, written.truncated()) {
-                (Some((points, _)), _) if rounded => answer.line(format_args!(
-                    "the exact expansion was proved equal to the network by exact values at {}; \
-                     the file holds its coefficients rounded once",
-                    counted(points, "lattice point")
-                )),
-                (Some((points, _)), _) => answer.line(format_args!(
-                    "proved equal to the network by exact values at {}",
-                    counted(points, "lattice point")
-                )),
-                // Said above.
-                (None, None) if rounded && computed.is_some() => {}
-                (None, Some(degree)) => answer.line(format_args!(
-                    "the part of total degree up to {degree}; the network's degree is higher"
-                )),
-                (None, None) if arguments.compressed => {
-                    answer.line("not proved here; `slnn expand --compressed --prove` does")
-                }
-                (None, None) => answer.line(format_args!(
-                    "not proved here; `slnn expand --prove` or `slnn compare {} {}` does",
-                    arguments.network.display(),
-                    output.display()
-                )),
-            }
-            if arguments.compressed {
-                answer.line(format_args!(
-                    "in the pre-activations of the first layer, which the file's remarks define: \
-                     {} inputs",
-                    inputs
-                ));
-            }
-            if underflowed > 0 {
-                answer.line(format_args!(
-                    "{} rounded to zero and left out",
-                    counted(underflowed, "coefficient")
-                ));
-            }
-            answer.line(format_args!("written to {}", output.display()));
-            if let Some(advice) = advice {
-                answer.line(advice);
-            }
-            Ok(answer)
+    let Some(output) = &arguments.output else { return Ok(planned(&prediction, &limits)) };
+    globals.remark(describe_plan(&prediction));
+    prediction.check(&limits)?;
+    let mut answer = Answer::default();
+    let (expansion, computed, mut seconds) = expanded(part.as_ref(), &about_0, &limits, globals)?;
+    seconds.insert(0, ("plan", planning));
+    let expansion = match about_0 {
+        Cow::Owned(_) => expansion.with_centre(centre)?,
+        Cow::Borrowed(_) => expansion,
+    };
+    let proved = prove(arguments, &network, &expansion, &prediction, &limits, globals)?;
+    if let Some((_, time)) = proved {
+        seconds.push(("prove", time));
+    }
+    let started = Instant::now();
+    // What the variables are belongs to the compressed form.
+    let expansion = match network.about().get("variables").filter(|_| arguments.compressed) {
+        Some(variables) => {
+            let mut about = expansion.about().clone();
+            about.insert("variables".into(), variables.clone());
+            expansion.with_about(about)
         }
-        None => Ok(planned(&prediction, &limits)),
+        None => expansion,
+    };
+    let advice = match arguments.compressed {
+        true => None,
+        false => about_f64(&network, &expansion)?,
+    };
+    let (written, underflowed) = match arguments.coefficients {
+        Numbers::Rational => (expansion, 0),
+        Numbers::F64 => expansion.to_f64()?,
+    };
+    slnn::file::remove_stale(output)?;
+    written.write(output)?;
+    seconds.push(("write", started.elapsed().as_secs_f64()));
+    fill(&mut answer, &written, &prediction, &seconds);
+    answer.set("computed", computed.map(Computed::name));
+    answer.set("proved", proved.is_some());
+    answer.set("rounded", arguments.coefficients == Numbers::F64);
+    answer.set("points", proved.map(|(points, _)| points));
+    answer.set("underflowed", underflowed);
+    answer.set("file", output.display().to_string());
+    tell(&mut answer, arguments, (&written, output, &seconds), computed, proved);
+    if arguments.compressed {
+        answer.line(format_args!(
+            "in the pre-activations of the first layer, which the file's remarks define: {} inputs",
+            inputs
+        ));
+    }
+    if underflowed > 0 {
+        answer.line(format_args!(
+            "{} rounded to zero and left out",
+            counted(underflowed, "coefficient")
+        ));
+    }
+    answer.line(format_args!("written to {}", output.display()));
+    if let Some(advice) = advice {
+        answer.line(advice);
+    }
+    Ok(answer)
+}
+
+/// What the expansion is, how it was computed, and whether it was proved.
+fn tell(
+    answer: &mut Answer,
+    arguments: &Arguments,
+    (written, output, seconds): (&Expansion, &Path, &[(&str, f64)]),
+    computed: Option<Computed>,
+    proved: Option<(usize, f64)>,
+) {
+    let rounded = arguments.coefficients == Numbers::F64;
+    let phases = ["plan", "expand", "prove", "write"];
+    let total: f64 =
+        seconds.iter().filter(|(phase, _)| phases.contains(phase)).map(|(_, s)| s).sum();
+    answer.line(format_args!(
+        "{} in {}: {}, total degree {}, in {}",
+        counted(written.outputs().len(), "polynomial"),
+        counted(written.variables().len(), "variable"),
+        counted(written.terms(), "term"),
+        written.degree(),
+        duration(total),
+    ));
+    if let Some(computed) = computed
+        && rounded
+    {
+        answer.line(format_args!(
+            "computed in {}; each term carries a proven bound of its error",
+            match computed {
+                Computed::Exact => "exact numbers, and rounded once",
+                computed => computed.name(),
+            }
+        ));
+    }
+    match (proved, written.truncated()) {
+        (Some((points, _)), _) if rounded => answer.line(format_args!(
+            "the exact expansion was proved equal to the network by exact values at {}; \
+             the file holds its coefficients rounded once",
+            counted(points, "lattice point")
+        )),
+        (Some((points, _)), _) => answer.line(format_args!(
+            "proved equal to the network by exact values at {}",
+            counted(points, "lattice point")
+        )),
+        // Said above.
+        (None, None) if rounded && computed.is_some() => {}
+        (None, Some(degree)) => answer.line(format_args!(
+            "the part of total degree up to {degree}; the network's degree is higher"
+        )),
+        (None, None) if arguments.compressed => {
+            answer.line("not proved here; `slnn expand --compressed --prove` does")
+        }
+        (None, None) => answer.line(format_args!(
+            "not proved here; `slnn expand --prove` or `slnn compare {} {}` does",
+            arguments.network.display(),
+            output.display()
+        )),
     }
 }
 
