@@ -23,7 +23,7 @@ use slnn::train::EnsembleCheckpoint;
 use slnn::train::auto::SearchCheckpoint;
 
 use super::answer::{Answer, Outcome, count, counted, grouped, short, short_up};
-use super::input::{BUILT_IN, TableArguments, onnx_remarks};
+use super::input::{TableArguments, is_built_in, onnx_remarks};
 
 /// How many of the largest terms are shown.
 const SHOWN_TERMS: usize = 8;
@@ -90,10 +90,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Model::Network(model) => network(&model),
         Model::Expansion(expansion) => Ok(polynomial(&expansion)),
     }
-}
-
-fn is_built_in(path: &Path) -> bool {
-    path.to_str().is_some_and(|name| BUILT_IN.contains(&name))
 }
 
 /// The first byte that is no white space; none of the name of a built-in table.

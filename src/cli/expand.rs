@@ -378,7 +378,7 @@ fn prove(
     {
         return Ok(None);
     }
-    let points = lattice_points(plan);
+    let points = plan.lattice_points();
     let unasked = !arguments.prove;
     let many = points > PROVE_POINTS || network.inputs().len() > PROVE_VARIABLES;
     if arguments.no_prove || unasked && many {
@@ -458,19 +458,6 @@ fn about_f64(network: &Network, expansion: &Expansion) -> Result<Option<String>>
 fn short_number(x: f64) -> String {
     let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
     rounded.to_string()
-}
-
-/// `C(n + D, D)`, saturating.
-fn lattice_points(plan: &Plan) -> u128 {
-    let mut points: u128 = 1;
-    for k in 1..=plan.variables as u128 {
-        // C(D + k, k) = C(D + k - 1, k - 1) (D + k) / k is an integer at every step.
-        match plan.degree.checked_add(k).and_then(|factor| points.checked_mul(factor)) {
-            Some(product) => points = product / k,
-            None => return u128::MAX,
-        }
-    }
-    points
 }
 
 fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, seconds: &Seconds) {

@@ -13,9 +13,6 @@ use slnn::table::{ReadOptions, Table, column_names, problems, read_inputs, read_
 
 use super::Globals;
 
-/// The tables that need no file.
-pub const BUILT_IN: [&str; 4] = ["xor", "two-spirals", "sparse-polynomial", "auto-mpg"];
-
 /// How to read a table.
 #[derive(Args, Clone, Debug)]
 pub struct TableArguments {
@@ -180,26 +177,36 @@ impl TableArguments {
     }
 }
 
-/// Their sizes and seeds are fixed, so that the name says everything about the numbers.
+/// The tables that need no file. Their sizes and seeds are fixed, so that the name says everything
+/// about the numbers.
+const BUILT_IN: [(&str, Made); 4] = [
+    ("xor", || Ok(problems::xor())),
+    ("two-spirals", || problems::two_spirals(1000, 0)),
+    ("sparse-polynomial", || {
+        problems::sparse_polynomial(10, 5, 3..=3, 2000, 0).map(|(table, _)| table)
+    }),
+    ("auto-mpg", || Ok(problems::auto_mpg())),
+];
+
+type Made = fn() -> Result<Table>;
+
+/// Whether that is the name of a built-in table.
+pub fn is_built_in(name: &Path) -> bool {
+    BUILT_IN.iter().any(|(own, _)| Path::new(own) == name)
+}
+
+/// The built-in table of that name.
 ///
 /// # Errors
 /// When a file has that name.
 fn built_in(name: &Path) -> Option<Result<Table>> {
-    let table = match name.to_str()? {
-        "xor" => Ok(problems::xor()),
-        "two-spirals" => problems::two_spirals(1000, 0),
-        "sparse-polynomial" => {
-            problems::sparse_polynomial(10, 5, 3..=3, 2000, 0).map(|(table, _)| table)
-        }
-        "auto-mpg" => Ok(problems::auto_mpg()),
-        _ => return None,
-    };
+    let (_, table) = BUILT_IN.iter().find(|(own, _)| Path::new(own) == name)?;
     if name.is_file() {
         let found = "the name of a built-in table and of a file";
         let expected = format!("./{} for the file, or another folder", name.display());
         return Some(Err(Error::invalid(name.display().to_string(), found, expected)));
     }
-    Some(table)
+    Some(table())
 }
 
 /// Reads a network or a polynomial; where an ONNX file was rounded or a part of it passed over,

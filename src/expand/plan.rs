@@ -106,6 +106,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The lattice points that determine a polynomial of this degree, `C(n + D, D)`, saturating: as
+    /// many as its monomials.
+    pub fn lattice_points(&self) -> u128 {
+        dense_terms(self.variables, self.degree)
+    }
+
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) when the plan exceeds one of `limits`.
     pub fn check(&self, limits: &Limits) -> Result<()> {

@@ -329,12 +329,19 @@ impl BasisKind {
         }
     }
 
+    /// All bases.
+    pub const ALL: [BasisKind; 6] = [
+        BasisKind::Monomial,
+        BasisKind::NormalisedMonomial,
+        BasisKind::ScaledMonomial,
+        BasisKind::Chebyshev,
+        BasisKind::Legendre,
+        BasisKind::Hermite,
+    ];
+
     /// The basis of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        use BasisKind::*;
-        [Monomial, NormalisedMonomial, ScaledMonomial, Chebyshev, Legendre, Hermite]
-            .into_iter()
-            .find(|basis| basis.name() == name)
+        BasisKind::ALL.into_iter().find(|basis| basis.name() == name)
     }
 
     pub(crate) fn family(self) -> Option<Family> {

@@ -38,7 +38,7 @@ pub(super) struct Shape {
     #[arg(long, value_name = "N,..", value_parser = parse_counts)]
     degree: Option<Counts>,
     /// The basis the coefficients are learned in [default: normalised-monomial]
-    #[arg(long, value_name = "BASIS", value_parser = BASES)]
+    #[arg(long, value_name = "BASIS", value_parser = BasisKind::ALL.map(BasisKind::name))]
     basis: Option<String>,
     /// One SLAF for a whole layer instead of one a neuron
     #[arg(long)]
@@ -67,9 +67,6 @@ pub(super) struct Shape {
           default_missing_value = "0.5")]
     hybrid: Option<f64>,
 }
-
-const BASES: [&str; 6] =
-    ["monomial", "normalised-monomial", "scaled-monomial", "chebyshev", "legendre", "hermite"];
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Method")]
