@@ -70,9 +70,11 @@ const TOLERANCE: f64 = 0.03;
 /// A second shape joins the ensemble when its loss is no more than so many times the least: errors
 /// of unlike networks agree less than those of like ones, which then makes up for it.
 const NEARLY: f64 = 1.3;
-/// Where the best that is taught loses no more than [`NEARLY`] times what the best alone does, every
-/// member is taught; up to so many times, half of them. Three quarters of the rows say too little of it:
-/// with all of them its teacher has twice the networks, and fewer gaps to guess across.
+/// Where the best that is taught loses no more than so many times what the best alone does, every member
+/// is taught, which gains from all rows: its teacher has twice the networks then, and fewer gaps to guess
+/// across.
+const TAUGHT: f64 = 1.05;
+/// Where it loses up to so many times that, half of them: three quarters of the rows say too little of it.
 const TAUGHT_NEARLY: f64 = 2.0;
 /// Of what is taught the weaker L2 is kept when its loss is no more than so many times that of the
 /// stronger: made-up rows are guard enough, and with all rows weak L2 gains most.
@@ -338,7 +340,7 @@ impl State<'_> {
         let ratio = |own: &Candidate| self.ratio(own, &best, rank);
         taught.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
         if let Some(own) = taught.first() {
-            if ratio(own) <= NEARLY {
+            if ratio(own) <= TAUGHT {
                 let near = |c: &&Candidate| !c.is_like(own) && self.ratio(c, own, rank) <= NEARLY;
                 return (own.clone(), taught.iter().find(near).cloned());
             }
