@@ -556,7 +556,7 @@ proptest! {
         fit.coefficients[k] += if up { by } else { -by };
         fit.error =
             certify(activation, interval, fit.centre, fit.scale, &fit.coefficients).unwrap();
-        // The largest error at 200 points, in f64, then exactly.
+        // The largest error at 200 points and the kinks, in f64, then exactly.
         let p = |z: f64| {
             let t = (z - fit.centre) * fit.scale;
             let (mut near, mut far) = (0.0, 0.0);
@@ -567,6 +567,7 @@ proptest! {
         };
         let worst = (0..=200)
             .map(|i| inside(interval, f64::from(i) / 200.0))
+            .chain(activation.kinks().iter().copied().filter(|z| interval.contains(*z)))
             .max_by(|a, b| {
                 let error = |z: f64| (p(z) - activation.value(z)).abs();
                 error(*a).total_cmp(&error(*b))
@@ -574,7 +575,7 @@ proptest! {
             .unwrap();
         prop_assert!(holds(&fit, activation, worst));
         let found = (p(worst) - activation.value(worst)).abs();
-        // The certificate is no more than the grid of 200 points can miss, and rounding.
+        // The certificate is no more than these points can miss, and rounding.
         prop_assert!(
             fit.error <= 1.3 * found + 100.0 * excuse(activation, interval),
             "{} for {}", fit.error, found

@@ -437,6 +437,8 @@ fn a_defect_is_named_and_ends_with_2() {
             &["--ensemble", "1025", "1024"],
         ),
         ("expand long.json -o x.json", &["\"y\"", "[1100]", "2^18", "--coefficients f64"]),
+        ("evaluate numbers.csv net.json -o x.csv", &["numbers.csv", "a table", "network"]),
+        ("approximate relu.json --box=-1,1 -o x.json", &["--epsilon", "--degree"]),
         ("evaluate net.json numbers.csv --labels rows.json -o rows.json", &["-o rows.json"]),
         ("evaluate net.json numbers.csv --labels rows.json -o x.csv", &["--labels"]),
         ("evaluate net.json numbers.csv --target nosuch -o x.csv", &["\"nosuch\"", "\"y\""]),

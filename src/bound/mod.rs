@@ -24,8 +24,8 @@
 //! ```
 //!
 //! The parts: [`Domain`], the box; `ranges`, what the pre-activations can be; `propagate`, how errors
-//! travel (methods A, B and C); [`Certificate`], all of that in a file; and [`check()`], which shares
-//! no code with them and recomputes every number of a certificate:
+//! travel (methods A, B, C and C2, and D, which divides the box); [`Certificate`], all of that in a
+//! file; and [`check()`], which shares no code with them and recomputes every number of a certificate:
 //!
 //! ```
 //! # use slnn::bound::{Degrees, Domain, Request, approximate, check};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::{Value, json};
 use slnn::approximate::Method as FitMethod;
 use slnn::bound::attack::{Budget, attack};
@@ -30,6 +30,7 @@ use super::progress::{Gentle, Progress};
 #[derive(Args, Debug)]
 #[command(
     allow_negative_numbers = true,
+    group = ArgGroup::new("what").required(true).args(["epsilon", "degree"]),
     after_help = "Example: slnn approximate net.json --box -1,1 --epsilon 0.01 -o slnn.json \
 --certificate cert.json"
 )]
@@ -42,8 +43,7 @@ pub struct Arguments {
     #[arg(long = "box", value_name = "A,B or FILE", allow_hyphen_values = true)]
     domain: Option<String>,
     /// The error allowed on every output; degrees are chosen
-    #[arg(long, value_name = "E", required_unless_present = "degree", conflicts_with = "degree")]
-    #[arg(allow_negative_numbers = true)]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// The largest degree of the polynomials: one for all layers, or one for each
     #[arg(long, value_name = "N[,N]", value_delimiter = ',')]
@@ -325,5 +325,6 @@ fn answer(
         Some(path) => answer.line(format_args!("certificate in {path}")),
         None => answer.line("no certificate written; --certificate CERT.json does"),
     }
+    answer.line(format_args!("written to {}", arguments.output.display()));
     answer
 }

@@ -216,7 +216,15 @@ fn built_in(name: &Path) -> Option<Result<Table>> {
 /// As [`export::read_model`].
 pub fn read_model(path: &Path, globals: &Globals) -> Result<Model> {
     if !is_onnx(path)? {
-        return export::read_model(path);
+        let is_table = path.extension().is_some_and(|end| end == "csv" || end == "tsv");
+        return export::read_model(path).map_err(|error| match is_table {
+            true => Error::invalid(
+                path.display().to_string(),
+                "a table",
+                "a network or a polynomial, and a table after it where one is read",
+            ),
+            false => error,
+        });
     }
     let onnx = OnnxNetwork::read(path)?;
     for remark in onnx_remarks(&onnx) {
