@@ -169,6 +169,43 @@ proptest! {
     }
 }
 
+#[test]
+fn bounds_hold_where_rational_weights_are_below_f64() {
+    let power = |exponent: i32| BigRational::from_integer(2.into()).pow(exponent);
+    let third = |exponent: i32| power(exponent) / BigRational::from_integer(3.into());
+    let chain = |weights: &[BigRational]| {
+        let layer = |w: &BigRational| {
+            let zero = BigRational::from_integer(0.into());
+            Layer::Affine(Affine::new(array![[w.clone()]], array![zero]).unwrap())
+        };
+        named(1, 1, weights.iter().map(layer).collect())
+    };
+    for weights in [
+        // A weight alone, whose square is 0 in f64.
+        vec![third(-700)],
+        vec![third(-1073)],
+        // One that is not normal, and one that is 0 in f64, after a large one.
+        vec![power(500), third(-1060)],
+        vec![power(900), third(-1090)],
+        vec![power(900), third(-1090), power(600)],
+        vec![third(-1090), power(900)],
+    ] {
+        let network = chain(&weights);
+        let oracle = oracle(&network, 1);
+        check_errors(&part(&network, 1, None, Numbers::Float).0, oracle.rational().unwrap(), false);
+    }
+    // As a coefficient of a SLAF.
+    for tiny in [third(-1060), third(-1090)] {
+        let zero = BigRational::from_integer(0.into());
+        let row = array![[zero.clone(), zero, tiny]];
+        let large = Affine::new(array![[power(450)]], array![third(-3)]).unwrap();
+        let slaf = Slaf::new(Basis::Monomial, row).unwrap();
+        let network = named(1, 1, vec![Layer::Affine(large), Layer::Slaf(slaf)]);
+        let oracle = oracle(&network, 2);
+        check_errors(&part(&network, 2, None, Numbers::Float).0, oracle.rational().unwrap(), false);
+    }
+}
+
 trait IntoPart {
     fn into_part(self) -> slnn::network::Part;
 }

@@ -598,10 +598,12 @@ impl Model {
         outputs: Option<&Standardisation>,
     ) -> Result<Vec<Layer>> {
         let mut layers = Vec::new();
+        // What is added to them takes the standardised inputs too.
         let first_is_affine =
-            self.steps.first().is_some_and(|step| matches!(step.kind, Kind::Affine { .. }));
+            matches!(self.steps.first().map(|s| &s.kind), Some(Kind::Affine { .. }))
+                && !self.steps.iter().any(|step| matches!(step.kind, Kind::Add(0)));
         if let (Some(map), false) = (inputs, first_is_affine) {
-            // Convolutions with padding cannot take it up.
+            // Convolutions with padding cannot take it up, nor can a residual.
             layers.push(Layer::Slaf(standardise(map)?));
         }
         let inputs = inputs.filter(|_| first_is_affine);

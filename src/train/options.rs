@@ -625,6 +625,9 @@ impl Options {
         if self.warm_start.is_some() && self.activation.basis().is_none() {
             return Err(wrong("warm_start", "a warm start without SLAFs", "SLAFs, or none"));
         }
+        if self.patience == Some(0) {
+            return Err(wrong("patience", 0, "at least one epoch"));
+        }
         if self.patience.is_some() && self.validation.is_none() {
             return Err(wrong("patience", "patience without validation", "a validation fraction"));
         }
@@ -721,6 +724,7 @@ mod tests {
             (message(|o| o.l2 = -1.0), "options.l2"),
             (message(|o| o.validation = Some(1.0)), "options.validation"),
             (message(|o| o.patience = Some(3)), "patience without validation"),
+            (message(|o| (o.patience, o.validation) = (Some(0), Some(0.1))), "at least one epoch"),
             (message(|o| o.routine = Routine::Clipped), "clipped with normalised"),
             (message(|o| o.schedule = Schedule::Exponential { decay: 1.5 }), "schedule.decay"),
             (

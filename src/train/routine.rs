@@ -136,7 +136,7 @@ pub(super) fn clip_hidden<T: Real>(steps: &[Step], limit: f64, gradient: &mut [T
                 layer = vec![weight.clone(), bias.clone()];
             }
             Kind::Activation(Activations { slaf: Some(slaf), .. }) => {
-                layer.push(slaf.coefficients.clone());
+                layer.extend([slaf.coefficients.clone(), slaf.attention.clone()]);
             }
             _ => {}
         }

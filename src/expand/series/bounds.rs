@@ -74,7 +74,9 @@ pub(super) fn affine(
             live[0] = *bias != 0.0;
             for (w, input) in row.iter().zip(inputs).filter(|(w, _)| **w != 0.0) {
                 for m in 0..len {
-                    error[m] += w * (input.error[m] + delta * input.norm[m]);
+                    // Weights that are not normal lose more than their share.
+                    error[m] += w * (input.error[m] + delta * input.norm[m])
+                        + UNDERFLOW * (input.error[m] + input.norm[m]);
                     live[m] |= input.norm[m] != 0.0 || input.error[m] != 0.0;
                 }
             }

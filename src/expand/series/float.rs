@@ -237,6 +237,14 @@ fn norms<P: Precision>(
         .collect()
 }
 
+/// A bound on the size of a number that was rounded; not 0 where only the rounded number is.
+fn size<P: Precision>(rounded: P::Number, is_zero: bool) -> f64 {
+    match P::head(rounded).abs() {
+        0.0 if !is_zero => f64::from_bits(1),
+        head => head * INFLATE,
+    }
+}
+
 /// The series of `layers` up to total degree `degree`, `table`'s degree.
 ///
 /// # Errors
@@ -322,10 +330,15 @@ pub(super) fn expand<P: Precision>(
                 width = rows.len();
                 let heads: Vec<Vec<f64>> = matrix
                     .iter()
-                    .map(|row| row.iter().map(|w| P::head(*w).abs() * INFLATE).collect())
+                    .zip(rows)
+                    .map(|(row, exact)| {
+                        let pairs = row.iter().zip(exact);
+                        pairs.map(|(w, exact)| size::<P>(*w, exact.is_zero())).collect()
+                    })
                     .collect();
+                let pairs = constants.iter().zip(bias);
                 let bias: Vec<f64> =
-                    constants.iter().map(|b| P::head(*b).abs() * INFLATE).collect();
+                    pairs.map(|(b, exact)| size::<P>(*b, exact.is_zero())).collect();
                 let errors = match l {
                     // Only the parameters have been rounded.
                     0 => bias
@@ -335,7 +348,8 @@ pub(super) fn expand<P: Precision>(
                             let mut error = vec![P::delta(1) * bias];
                             if inner == 1 {
                                 let norm = row.iter().map(|w| w * w).sum::<f64>().sqrt();
-                                error.push(P::delta(1) * norm);
+                                // The squares of the smallest are 0.
+                                error.push(P::delta(1) * (norm + 2_f64.powi(-500)));
                             }
                             for (k, error) in error.iter_mut().enumerate() {
                                 let live = if k == 0 {
@@ -380,11 +394,11 @@ pub(super) fn expand<P: Precision>(
                             for (k, value) in
                                 taylor(&slafs[first + lane], &(&head + &tail)).enumerate()
                             {
-                                let value = P::nearest(&value);
+                                let number = P::nearest(&value);
                                 if k <= power {
-                                    P::set(&mut t[k], lane, value);
+                                    P::set(&mut t[k], lane, number);
                                 }
-                                size.push(P::head(value).abs() * INFLATE);
+                                size.push(self::size::<P>(number, value.dyadic.is_zero()));
                             }
                             sizes.push(size);
                         }
