@@ -133,8 +133,14 @@ pub fn r2(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Opti
         }
         total
     };
-    let fits = total(1.0).is_finite() && squares(predictions, targets, 1.0).is_finite();
-    let factor = if fits { 1.0 } else { SMALL };
+    let sums = |factor: f64| (total(factor), squares(predictions, targets, factor));
+    let finite = |(total, squares): (f64, f64)| total.is_finite() && squares.is_finite();
+    let plain = sums(1.0);
+    let factor = match plain {
+        plain if !finite(plain) => SMALL,
+        (total, _) if total < TINY * TINY && finite(sums(LARGE)) => LARGE,
+        _ => 1.0,
+    };
     let total = total(factor);
     Ok((total > 0.0).then(|| 1.0 - squares(predictions, targets, factor) / total))
 }
@@ -181,14 +187,24 @@ fn squares(predictions: ArrayView2<f64>, targets: ArrayView2<f64>, factor: f64) 
     errors.map(|e| e * e).sum()
 }
 
-/// A figure as it is, or computed on numbers made small where squares or sums leave f64.
+/// A figure as it is, or computed on numbers made small or large where squares or sums leave f64.
 fn scaled(figure: impl Fn(f64) -> f64) -> f64 {
     let plain = figure(1.0);
-    if plain.is_finite() { plain } else { figure(SMALL) }
+    if !plain.is_finite() {
+        return figure(SMALL);
+    }
+    match figure(LARGE) {
+        exact if plain < TINY && exact.is_finite() => exact,
+        _ => plain,
+    }
 }
 
 /// 2^-600: the square of the largest f64 times its square is far inside f64, with room for a sum.
 const SMALL: f64 = f64::from_bits((1023 - 600) << 52);
+/// 2^600: the squares of the smallest f64 times it are inside f64.
+const LARGE: f64 = f64::from_bits((1023 + 600) << 52);
+/// 2^-450: the squares of smaller numbers lose digits.
+const TINY: f64 = f64::from_bits((1023 - 450) << 52);
 
 #[cfg(test)]
 mod tests {
@@ -210,6 +226,19 @@ mod tests {
         let loss = loss(Head::Softmax, logits.view(), array![[1.0, 0.0]].view()).unwrap();
         assert!((loss - 2f64.ln()).abs() < 1e-15);
         assert!(rmse(predictions.view(), constant.view()).is_err());
+    }
+
+    #[test]
+    fn figures_of_small_numbers_are_not_lost() {
+        for size in [1e-170, 1e-300] {
+            let targets = array![[size], [-size]];
+            let predictions = array![[1.1 * size], [-1.1 * size]];
+            let (p, t) = (predictions.view(), targets.view());
+            assert!((rmse(p, t).unwrap() / (0.1 * size) - 1.0).abs() < 1e-12);
+            assert!((mae(p, t).unwrap() / (0.1 * size) - 1.0).abs() < 1e-12);
+            assert!((r2(p, t).unwrap().unwrap() - 0.99).abs() < 1e-12);
+            assert_eq!(rmse(t, t).unwrap(), 0.0);
+        }
     }
 
     #[test]
