@@ -1225,6 +1225,24 @@ fn values_that_f64_loses_are_told() {
     assert!(far.out.contains("--centre 1000000 "), "{}", far.out);
     let near = slnn(at, "expand cube.json --centre 1000000 -o near.json").ends(0);
     assert!(!near.out.contains("cancel"), "{}", near.out);
+    for (arguments, lost) in [
+        ("far.json --to python", true),
+        ("far.json --to json-f64", true),
+        ("far.json --to latex", true),
+        ("cube.json --to python", true),
+        ("far.json --to json", false),
+        ("near.json --to python", false),
+        ("near.json --to latex", false),
+    ] {
+        let run = slnn(at, &format!("export {arguments} -o x")).ends(0);
+        assert_eq!(run.out.contains("y may be off by"), lost, "{arguments}: {}", run.out);
+    }
+    // The box comes along with the polynomial, about any centre.
+    fs::write(at.join("rows.csv"), "x\n1000000.5\n1000002\n").unwrap();
+    for polynomial in ["far.json", "near.json"] {
+        let run = slnn(at, &format!("evaluate {polynomial} rows.csv -o y.csv --json")).ends(0);
+        assert_eq!(run.json()["outside_box"], 1);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use slnn::network::Head;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted};
+use super::domain;
 use super::input::{TableArguments, check_output, read_model};
 use super::score::{Score, check_finite, outside};
 
@@ -83,7 +84,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         targets.map(|targets| Score::of(values.clone(), targets.view(), head)).transpose()?;
     let outside = match &model {
         Model::Network(network) => outside(network, inputs.view()),
-        Model::Expansion(_) => None,
+        Model::Expansion(expansion) => domain::outside(expansion, inputs.view()),
     };
     let mut predictions = values;
     head.apply(&mut predictions);

@@ -5,21 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use ndarray::Array2;
 use num_rational::BigRational;
 use serde_json::{Value, json};
-use slnn::bound::Domain;
 use slnn::error::{Error, Result};
 use slnn::expand::{
     Coefficients, Computed, Expansion, Limits, Model, Part, Plan, Step, compressed, expand_part,
     expand_timed, plan, plan_part, proof_seconds, prove_equal,
 };
 use slnn::network::Network;
-use slnn::numeric::outward::Interval;
-use slnn::numeric::rational::{parse_exact, rational_from_f64, rational_to_f64};
+use slnn::numeric::rational::{parse_exact, rational_from_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
+use super::domain::{about_f64, remember};
 use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
 
@@ -148,9 +146,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         }
         None => expansion,
     };
+    let expansion = remember(expansion, &network);
     let advice = match arguments.compressed {
         true => None,
-        false => about_f64(&network, &expansion)?,
+        false => about_f64(&expansion)?,
     };
     let (written, underflowed) = match arguments.coefficients {
         Numbers::Rational => (expansion, 0),
@@ -400,64 +399,6 @@ fn prove(
     let proof = prove_equal(network, expansion)
         .map_err(|e| e.within("the proof that the expansion is the network"))?;
     Ok(Some((proof.points, started.elapsed().as_secs_f64())))
-}
-
-/// Terms up to which values in f64 are looked at.
-const LOOKED_AT: usize = 200_000;
-/// The share of its values that a polynomial may lose in f64 without a word.
-const LOST: f64 = 1e-3;
-
-/// What to say where rounding the coefficients alone may change values in the network's box by more than
-/// a share of them: powers of numbers far from the centre cancel.
-fn about_f64(network: &Network, expansion: &Expansion) -> Result<Option<String>> {
-    let Ok(domain) = Domain::of_network(network) else { return Ok(None) };
-    let ends = domain.intervals();
-    if expansion.terms() > LOOKED_AT {
-        return Ok(None);
-    }
-    let centre = match expansion.centre() {
-        None => vec![0.0; ends.len()],
-        Some(centre) => {
-            centre.iter().map(|c| rational_to_f64(c).unwrap_or(f64::INFINITY)).collect()
-        }
-    };
-    let reach = ends.iter().zip(&centre).map(|(x, c)| (x.lower - c).abs().max((x.upper - c).abs()));
-    let reach: Vec<f64> = reach.collect();
-    let points: [Vec<f64>; 3] = [
-        ends.iter().map(Interval::middle).collect(),
-        ends.iter().map(|x| x.lower).collect(),
-        ends.iter().map(|x| x.upper).collect(),
-    ];
-    let values =
-        network.forward(Array2::from_shape_fn((3, ends.len()), |(i, j)| points[i][j]).view())?;
-    for (o, (name, own)) in expansion.outputs().iter().zip(values.columns()).enumerate() {
-        let lost: f64 = expansion
-            .exact_terms(o)
-            .map(|(exponents, c)| {
-                let powers = exponents.iter().zip(&reach).filter(|(e, _)| **e > 0);
-                let size = rational_to_f64(&c).map_or(f64::INFINITY, f64::abs);
-                powers.fold(size, |size, (e, reach)| size * reach.powf(f64::from(*e)))
-            })
-            .sum::<f64>()
-            * (f64::EPSILON / 2.0);
-        let size = own.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
-        if lost > LOST * size {
-            let centre: Vec<_> = points[0].iter().map(|x| short_number(*x)).collect();
-            return Ok(Some(format!(
-                "in f64 (--coefficients f64, predictions in Python) {name} may be off by {} in the box: \
-                 powers cancel; --centre {} expands about its middle",
-                short(lost),
-                centre.join(",")
-            )));
-        }
-    }
-    Ok(None)
-}
-
-/// A number near another, with three digits and no exponent where that is short.
-fn short_number(x: f64) -> String {
-    let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
-    rounded.to_string()
 }
 
 fn fill(answer: &mut Answer, expansion: &Expansion, plan: &Plan, seconds: &Seconds) {

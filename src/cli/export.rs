@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use slnn::error::Error;
 use slnn::expand::{Model, expand_watched, plan};
-use slnn::export::{Target, latex, write};
+use slnn::export::{DEFAULT_DIGITS, Target, latex, write};
 use slnn::file::{remove_stale, write_atomically};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted};
+use super::domain::{about_f64, about_rounding, remember};
 use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
 
@@ -73,7 +74,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
                     false => Ok(()),
                 }
             });
-            watched?.0
+            remember(watched?.0, &network)
         }
     };
     remove_stale(&arguments.output)?;
@@ -94,5 +95,17 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         counted(expansion.terms(), "term"),
         arguments.output.display()
     ));
+    let advice = match arguments.to {
+        Target::Python | Target::JsonF64 => about_f64(&expansion)?,
+        Target::Latex => {
+            let digits = arguments.digits.unwrap_or(DEFAULT_DIGITS);
+            let share = 0.5 * 0.1_f64.powi(digits as i32 - 1);
+            about_rounding(&expansion, share, &format!("with {digits} digits (--digits)"))?
+        }
+        Target::Json | Target::Sympy => None,
+    };
+    if let Some(advice) = advice {
+        answer.line(advice);
+    }
     Ok(answer)
 }

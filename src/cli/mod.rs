@@ -10,6 +10,7 @@ mod check;
 mod compare;
 mod demo;
 mod describe;
+mod domain;
 mod evaluate;
 mod expand;
 mod export;
