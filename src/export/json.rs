@@ -9,7 +9,8 @@
 //!
 //! With `"coefficients": "f64"` coefficients are numbers. With `"exponents": "sparse"`,
 //! which writers use above 64 variables, exponents are `[variable, power]` pairs.
-//! Optional keys: `head`, `centre`, `truncated`, `about`, and in each term `error`.
+//! Optional keys: `head`, `centre`, `truncated`, `about` (remarks; `slnn expand` puts the box of the network
+//! there, `"box": [[lower, upper], ...]`), and in each term `error`.
 //!
 //! Files as writers spell them are read by [`blocks`], on all threads and without holding the text.
 //! The general reader walks the text of any other file, and of one with a mistake, which it names;
