@@ -209,15 +209,13 @@ fn check_interval(interval: Interval) -> Result<()> {
 const MOST_ALPHA: f64 = (1_u128 << 64) as f64;
 
 fn check_activation(activation: Activation) -> Result<()> {
-    match activation.parameter() {
-        Some((key, value)) if !value.is_finite() => {
+    match (activation, activation.parameter()) {
+        (_, Some((key, value))) if !value.is_finite() => {
             Err(Error::invalid(key, value.to_string(), "a finite number"))
         }
         // Beyond it a check could not confirm the error.
-        Some((key, value))
-            if matches!(activation, Activation::Elu { .. }) && value.abs() > MOST_ALPHA =>
-        {
-            Err(Error::invalid(key, format!("{value:e}"), "at most 2^64 in size"))
+        (Activation::Elu { alpha }, _) if alpha.abs() > MOST_ALPHA => {
+            Err(Error::invalid("alpha", format!("{alpha:e}"), "at most 2^64 in size"))
         }
         _ => Ok(()),
     }

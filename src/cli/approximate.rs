@@ -19,7 +19,7 @@ use slnn::file::write_together;
 use super::Globals;
 use super::answer::{Answer, Outcome, counted, duration, short, short_up};
 use super::compare::parse_box;
-use super::input::{check_output, check_target, is_same_place, read_model};
+use super::input::{check_output, check_target, is_same_place, read_model, refuse};
 use super::progress::{Gentle, Progress};
 
 /// Replaces activations by polynomials and proves how far the networks are apart on a box
@@ -131,10 +131,10 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         Some(method) => method == Propagation::D,
         None => arguments.epsilon.is_none(),
     };
-    let of_division =
-        [(arguments.parts.is_some(), "--parts"), (arguments.seconds.is_some(), "--seconds")];
-    if let Some((_, flag)) = of_division.into_iter().find(|(given, _)| *given && !divides) {
-        return Err(Error::invalid(flag, "another method than D", "--method D beside it"));
+    if !divides {
+        let flags =
+            [(arguments.parts.is_some(), "--parts"), (arguments.seconds.is_some(), "--seconds")];
+        refuse(&flags, "another method than D", "--method D beside it")?;
     }
     let Model::Network(network) = read_model(&arguments.network, globals)? else {
         return Err(Error::invalid(

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use serde_json::json;
 use slnn::bound::Domain;
 use slnn::error::Result;
-use slnn::expand::Expansion;
+use slnn::expand::{Expansion, Model};
 use slnn::network::Network;
 use slnn::numeric::outward::Interval;
 use slnn::numeric::rational::rational_to_f64;
@@ -18,29 +18,32 @@ const BOX: &str = "box";
 /// The expansion with the box of its network, where that has one, among its remarks.
 pub fn remember(expansion: Expansion, network: &Network) -> Expansion {
     let Ok(domain) = Domain::of_network(network) else { return expansion };
-    let ends: Vec<_> = domain.intervals().iter().map(|x| json!([x.lower, x.upper])).collect();
+    let ends: Vec<_> = domain.intervals().iter().map(|x| (x.lower, x.upper)).collect();
     let mut about = expansion.about().clone();
-    about.insert(BOX.into(), ends.into());
+    about.insert(BOX.into(), json!(ends));
     expansion.with_about(about)
 }
 
 /// The box among the remarks; `None` where there is none for these variables.
 fn remembered(expansion: &Expansion) -> Option<Domain> {
-    let ends = expansion.about().get(BOX)?.as_array()?;
-    let pair = |ends: &serde_json::Value| match &ends.as_array()?[..] {
-        [lower, upper] => Some((lower.as_f64()?, upper.as_f64()?)),
-        _ => None,
-    };
-    let ends: Vec<_> = ends.iter().map(pair).collect::<Option<_>>()?;
+    let ends = expansion.about().get(BOX)?.clone();
+    let ends: Vec<(f64, f64)> = serde_json::from_value(ends).ok()?;
     Domain::new(ends).ok().filter(|domain| domain.len() == expansion.variables().len())
 }
 
-/// How many of the rows (rows, variables) lie outside the box of a polynomial; `None` without one.
-pub fn outside(expansion: &Expansion, rows: ArrayView2<f64>) -> Option<usize> {
-    let domain = remembered(expansion)?;
-    let inside = |(x, end): (&f64, &Interval)| end.contains(*x);
-    let is_out = |row: &ndarray::ArrayView1<f64>| !row.iter().zip(domain.intervals()).all(inside);
-    Some(rows.rows().into_iter().filter(is_out).count())
+/// How many of the rows (rows, inputs) lie outside the box of a model; `None` where it has no ends.
+pub fn outside(model: &Model, rows: ArrayView2<f64>) -> Option<usize> {
+    match model {
+        Model::Network(network) => {
+            let has_ends = network.inputs().iter().any(|i| i.lower.is_some() || i.upper.is_some());
+            has_ends.then(|| network.rows_outside_box(rows).len())
+        }
+        Model::Expansion(expansion) => {
+            let domain = remembered(expansion)?;
+            let rows = rows.rows().into_iter();
+            Some(rows.filter(|row| !domain.contains(&row.to_vec())).count())
+        }
+    }
 }
 
 /// Terms up to which values in f64 are looked at.
@@ -48,19 +51,34 @@ const LOOKED_AT: usize = 200_000;
 /// The share of its values that a polynomial may lose in f64 without a word.
 const LOST: f64 = 1e-3;
 
-/// What to say where rounding the coefficients alone to f64 may change values in the box of a polynomial.
-pub fn about_f64(expansion: &Expansion) -> Result<Option<String>> {
-    let how = "in f64 (--coefficients f64, predictions in Python)";
-    about_rounding(expansion, f64::EPSILON / 2.0, how)
+/// What rounding each coefficient by at most a share of it may do.
+pub struct Rounding {
+    /// How it comes about.
+    pub how: String,
+    /// The share.
+    pub share: f64,
 }
 
-/// What to say where rounding the coefficients by at most this share of each may change values in the box
-/// of a polynomial by more than a share of them: powers of numbers far from the centre cancel.
-pub fn about_rounding(expansion: &Expansion, share: f64, how: &str) -> Result<Option<String>> {
-    let Some(domain) = remembered(expansion) else { return Ok(None) };
+impl Rounding {
+    /// To the nearest f64.
+    pub fn to_f64() -> Self {
+        let how = "in f64 (--coefficients f64, predictions in Python)".into();
+        Rounding { how, share: f64::EPSILON / 2.0 }
+    }
+}
+
+/// What to say where rounding the coefficients may change values in the box of a polynomial by more than a
+/// share of them: powers of numbers far from the centre cancel. `values` are those of its outputs (rows,
+/// outputs) at some points.
+pub fn about_rounding(
+    expansion: &Expansion,
+    Rounding { how, share }: &Rounding,
+    values: impl FnOnce(ArrayView2<f64>) -> Result<Array2<f64>>,
+) -> Option<String> {
+    let domain = remembered(expansion)?;
     let ends = domain.intervals();
     if expansion.terms() > LOOKED_AT {
-        return Ok(None);
+        return None;
     }
     let centre = match expansion.centre() {
         None => vec![0.0; ends.len()],
@@ -70,14 +88,10 @@ pub fn about_rounding(expansion: &Expansion, share: f64, how: &str) -> Result<Op
     };
     let reach = ends.iter().zip(&centre).map(|(x, c)| (x.lower - c).abs().max((x.upper - c).abs()));
     let reach: Vec<f64> = reach.collect();
-    let points: [Vec<f64>; 3] = [
-        ends.iter().map(Interval::middle).collect(),
-        ends.iter().map(|x| x.lower).collect(),
-        ends.iter().map(|x| x.upper).collect(),
-    ];
-    let points_of = Array2::from_shape_fn((3, ends.len()), |(i, j)| points[i][j]);
+    let points = [Interval::middle, |x: &Interval| x.lower, |x: &Interval| x.upper];
+    let points = Array2::from_shape_fn((3, ends.len()), |(i, j)| points[i](&ends[j]));
     // Values beyond f64 are lost anyway.
-    let Ok(values) = expansion.forward(points_of.view()) else { return Ok(None) };
+    let values = values(points.view()).ok()?;
     for (o, (name, own)) in expansion.outputs().iter().zip(values.columns()).enumerate() {
         let lost: f64 = expansion
             .exact_terms(o)
@@ -90,16 +104,16 @@ pub fn about_rounding(expansion: &Expansion, share: f64, how: &str) -> Result<Op
             * share;
         let size = own.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
         if lost > LOST * size {
-            let centre: Vec<_> = points[0].iter().map(|x| short_number(*x)).collect();
-            return Ok(Some(format!(
+            let centre: Vec<_> = points.row(0).iter().map(|x| short_number(*x)).collect();
+            return Some(format!(
                 "{how} {name} may be off by {} in the box: powers cancel; --centre {} of `slnn \
                  expand` expands about its middle",
                 short(lost),
                 centre.join(",")
-            )));
+            ));
         }
     }
-    Ok(None)
+    None
 }
 
 /// A number near another, with three digits and no exponent where that is short.

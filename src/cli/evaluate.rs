@@ -11,9 +11,9 @@ use slnn::network::Head;
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted};
-use super::domain;
+use super::domain::outside;
 use super::input::{TableArguments, check_output, read_model};
-use super::score::{Score, check_finite, outside};
+use super::score::{Score, check_finite};
 
 /// Writes the outputs for every row of a table
 ///
@@ -82,10 +82,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     check_finite(&values, &outputs).map_err(of_table)?;
     let score =
         targets.map(|targets| Score::of(values.clone(), targets.view(), head)).transpose()?;
-    let outside = match &model {
-        Model::Network(network) => outside(network, inputs.view()),
-        Model::Expansion(expansion) => domain::outside(expansion, inputs.view()),
-    };
+    let outside = outside(&model, inputs.view());
     let mut predictions = values;
     head.apply(&mut predictions);
     write(arguments, &outputs, &predictions, bounds.as_ref(), head)?;

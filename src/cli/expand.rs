@@ -17,7 +17,7 @@ use slnn::numeric::rational::{parse_exact, rational_from_f64};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, count, counted, duration, grouped, short, size};
-use super::domain::{about_f64, remember};
+use super::domain::{Rounding, about_rounding, remember};
 use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
 
@@ -149,7 +149,7 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
     let expansion = remember(expansion, &network);
     let advice = match arguments.compressed {
         true => None,
-        false => about_f64(&expansion)?,
+        false => about_rounding(&expansion, &Rounding::to_f64(), |points| network.forward(points)),
     };
     let (written, underflowed) = match arguments.coefficients {
         Numbers::Rational => (expansion, 0),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ndarray::ArrayView2;
 use slnn::error::Error;
 use slnn::expand::{Model, expand_watched, plan};
 use slnn::export::{DEFAULT_DIGITS, Target, latex, write};
@@ -10,7 +11,7 @@ use slnn::file::{remove_stale, write_atomically};
 
 use super::Globals;
 use super::answer::{Answer, Outcome, counted};
-use super::domain::{about_f64, about_rounding, remember};
+use super::domain::{Rounding, about_rounding, remember};
 use super::input::{LimitArguments, check_output, read_model};
 use super::progress::{Gentle, Progress};
 
@@ -95,16 +96,17 @@ pub fn run(arguments: &Arguments, globals: &Globals) -> Outcome {
         counted(expansion.terms(), "term"),
         arguments.output.display()
     ));
-    let advice = match arguments.to {
-        Target::Python | Target::JsonF64 => about_f64(&expansion)?,
+    let rounding = match arguments.to {
+        Target::Python | Target::JsonF64 => Some(Rounding::to_f64()),
         Target::Latex => {
             let digits = arguments.digits.unwrap_or(DEFAULT_DIGITS);
-            let share = 0.5 * 0.1_f64.powi(digits as i32 - 1);
-            about_rounding(&expansion, share, &format!("with {digits} digits (--digits)"))?
+            let how = format!("with {digits} digits (--digits)");
+            Some(Rounding { how, share: 0.5 * 0.1_f64.powi(digits as i32 - 1) })
         }
         Target::Json | Target::Sympy => None,
     };
-    if let Some(advice) = advice {
+    let values = |points: ArrayView2<f64>| expansion.forward(points);
+    if let Some(advice) = rounding.and_then(|own| about_rounding(&expansion, &own, values)) {
         answer.line(advice);
     }
     Ok(answer)

@@ -116,9 +116,7 @@ impl TableArguments {
             (self.delimiter.is_some(), "--delimiter"),
             (self.classes, "--classes"),
         ];
-        if let Some((_, flag)) = of_files.into_iter().find(|(given, _)| *given) {
-            return Err(Error::invalid(flag, "a built-in table", "a file, or the flag left out"));
-        }
+        refuse(&of_files, "a built-in table", "a file, or the flag left out")?;
         if let Some(labels) = &self.labels {
             let found = labels.display().to_string();
             return Err(Error::invalid("--labels", found, "an IDX file of images beside it"));
@@ -207,6 +205,15 @@ fn built_in(name: &Path) -> Option<Result<Table>> {
         return Some(Err(Error::invalid(name.display().to_string(), found, expected)));
     }
     Some(table())
+}
+
+/// # Errors
+/// The first of some flags that is given, where none makes sense.
+pub fn refuse(flags: &[(bool, &str)], found: &str, expected: &str) -> Result<()> {
+    match flags.iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(Error::invalid(*flag, found, expected)),
+        None => Ok(()),
+    }
 }
 
 /// Reads a network or a polynomial; where an ONNX file was rounded or a part of it passed over,

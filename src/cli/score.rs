@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Map, Value, json};
 use slnn::error::{Error, Result};
-use slnn::network::{Head, Network};
+use slnn::network::Head;
 use slnn::train::metrics::{self, Metrics};
 
 use super::answer::short;
@@ -81,10 +81,4 @@ pub fn check_finite(outputs: &Array2<f64>, names: &[String]) -> Result<()> {
             "a finite number: inputs nearer to those of the training, or a lower degree",
         )),
     }
-}
-
-/// How many of the rows (rows, inputs) lie outside the box of a network; none where it has no ends.
-pub fn outside(network: &Network, rows: ArrayView2<f64>) -> Option<usize> {
-    let has_ends = network.inputs().iter().any(|i| i.lower.is_some() || i.upper.is_some());
-    has_ends.then(|| network.rows_outside_box(rows).len())
 }

@@ -82,10 +82,8 @@ impl Window {
         let numbers = [size[0], size[1], input[2], window.positions()];
         let product = numbers.into_iter().fold(1_usize, usize::saturating_mul);
         if product > MAX_WIDTH {
-            let found = format!(
-                "{} x {} x {} numbers at {} places",
-                numbers[0], numbers[1], numbers[2], numbers[3]
-            );
+            let [rows, columns, channels, places] = numbers;
+            let found = format!("{rows} x {columns} x {channels} numbers at {places} places");
             return Err(Error::invalid("windows", found, format!("at most {MAX_WIDTH} together")));
         }
         Ok(window)

@@ -135,14 +135,12 @@ pub fn r2(predictions: ArrayView2<f64>, targets: ArrayView2<f64>) -> Result<Opti
     };
     let sums = |factor: f64| (total(factor), squares(predictions, targets, factor));
     let finite = |(total, squares): (f64, f64)| total.is_finite() && squares.is_finite();
-    let plain = sums(1.0);
-    let factor = match plain {
-        plain if !finite(plain) => SMALL,
-        (total, _) if total < TINY * TINY && finite(sums(LARGE)) => LARGE,
-        _ => 1.0,
+    let (total, squares) = match sums(1.0) {
+        plain if !finite(plain) => sums(SMALL),
+        plain if plain.0 < TINY * TINY => Some(sums(LARGE)).filter(|s| finite(*s)).unwrap_or(plain),
+        plain => plain,
     };
-    let total = total(factor);
-    Ok((total > 0.0).then(|| 1.0 - squares(predictions, targets, factor) / total))
+    Ok((total > 0.0).then(|| 1.0 - squares / total))
 }
 
 /// The fraction of rows whose largest output is the largest target; of yes or no, with a logistic head
@@ -193,10 +191,11 @@ fn scaled(figure: impl Fn(f64) -> f64) -> f64 {
     if !plain.is_finite() {
         return figure(SMALL);
     }
-    match figure(LARGE) {
-        exact if plain < TINY && exact.is_finite() => exact,
-        _ => plain,
+    if plain >= TINY {
+        return plain;
     }
+    let exact = figure(LARGE);
+    if exact.is_finite() { exact } else { plain }
 }
 
 /// 2^-600: the square of the largest f64 times its square is far inside f64, with room for a sum.

@@ -543,6 +543,9 @@ impl Options {
         if self.batch == Some(0) {
             return Err(wrong("batch", 0, "at least one row a step"));
         }
+        if self.patience == Some(0) {
+            return Err(wrong("patience", 0, "at least one epoch"));
+        }
         for (name, x) in [("l1", self.l1), ("l2", self.l2), ("boundary", self.boundary)] {
             if !(x.is_finite() && x >= 0.0) {
                 return Err(wrong(name, x, "a number from 0"));
@@ -624,9 +627,6 @@ impl Options {
         }
         if self.warm_start.is_some() && self.activation.basis().is_none() {
             return Err(wrong("warm_start", "a warm start without SLAFs", "SLAFs, or none"));
-        }
-        if self.patience == Some(0) {
-            return Err(wrong("patience", 0, "at least one epoch"));
         }
         if self.patience.is_some() && self.validation.is_none() {
             return Err(wrong("patience", "patience without validation", "a validation fraction"));

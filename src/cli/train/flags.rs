@@ -14,7 +14,7 @@ use slnn::train::{
 
 use super::Arguments;
 use super::fit::{checkpoint_path, search_path};
-use crate::cli::input::{check_output, check_target};
+use crate::cli::input::{check_output, check_target, refuse};
 
 /// Which rows are kept for the test.
 #[derive(Args, Clone, Debug)]
@@ -407,20 +407,10 @@ impl Arguments {
     pub fn check_combinations(&self) -> Result<()> {
         let Shape { hidden, degree, basis, shared, attention, activation, hybrid, .. } =
             &self.shape;
-        let refuse = |flags: &[(bool, &str)], found: &str, expected: &str| match flags
-            .iter()
-            .find(|(given, _)| *given)
-        {
-            Some((_, flag)) => Err(Error::invalid(*flag, found, expected)),
-            None => Ok(()),
-        };
         let linear = hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty());
-        if linear {
-            let flags = [(activation.is_some(), "--activation")];
-            refuse(&flags, "--hidden none", "hidden layers, or one of the two left out")?;
-        }
         if let Some((found, expected)) = self.without_slafs() {
             let flags = [
+                (linear && activation.is_some(), "--activation"),
                 (degree.is_some() && self.shape.layers.is_none(), "--degree"),
                 (basis.is_some(), "--basis"),
                 (*shared, "--shared"),

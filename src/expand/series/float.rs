@@ -238,7 +238,7 @@ fn norms<P: Precision>(
 }
 
 /// A bound on the size of a number that was rounded; not 0 where only the rounded number is.
-fn size<P: Precision>(rounded: P::Number, is_zero: bool) -> f64 {
+fn magnitude<P: Precision>(rounded: P::Number, is_zero: bool) -> f64 {
     match P::head(rounded).abs() {
         0.0 if !is_zero => f64::from_bits(1),
         head => head * INFLATE,
@@ -333,12 +333,12 @@ pub(super) fn expand<P: Precision>(
                     .zip(rows)
                     .map(|(row, exact)| {
                         let pairs = row.iter().zip(exact);
-                        pairs.map(|(w, exact)| size::<P>(*w, exact.is_zero())).collect()
+                        pairs.map(|(w, exact)| magnitude::<P>(*w, exact.is_zero())).collect()
                     })
                     .collect();
                 let pairs = constants.iter().zip(bias);
                 let bias: Vec<f64> =
-                    pairs.map(|(b, exact)| size::<P>(*b, exact.is_zero())).collect();
+                    pairs.map(|(b, exact)| magnitude::<P>(*b, exact.is_zero())).collect();
                 let errors = match l {
                     // Only the parameters have been rounded.
                     0 => bias
@@ -398,7 +398,7 @@ pub(super) fn expand<P: Precision>(
                                 if k <= power {
                                     P::set(&mut t[k], lane, number);
                                 }
-                                size.push(self::size::<P>(number, value.dyadic.is_zero()));
+                                size.push(magnitude::<P>(number, value.dyadic.is_zero()));
                             }
                             sizes.push(size);
                         }
